@@ -1,0 +1,304 @@
+//! Chunk grids: where an array is cut along each axis. Regular or irregular.
+//!
+//! A grid is a product of axes, so a million chunks cost what their axes cost: nothing
+//! for a regular axis, one number a cut for an irregular one.
+
+use crate::region::{Dims, Region, volume};
+use smallvec::SmallVec;
+use std::{fmt, ops::Range, sync::Arc};
+
+/// The cuts along one axis.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct AxisGrid {
+    len: u64,
+    cuts: Cuts,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Cuts {
+    /// Every chunk has this length, but the last may be shorter.
+    Every(u64),
+    /// The boundaries, from 0 to the length of the axis, strictly increasing.
+    At(Arc<[u64]>),
+}
+
+impl AxisGrid {
+    /// An axis of `len` elements in chunks of `chunk` (the last may be shorter).
+    ///
+    /// # Panics
+    /// If `chunk` is 0 and `len` is not.
+    pub fn regular(len: u64, chunk: u64) -> AxisGrid {
+        assert!(chunk > 0 || len == 0, "a chunk has at least one element along an axis");
+        AxisGrid { len, cuts: Cuts::Every(chunk.clamp(1, len.max(1))) }
+    }
+
+    /// An axis in one chunk.
+    pub fn whole(len: u64) -> AxisGrid {
+        AxisGrid::regular(len, len)
+    }
+
+    /// An axis cut into chunks of these sizes (those of size 0 are left out).
+    pub fn from_sizes(sizes: impl IntoIterator<Item = u64>) -> AxisGrid {
+        let mut at = vec![0u64];
+        for size in sizes {
+            if size > 0 {
+                at.push(at.last().expect("begins with 0") + size);
+            }
+        }
+        AxisGrid::from_boundaries(at)
+    }
+
+    /// An axis cut at `boundaries`: increasing, from 0 to its length.
+    ///
+    /// # Panics
+    /// If they do not increase strictly from 0.
+    pub fn from_boundaries(boundaries: Vec<u64>) -> AxisGrid {
+        assert_eq!(boundaries.first(), Some(&0), "boundaries begin with 0");
+        assert!(boundaries.is_sorted_by(|a, b| a < b), "boundaries increase");
+        let len = *boundaries.last().expect("not empty");
+        // The same cuts have one form only, so that equal grids compare equal.
+        let step = boundaries.get(1).copied().unwrap_or(1);
+        let regular = boundaries
+            .windows(2)
+            .enumerate()
+            .all(|(i, w)| w[1] - w[0] == step || (i + 2 == boundaries.len() && w[1] - w[0] < step));
+        if regular {
+            AxisGrid::regular(len, step)
+        } else {
+            AxisGrid { len, cuts: Cuts::At(boundaries.into()) }
+        }
+    }
+
+    /// The number of elements along the axis.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether the axis has no element (and so no chunk).
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The number of chunks along the axis.
+    pub fn count(&self) -> u64 {
+        match &self.cuts {
+            Cuts::Every(chunk) => self.len.div_ceil(*chunk),
+            Cuts::At(at) => at.len() as u64 - 1,
+        }
+    }
+
+    /// The elements of chunk `index`.
+    pub fn bounds(&self, index: u64) -> Range<u64> {
+        debug_assert!(index < self.count());
+        match &self.cuts {
+            Cuts::Every(chunk) => index * chunk..((index + 1) * chunk).min(self.len),
+            Cuts::At(at) => at[index as usize]..at[index as usize + 1],
+        }
+    }
+
+    /// The chunk that holds the element `at`.
+    pub fn locate(&self, at: u64) -> u64 {
+        debug_assert!(at < self.len);
+        match &self.cuts {
+            Cuts::Every(chunk) => at / chunk,
+            Cuts::At(cuts) => cuts.partition_point(|&cut| cut <= at) as u64 - 1,
+        }
+    }
+
+    /// The chunks that hold elements of `range`.
+    pub fn covering(&self, range: Range<u64>) -> Range<u64> {
+        if range.is_empty() {
+            return 0..0;
+        }
+        self.locate(range.start)..self.locate(range.end - 1) + 1
+    }
+
+    /// The longest chunk along the axis (0 of an empty axis).
+    pub fn max_chunk(&self) -> u64 {
+        match &self.cuts {
+            Cuts::Every(chunk) => (*chunk).min(self.len),
+            Cuts::At(at) => at.windows(2).map(|w| w[1] - w[0]).max().unwrap_or(0),
+        }
+    }
+
+    /// The common length of all chunks but a shorter last one, if there is one.
+    pub fn regular_chunk(&self) -> Option<u64> {
+        match &self.cuts {
+            Cuts::Every(chunk) => Some(*chunk),
+            Cuts::At(_) => None,
+        }
+    }
+
+    /// The boundaries, from 0 to the length of the axis.
+    pub fn boundaries(&self) -> impl Iterator<Item = u64> + '_ {
+        std::iter::once(0).chain((0..self.count()).map(|i| self.bounds(i).end))
+    }
+
+    /// The sizes of the chunks.
+    pub fn sizes(&self) -> impl Iterator<Item = u64> + '_ {
+        (0..self.count()).map(|i| {
+            let bounds = self.bounds(i);
+            bounds.end - bounds.start
+        })
+    }
+}
+
+impl fmt::Debug for AxisGrid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.cuts {
+            Cuts::Every(chunk) => write!(f, "{} by {chunk}", self.len),
+            Cuts::At(at) => write!(f, "{} at {at:?}", self.len),
+        }
+    }
+}
+
+/// The cuts along all axes; its cells are the chunks of an array.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Grid {
+    axes: SmallVec<[AxisGrid; 4]>,
+}
+
+impl Grid {
+    /// The product of `axes`.
+    pub fn new(axes: impl IntoIterator<Item = AxisGrid>) -> Grid {
+        Grid { axes: axes.into_iter().collect() }
+    }
+
+    /// An array of `shape` in chunks of `chunk`; a chunk of 0 means the whole axis.
+    ///
+    /// # Panics
+    /// If the two differ in rank.
+    pub fn regular(shape: &[u64], chunk: &[u64]) -> Grid {
+        assert_eq!(shape.len(), chunk.len(), "shape and chunk of one rank");
+        Grid::new(
+            shape
+                .iter()
+                .zip(chunk)
+                .map(|(&len, &chunk)| AxisGrid::regular(len, if chunk == 0 { len } else { chunk })),
+        )
+    }
+
+    /// An array in one chunk.
+    pub fn whole(shape: &[u64]) -> Grid {
+        Grid::new(shape.iter().map(|&len| AxisGrid::whole(len)))
+    }
+
+    /// The cuts along each axis.
+    pub fn axes(&self) -> &[AxisGrid] {
+        &self.axes
+    }
+
+    /// The number of axes.
+    pub fn rank(&self) -> usize {
+        self.axes.len()
+    }
+
+    /// The shape of the array.
+    pub fn shape(&self) -> Dims {
+        self.axes.iter().map(AxisGrid::len).collect()
+    }
+
+    /// The number of chunks along each axis.
+    pub fn counts(&self) -> Dims {
+        self.axes.iter().map(AxisGrid::count).collect()
+    }
+
+    /// The number of chunks (1 of an array without axes, 0 of an empty one).
+    pub fn len(&self) -> u64 {
+        volume(&self.counts())
+    }
+
+    /// Whether there is no chunk.
+    pub fn is_empty(&self) -> bool {
+        self.axes.iter().any(AxisGrid::is_empty)
+    }
+
+    /// The longest chunk along each axis.
+    pub fn max_chunk(&self) -> Dims {
+        self.axes.iter().map(AxisGrid::max_chunk).collect()
+    }
+
+    /// The elements of the chunk `index` (one number an axis).
+    pub fn region(&self, index: &[u64]) -> Region {
+        let mut region = Region { start: Dims::new(), shape: Dims::new() };
+        for (axis, &i) in self.axes.iter().zip(index) {
+            let bounds = axis.bounds(i);
+            region.start.push(bounds.start);
+            region.shape.push(bounds.end - bounds.start);
+        }
+        region
+    }
+
+    /// The chunk with the number `linear` in C order.
+    pub fn index_of(&self, mut linear: u64) -> Dims {
+        let mut index = Dims::from_elem(0, self.rank());
+        for (axis, grid) in self.axes.iter().enumerate().rev() {
+            let count = grid.count();
+            index[axis] = linear % count;
+            linear /= count;
+        }
+        index
+    }
+
+    /// The number of the chunk `index` in C order.
+    pub fn linear_of(&self, index: &[u64]) -> u64 {
+        self.axes.iter().zip(index).fold(0, |n, (axis, &i)| n * axis.count() + i)
+    }
+
+    /// The box of chunk indices that holds elements of `region`.
+    pub fn covering(&self, region: &Region) -> Region {
+        let mut result = Region { start: Dims::new(), shape: Dims::new() };
+        for (i, axis) in self.axes.iter().enumerate() {
+            let range = axis.covering(region.range(i));
+            result.start.push(range.start);
+            result.shape.push(range.end - range.start);
+        }
+        result
+    }
+}
+
+impl fmt::Display for Grid {
+    /// The chunk shape, `(1, 500, 1280)`; an irregular axis shows its longest chunk with `≤`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(")?;
+        for (i, axis) in self.axes.iter().enumerate() {
+            let mark = if axis.regular_chunk().is_some() { "" } else { "≤" };
+            write!(f, "{}{mark}{}", if i > 0 { ", " } else { "" }, axis.max_chunk())?;
+        }
+        f.write_str(if self.rank() == 1 { ",)" } else { ")" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn irregular_cuts_that_are_regular_are_the_same_grid() {
+        assert_eq!(AxisGrid::from_sizes([3, 3, 2]), AxisGrid::regular(8, 3));
+        assert_ne!(AxisGrid::from_sizes([3, 2, 3]), AxisGrid::regular(8, 3));
+        assert_eq!(AxisGrid::from_sizes([]).count(), 0);
+    }
+
+    #[test]
+    fn locating_agrees_with_bounds() {
+        for grid in [AxisGrid::regular(10, 4), AxisGrid::from_sizes([1, 5, 2, 2])] {
+            for i in 0..grid.count() {
+                for at in grid.bounds(i) {
+                    assert_eq!(grid.locate(at), i);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn linear_and_index_are_inverse() {
+        let grid = Grid::regular(&[7, 9, 4], &[2, 4, 3]);
+        assert_eq!(grid.len(), 4 * 3 * 2);
+        for n in 0..grid.len() {
+            assert_eq!(grid.linear_of(&grid.index_of(n)), n);
+        }
+        assert_eq!(Grid::whole(&[]).len(), 1);
+        assert_eq!(Grid::whole(&[0, 3]).len(), 0);
+    }
+}

@@ -1,0 +1,49 @@
+//! Chunked readers and writers of scientific array files, behind one seam.
+//!
+//! This crate is *chunks at rest*: it knows how arrays lie in FITS, Zarr, HDF5 and
+//! NumPy files and nothing of how they are computed. Everything above it speaks to
+//! two traits, [`ChunkSource`] and [`ChunkSink`]; everything below them is one
+//! adapter a format. `formats/README.md` tells how to add one.
+//!
+//! The modules, in layers (a module imports only from lower ones):
+//!
+//! | layer | modules |
+//! |---|---|
+//! | 0 vocabulary | [`dtype`], [`region`], [`grid`], [`error`], [`view`] |
+//! | 1 the seam | [`source`] |
+//! | 2 adapters | [`memory`], `fits`, `zarr`, `hdf5`, `npy`, [`stack`], [`wrap`] |
+//! | 3 | [`registry`], [`conformance`] |
+
+pub mod dtype;
+pub mod error;
+pub mod grid;
+pub mod region;
+pub mod view;
+
+pub mod source;
+
+#[cfg(feature = "fits")]
+pub mod fits;
+#[cfg(feature = "h5")]
+pub mod hdf5;
+pub mod memory;
+#[cfg(feature = "npy")]
+pub mod npy;
+pub mod stack;
+mod staging;
+pub mod wrap;
+#[cfg(feature = "zarr")]
+pub mod zarr;
+
+pub mod conformance;
+pub mod registry;
+
+pub use dtype::{DType, Element, Scalar};
+pub use error::{ErrorKind, FormatError, Result};
+pub use grid::{AxisGrid, Grid};
+pub use region::{Dims, Region};
+pub use source::{
+    Attributes, Cancel, ChunkSink, ChunkSource, FileCache, Fingerprint, Format, Item, Meta,
+    ReadCost, ReadCx, SourceSpec, Storage, WriteOptions, Writer, Written,
+};
+pub use view::{ChunkMut, ChunkView};

@@ -1,0 +1,383 @@
+//! The seam between formats and everything above them: [`ChunkSource`] reads,
+//! [`ChunkSink`] writes, [`ReadCx`] lends what a call may use.
+//!
+//! # The contract
+//!
+//! * **Threads.** All methods are called from many threads at once. No lock is held
+//!   while bytes are decoded or encoded, and no thread is started.
+//! * **Memory.** A read or write allocates nothing that grows with the data: it uses the
+//!   buffer it is given, the scratch that [`ChunkSource::cost`] or [`ChunkSink::scratch`]
+//!   asked for, and small fixed state of codecs. What a dependency allocates by itself is listed in
+//!   `formats/README.md` and counted in that scratch.
+//! * **Order and retries.** Regions are read and chunks written in any order, and again
+//!   after a failure: a read has no effect, a write of the same chunk is idempotent.
+//! * **Partial failure.** After an error the content of `out` is unspecified; nothing
+//!   that a failed write left behind is visible before [`ChunkSink::publish`].
+//! * **Units.** Coordinates and shapes count elements, costs count bytes. Elements are in
+//!   native byte order, scaled and with their missing values filled in, as [`Meta`] says.
+//! * **Hostile files.** A size found in a file is checked against the file's length and
+//!   [`ReadCx::limit`] before it is allocated or multiplied. Nothing panics on bad bytes.
+
+use crate::{
+    dtype::DType,
+    error::{ErrorKind, FormatError, Result},
+    grid::Grid,
+    region::{Dims, Region, checked_volume},
+    view::{ChunkMut, ChunkView},
+};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    fs::File,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+/// Cards, attributes: what a file says about an array beside its elements.
+pub type Attributes = BTreeMap<String, serde_json::Value>;
+
+/// What is known of an array before an element is read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Meta {
+    /// The type of the elements as they are handed out.
+    pub dtype: DType,
+    /// Shape and chunks.
+    pub grid: Grid,
+    /// A name for each axis; empty where there is none.
+    pub axes: Vec<String>,
+    /// Cards or attributes.
+    pub attributes: Arc<Attributes>,
+}
+
+impl Meta {
+    /// An array without names and attributes.
+    pub fn new(dtype: DType, grid: Grid) -> Meta {
+        let axes = vec![String::new(); grid.rank()];
+        Meta { dtype, grid, axes, attributes: Arc::default() }
+    }
+
+    /// The shape of the array.
+    pub fn shape(&self) -> Dims {
+        self.grid.shape()
+    }
+
+    /// The bytes of all elements, `None` beyond `u64`.
+    pub fn bytes(&self) -> Option<u64> {
+        checked_volume(&self.shape())?.checked_mul(self.dtype.size() as u64)
+    }
+
+    /// The bytes of the largest chunk (saturating).
+    pub fn max_chunk_bytes(&self) -> u64 {
+        let volume = checked_volume(&self.grid.max_chunk()).unwrap_or(u64::MAX);
+        volume.saturating_mul(self.dtype.size() as u64)
+    }
+}
+
+/// What reading a region takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReadCost {
+    /// Bytes fetched from storage (an estimate where chunks are compressed).
+    pub bytes: u64,
+    /// Bytes of elements that are decoded; more than the region's own where it cuts
+    /// through compressed tiles.
+    pub decoded: u64,
+    /// Bytes of [`ReadCx::scratch`] that the read needs, at the most.
+    pub scratch: u64,
+}
+
+/// How an array lies on storage, for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Storage {
+    /// The name of the format: `FITS`, `Zarr 3`.
+    pub format: String,
+    /// The codec, `RICE_1`, `zstd`; empty where elements lie as they are.
+    pub codec: String,
+    /// The number of files, as far as it is known.
+    pub files: u64,
+    /// Bytes on disk, as far as they are known.
+    pub bytes: Option<u64>,
+}
+
+/// Enough for another process to open the source again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct SourceSpec {
+    /// The format's name in the registry; empty where only this process has the data.
+    pub format: String,
+    /// The path (with `::ITEM`), pattern or URL.
+    pub location: String,
+    /// What else was said when it was opened.
+    pub options: BTreeMap<String, String>,
+}
+
+/// A number that changes when a source changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Fingerprint(pub u128);
+
+impl Fingerprint {
+    /// The fingerprint of these bytes.
+    pub fn of(bytes: &[u8]) -> Fingerprint {
+        Fingerprint(xxhash_rust::xxh3::xxh3_128(bytes))
+    }
+
+    /// The fingerprint of a file's path, size and time of modification.
+    ///
+    /// # Errors
+    /// If the file's metadata cannot be read.
+    pub fn of_file(path: &Path) -> Result<Fingerprint> {
+        let meta = std::fs::metadata(path).map_err(|e| FormatError::io(e).at_path(path))?;
+        let modified =
+            meta.modified().ok().and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
+        let text = format!("{}\0{}\0{:?}", path.display(), meta.len(), modified);
+        Ok(Fingerprint::of(text.as_bytes()))
+    }
+
+    /// The fingerprint of both, in this order.
+    #[must_use]
+    pub fn and(self, other: Fingerprint) -> Fingerprint {
+        let mut bytes = [0; 32];
+        bytes[..16].copy_from_slice(&self.0.to_le_bytes());
+        bytes[16..].copy_from_slice(&other.0.to_le_bytes());
+        Fingerprint::of(&bytes)
+    }
+}
+
+/// A flag that asks a run to stop; clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    /// Asks to stop.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// Whether it was asked to stop.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// # Errors
+    /// [`ErrorKind::Cancelled`] once it was asked to stop; long reads call this between steps.
+    pub fn check(&self) -> Result<()> {
+        match self.is_cancelled() {
+            true => Err(FormatError::new(ErrorKind::Cancelled, "cancelled")),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Open files, the least recently used closed first: one cap for a whole session.
+pub struct FileCache {
+    open: Mutex<lru::LruCache<PathBuf, Arc<File>>>,
+}
+
+impl FileCache {
+    /// A cache that keeps at most `cap` files open.
+    pub fn new(cap: NonZeroUsize) -> FileCache {
+        FileCache { open: Mutex::new(lru::LruCache::new(cap)) }
+    }
+
+    /// The file at `path`, open for reading.
+    ///
+    /// # Errors
+    /// If it cannot be opened; the error names the path.
+    pub fn open(&self, path: &Path) -> Result<Arc<File>> {
+        let lock = || self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = lock().get(path) {
+            return Ok(file.clone());
+        }
+        // Opened without the lock: two threads may open the same file, and one is dropped.
+        let file = Arc::new(File::open(path).map_err(|e| FormatError::io(e).at_path(path))?);
+        lock().put(path.to_owned(), file.clone());
+        Ok(file)
+    }
+}
+
+impl Default for FileCache {
+    /// At most 128 files.
+    fn default() -> FileCache {
+        FileCache::new(NonZeroUsize::new(128).expect("not zero"))
+    }
+}
+
+impl fmt::Debug for FileCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileCache").finish_non_exhaustive()
+    }
+}
+
+/// What a read or write may use; lent for one call.
+#[derive(Debug)]
+pub struct ReadCx<'a> {
+    /// Scratch of at least the size that the cost named, its start aligned to 64 bytes;
+    /// its content is unspecified.
+    pub scratch: &'a mut [u8],
+    /// No allocation whose size a file told may be larger, in bytes.
+    pub limit: u64,
+    /// Open files.
+    pub files: &'a FileCache,
+    /// Whether to stop.
+    pub cancel: &'a Cancel,
+}
+
+impl<'a> ReadCx<'a> {
+    /// The same for a shorter time, with the first `len` bytes of scratch split off.
+    ///
+    /// # Panics
+    /// If there is less scratch: the cost that was named was too small.
+    pub fn split_scratch(&mut self, len: usize) -> (&mut [u8], ReadCx<'_>) {
+        let aligned = len.next_multiple_of(64).min(self.scratch.len());
+        let (first, rest) = self.scratch.split_at_mut(aligned);
+        let cx =
+            ReadCx { scratch: rest, limit: self.limit, files: self.files, cancel: self.cancel };
+        (&mut first[..len], cx)
+    }
+
+    /// # Errors
+    /// [`ErrorKind::Limit`] if a size that a file told is beyond [`ReadCx::limit`].
+    pub fn check_size(&self, what: &str, size: u64) -> Result<usize> {
+        usize::try_from(size).ok().filter(|_| size <= self.limit).ok_or_else(|| {
+            FormatError::new(
+                ErrorKind::Limit,
+                format!("{what} claims {size} bytes, more than the {} allowed here", self.limit),
+            )
+        })
+    }
+}
+
+/// An array that can be read, any box of it, from any thread. See the module for the contract.
+pub trait ChunkSource: fmt::Debug + Send + Sync {
+    /// Dtype, shape, chunks, names and attributes.
+    fn meta(&self) -> &Meta;
+
+    /// What reading `region` takes; cheap, and without I/O.
+    fn cost(&self, region: &Region) -> ReadCost;
+
+    /// Reads the elements of `region` into `out`, which has its shape and the array's dtype.
+    ///
+    /// # Errors
+    /// If the file is missing, damaged or changed; the error names it.
+    fn read(&self, region: &Region, out: ChunkMut<'_>, cx: &mut ReadCx<'_>) -> Result<()>;
+
+    /// Changes when the data may have changed.
+    ///
+    /// # Errors
+    /// If a file's metadata cannot be read.
+    fn fingerprint(&self) -> Result<Fingerprint>;
+
+    /// How to open it again elsewhere.
+    fn spec(&self) -> SourceSpec;
+
+    /// How it lies on storage, for people.
+    fn storage(&self) -> Storage;
+}
+
+/// What one write did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Bytes handed to storage.
+    pub bytes: u64,
+}
+
+/// An array being written, chunk by chunk of its own grid, from any thread. See the module
+/// for the contract. Dropping a sink that was not published removes what it wrote.
+pub trait ChunkSink: fmt::Debug + Send + Sync {
+    /// Dtype, shape and the grid that chunks are written in.
+    fn meta(&self) -> &Meta;
+
+    /// Bytes of scratch that writing one chunk needs, at the most.
+    fn scratch(&self) -> u64;
+
+    /// Writes the chunk `index`; `data` has its shape and the array's dtype.
+    ///
+    /// # Errors
+    /// If storage fails or is full.
+    fn write(&self, index: &[u64], data: ChunkView<'_>, cx: &mut ReadCx<'_>) -> Result<Written>;
+
+    /// Makes everything whole and consistent, under a staging name.
+    ///
+    /// # Errors
+    /// If storage fails or is full.
+    fn seal(&self) -> Result<()>;
+
+    /// Makes the array visible, by one rename; called once, after [`ChunkSink::seal`].
+    ///
+    /// # Errors
+    /// If storage fails; then the old array, if there was one, is still there.
+    fn publish(&self) -> Result<()>;
+}
+
+/// What creates a sink: the builders named after the formats.
+pub trait Writer: fmt::Debug + Send + Sync {
+    /// The grid that the output will have for an array like `meta`.
+    ///
+    /// # Errors
+    /// If the chunks asked for do not fit the array.
+    fn grid(&self, meta: &Meta) -> Result<Grid>;
+
+    /// Creates the output under a staging name; `meta` has the grid that [`Writer::grid`] gave.
+    ///
+    /// # Errors
+    /// If the output exists and may not be overwritten, or cannot be created.
+    fn create(&self, meta: &Meta) -> Result<Arc<dyn ChunkSink>>;
+
+    /// The path of the output, for messages.
+    fn path(&self) -> &Path;
+}
+
+/// What a writer may be asked for by name; builders of the adapters have methods for these.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WriteOptions {
+    /// Chunk lengths along each axis (0: the whole axis); by default the array's own chunks.
+    pub chunks: Option<Vec<u64>>,
+    /// The codec as a user writes it: `zstd:3`, `none`; by default the format's usual one.
+    pub codec: Option<String>,
+    /// Whether an output that exists is replaced.
+    pub overwrite: bool,
+}
+
+/// One array of a file or folder.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// What stands behind `::` to name it; empty where the path alone does.
+    pub name: String,
+    /// Dtype, shape, chunks, names and attributes.
+    pub meta: Meta,
+    /// How it lies on storage.
+    pub storage: Storage,
+}
+
+/// One on-disk layout; the registry holds the list of all.
+pub trait Format: fmt::Debug + Send + Sync {
+    /// The name, lower case: `fits`, `zarr`, `hdf5`, `npy`.
+    fn name(&self) -> &'static str;
+
+    /// File-name endings, lower case, without the dot; the first is the usual one.
+    fn extensions(&self) -> &'static [&'static str];
+
+    /// Whether `path` is of this format, by what is there: `head` holds the first bytes of a
+    /// file (up to 1024; empty for a folder).
+    fn recognises(&self, path: &Path, head: &[u8]) -> bool;
+
+    /// All arrays in `path`.
+    ///
+    /// # Errors
+    /// If it is damaged.
+    fn list(&self, path: &Path) -> Result<Vec<Item>>;
+
+    /// Opens one array; without `item`, the one that the format's convention names.
+    ///
+    /// # Errors
+    /// If it is damaged, there is no such item, or several could be meant (the error lists them).
+    fn open(&self, path: &Path, item: Option<&str>) -> Result<Arc<dyn ChunkSource>>;
+
+    /// What writes an array to `path`.
+    ///
+    /// # Errors
+    /// If an option is not one of this format's.
+    fn writer(&self, path: &Path, options: &WriteOptions) -> Result<Arc<dyn Writer>>;
+}

@@ -1,0 +1,624 @@
+//! Strided, borrowed boxes of elements: how chunks are handed around without copying.
+//!
+//! A view borrows the bytes of a chunk and says how elements lie in them: dtype, shape,
+//! and a stride an axis (in elements; 0 repeats, negative runs backwards; only a
+//! [`ChunkView`] may have such). The two types are safe: each access is a bounds-checked
+//! slice of the borrowed bytes, made a row at a time, so that the checks cost nothing.
+
+use crate::{
+    dtype::{DType, Element, Scalar},
+    region::{Dims, Region, volume},
+};
+use ndarray::{ArrayViewD, IxDyn, ShapeBuilder};
+use smallvec::SmallVec;
+
+/// One stride an axis, in elements.
+pub type Strides = SmallVec<[isize; 6]>;
+
+/// The strides of an array of `shape` in C order.
+pub fn c_strides(shape: &[u64]) -> Strides {
+    let mut strides = Strides::from_elem(1, shape.len());
+    for axis in (1..shape.len()).rev() {
+        strides[axis - 1] = strides[axis] * shape[axis].max(1) as isize;
+    }
+    strides
+}
+
+fn is_c_order(shape: &[u64], strides: &[isize]) -> bool {
+    let mut expected = 1;
+    for (&len, &stride) in shape.iter().zip(strides).rev() {
+        if len != 1 && stride != expected {
+            return shape.contains(&0);
+        }
+        expected *= len.max(1) as isize;
+    }
+    true
+}
+
+/// A box of elements to read.
+#[derive(Clone, Debug)]
+pub struct ChunkView<'a> {
+    dtype: DType,
+    data: &'a [u8],
+    offset: isize,
+    shape: Dims,
+    strides: Strides,
+}
+
+/// A box of elements to write; no two elements share bytes.
+#[derive(Debug)]
+pub struct ChunkMut<'a> {
+    dtype: DType,
+    data: &'a mut [u8],
+    offset: isize,
+    shape: Dims,
+    strides: Strides,
+}
+
+macro_rules! shared {
+    ($name:ident) => {
+        impl $name<'_> {
+            /// The dtype of the elements.
+            pub fn dtype(&self) -> DType {
+                self.dtype
+            }
+
+            /// The number of elements along each axis.
+            pub fn shape(&self) -> &[u64] {
+                &self.shape
+            }
+
+            /// The distance, in elements, between neighbours along each axis.
+            pub fn strides(&self) -> &[isize] {
+                &self.strides
+            }
+
+            /// The number of elements.
+            pub fn len(&self) -> usize {
+                volume(&self.shape) as usize
+            }
+
+            /// Whether there is no element.
+            pub fn is_empty(&self) -> bool {
+                self.shape.contains(&0)
+            }
+
+            /// Whether the elements lie in one run in C order.
+            pub fn is_contiguous(&self) -> bool {
+                is_c_order(&self.shape, &self.strides)
+            }
+
+            fn offset_of(&self, region: &Region) -> isize {
+                assert!(
+                    Region::whole(&self.shape).contains(region) || region.is_empty(),
+                    "{region} lies in a view of shape {:?}",
+                    self.shape
+                );
+                self.offset
+                    + region
+                        .start
+                        .iter()
+                        .zip(&self.strides)
+                        .map(|(&s, &d)| s as isize * d)
+                        .sum::<isize>()
+            }
+
+            fn byte_range(&self) -> std::ops::Range<usize> {
+                let start = self.offset as usize * self.dtype.size();
+                start..start + self.len() * self.dtype.size()
+            }
+        }
+    };
+}
+shared!(ChunkView);
+shared!(ChunkMut);
+
+impl<'a> ChunkView<'a> {
+    /// The elements of `data` as an array of `shape` in C order.
+    ///
+    /// # Panics
+    /// If `data` has another length.
+    pub fn new(dtype: DType, data: &'a [u8], shape: &[u64]) -> ChunkView<'a> {
+        assert_eq!(
+            data.len() as u64,
+            volume(shape) * dtype.size() as u64,
+            "bytes of {shape:?} {dtype}"
+        );
+        ChunkView { dtype, data, offset: 0, shape: shape.into(), strides: c_strides(shape) }
+    }
+
+    /// The elements of a typed slice as an array of `shape` in C order.
+    ///
+    /// # Panics
+    /// If `data` has another length.
+    pub fn of<T: Element<Repr = T> + bytemuck::Pod>(data: &'a [T], shape: &[u64]) -> ChunkView<'a> {
+        ChunkView::new(T::DTYPE, bytemuck::cast_slice(data), shape)
+    }
+
+    /// Elements of `data` laid out with any strides from the element `offset` on.
+    ///
+    /// # Panics
+    /// If an element lies outside `data`.
+    pub fn strided(
+        dtype: DType,
+        data: &'a [u8],
+        offset: isize,
+        shape: impl Into<Dims>,
+        strides: impl Into<Strides>,
+    ) -> ChunkView<'a> {
+        let view = ChunkView { dtype, data, offset, shape: shape.into(), strides: strides.into() };
+        assert_eq!(view.shape.len(), view.strides.len(), "shape and strides of one rank");
+        if !view.is_empty() {
+            let (mut low, mut high) = (offset, offset);
+            for (&len, &stride) in view.shape.iter().zip(&view.strides) {
+                let reach = (len - 1) as isize * stride;
+                low += reach.min(0);
+                high += reach.max(0);
+            }
+            assert!(
+                low >= 0 && (high as usize + 1) * dtype.size() <= data.len(),
+                "elements {low}..={high} lie in {} bytes of {dtype}",
+                data.len()
+            );
+        }
+        view
+    }
+
+    /// The part of the view in `region`.
+    ///
+    /// # Panics
+    /// If `region` reaches outside the view.
+    #[must_use]
+    pub fn sub(&self, region: &Region) -> ChunkView<'a> {
+        ChunkView {
+            dtype: self.dtype,
+            data: self.data,
+            offset: self.offset_of(region),
+            shape: region.shape.clone(),
+            strides: self.strides.clone(),
+        }
+    }
+
+    /// The same elements with other axes: `shape` and `strides`, the first element at the
+    /// element `offset` from this view's first.
+    ///
+    /// # Panics
+    /// If an element lies outside the borrowed bytes.
+    #[must_use]
+    pub fn restride(
+        &self,
+        offset: isize,
+        shape: impl Into<Dims>,
+        strides: impl Into<Strides>,
+    ) -> ChunkView<'a> {
+        ChunkView::strided(self.dtype, self.data, self.offset + offset, shape, strides)
+    }
+
+    /// The bytes, if the elements lie in one run in C order.
+    pub fn as_bytes(&self) -> Option<&'a [u8]> {
+        if self.is_empty() {
+            return Some(&[]);
+        }
+        self.is_contiguous().then(|| &self.data[self.byte_range()])
+    }
+
+    /// The elements, if they are `T`s that lie in one run in C order.
+    pub fn as_slice<T: Element>(&self) -> Option<&'a [T::Repr]> {
+        (self.dtype == T::DTYPE).then(|| self.as_bytes()).flatten().map(bytemuck::cast_slice)
+    }
+
+    /// The value of the element at `index`.
+    ///
+    /// # Panics
+    /// If there is no such element.
+    pub fn get(&self, index: &[u64]) -> Scalar {
+        let one = Region { start: index.into(), shape: Dims::from_elem(1, index.len()) };
+        let at = self.offset_of(&one) as usize * self.dtype.size();
+        Scalar::from_bytes(self.dtype, &self.data[at..])
+    }
+
+    /// The view as one of `ndarray`'s, if its elements are `T`s and no stride is negative.
+    /// (`bool` chunks are read as `u8`, so `T` is never `bool`.)
+    pub fn as_ndarray<T: Element<Repr = T> + bytemuck::Pod>(&self) -> Option<ArrayViewD<'a, T>> {
+        if self.dtype != T::DTYPE && !(self.dtype == DType::Bool && T::DTYPE == DType::U8) {
+            return None;
+        }
+        let shape: Vec<usize> = self.shape.iter().map(|&n| n as usize).collect();
+        if self.is_empty() {
+            return ArrayViewD::from_shape(IxDyn(&shape), &[]).ok();
+        }
+        let strides: Option<Vec<usize>> = self.strides.iter().map(|&s| s.try_into().ok()).collect();
+        let elements: &[T] = bytemuck::cast_slice(self.data);
+        ArrayViewD::from_shape(
+            IxDyn(&shape).strides(IxDyn(&strides?)),
+            &elements[self.offset as usize..],
+        )
+        .ok()
+    }
+
+    /// Copies the elements, in C order, into a new vector.
+    ///
+    /// # Panics
+    /// If the elements are not `T`s.
+    pub fn to_vec<T: Element>(&self) -> Vec<T> {
+        assert_eq!(self.dtype, T::DTYPE, "elements of another dtype");
+        let mut out = vec![<T::Repr as bytemuck::Zeroable>::zeroed(); self.len()];
+        ChunkMut::new(self.dtype, bytemuck::cast_slice_mut(&mut out), &self.shape).assign(self);
+        T::vec_from_repr(out)
+    }
+}
+
+impl<'a> ChunkMut<'a> {
+    /// The elements of `data` as an array of `shape` in C order.
+    ///
+    /// # Panics
+    /// If `data` has another length.
+    pub fn new(dtype: DType, data: &'a mut [u8], shape: &[u64]) -> ChunkMut<'a> {
+        assert_eq!(
+            data.len() as u64,
+            volume(shape) * dtype.size() as u64,
+            "bytes of {shape:?} {dtype}"
+        );
+        ChunkMut { dtype, data, offset: 0, shape: shape.into(), strides: c_strides(shape) }
+    }
+
+    /// The elements of a typed slice as an array of `shape` in C order.
+    ///
+    /// # Panics
+    /// If `data` has another length.
+    pub fn of<T: Element<Repr = T> + bytemuck::Pod>(
+        data: &'a mut [T],
+        shape: &[u64],
+    ) -> ChunkMut<'a> {
+        ChunkMut::new(T::DTYPE, bytemuck::cast_slice_mut(data), shape)
+    }
+
+    /// The part of the view in `region`.
+    ///
+    /// # Panics
+    /// If `region` reaches outside the view.
+    pub fn sub(&mut self, region: &Region) -> ChunkMut<'_> {
+        ChunkMut {
+            dtype: self.dtype,
+            offset: self.offset_of(region),
+            data: self.data,
+            shape: region.shape.clone(),
+            strides: self.strides.clone(),
+        }
+    }
+
+    /// The same view for a shorter time.
+    pub fn reborrow(&mut self) -> ChunkMut<'_> {
+        self.sub(&Region::whole(&self.shape.clone()))
+    }
+
+    /// The same elements without their axes of length 1, or with more of them: any
+    /// `shape` that differs from this view's in axes of length 1 alone.
+    ///
+    /// # Panics
+    /// If it differs in more.
+    #[must_use]
+    pub fn with_unit_axes(self, shape: &[u64]) -> ChunkMut<'a> {
+        let mut kept = self.shape.iter().zip(&self.strides).filter(|(len, _)| **len != 1);
+        let strides = shape
+            .iter()
+            .map(|&len| match len {
+                1 => 0,
+                _ => {
+                    let (&have, &stride) = kept.next().expect("shapes differ in unit axes alone");
+                    assert_eq!(have, len, "shapes differ in unit axes alone");
+                    stride
+                }
+            })
+            .collect();
+        assert!(kept.next().is_none(), "shapes differ in unit axes alone");
+        ChunkMut { strides, shape: shape.into(), ..self }
+    }
+
+    /// To read what was written.
+    pub fn as_view(&self) -> ChunkView<'_> {
+        ChunkView {
+            dtype: self.dtype,
+            data: self.data,
+            offset: self.offset,
+            shape: self.shape.clone(),
+            strides: self.strides.clone(),
+        }
+    }
+
+    /// The bytes, if the elements lie in one run in C order.
+    pub fn as_bytes(&mut self) -> Option<&mut [u8]> {
+        if self.is_empty() {
+            return Some(&mut []);
+        }
+        let range = self.byte_range();
+        self.is_contiguous().then(|| &mut self.data[range])
+    }
+
+    /// The elements, if they are `T`s that lie in one run in C order.
+    pub fn as_slice<T: Element>(&mut self) -> Option<&mut [T::Repr]> {
+        if self.dtype != T::DTYPE {
+            return None;
+        }
+        self.as_bytes().map(bytemuck::cast_slice_mut)
+    }
+
+    /// Calls `each` for every longest run of elements that lie together, in C order, with
+    /// the coordinates of its first element and its bytes.
+    pub fn try_for_each_run<E>(
+        &mut self,
+        mut each: impl FnMut(&[u64], &mut [u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        let size = self.dtype.size();
+        let (mut run, mut outer) = (1u64, self.shape.len());
+        while outer > 0 && (self.shape[outer - 1] == 1 || self.strides[outer - 1] == run as isize) {
+            outer -= 1;
+            run *= self.shape[outer];
+        }
+        let starts = Region::whole(&self.shape[..outer]);
+        let mut start = Dims::from_elem(0, self.shape.len());
+        for at in crate::region::Coordinates::of(starts) {
+            start[..outer].copy_from_slice(&at);
+            let offset = at.iter().zip(&self.strides).map(|(&i, &s)| i as isize * s).sum::<isize>();
+            let byte = (self.offset + offset) as usize * size;
+            each(&start, &mut self.data[byte..byte + run as usize * size])?;
+        }
+        Ok(())
+    }
+
+    /// Sets every element to `value`, converted as [`Scalar::cast`] does.
+    pub fn fill(&mut self, value: Scalar) {
+        let (bytes, size) = value.cast(self.dtype).bytes();
+        let filled: Result<(), std::convert::Infallible> = self.try_for_each_run(|_, run| {
+            if bytes[..size].iter().all(|&b| b == bytes[0]) {
+                run.fill(bytes[0]);
+            } else {
+                run.chunks_exact_mut(size)
+                    .for_each(|element| element.copy_from_slice(&bytes[..size]));
+            }
+            Ok(())
+        });
+        let Ok(()) = filled;
+    }
+
+    /// Copies all elements of `source`.
+    ///
+    /// # Panics
+    /// If dtype or shape differ.
+    pub fn assign(&mut self, source: &ChunkView<'_>) {
+        assert_eq!(self.dtype, source.dtype, "dtypes of a copy");
+        assert_eq!(self.shape, source.shape, "shapes of a copy");
+        if self.is_empty() {
+            return;
+        }
+        let plan = CopyPlan::new(&self.shape, &self.strides, &source.strides);
+        let (to, from) = (self.offset, source.offset);
+        match self.dtype.size() {
+            1 => plan.run::<u8>(self.data, to, source.data, from),
+            2 => plan.run::<u16>(
+                bytemuck::cast_slice_mut(self.data),
+                to,
+                bytemuck::cast_slice(source.data),
+                from,
+            ),
+            4 => plan.run::<u32>(
+                bytemuck::cast_slice_mut(self.data),
+                to,
+                bytemuck::cast_slice(source.data),
+                from,
+            ),
+            _ => plan.run::<u64>(
+                bytemuck::cast_slice_mut(self.data),
+                to,
+                bytemuck::cast_slice(source.data),
+                from,
+            ),
+        }
+    }
+}
+
+/// The loops of a strided copy: as few and as long as the two layouts allow.
+struct CopyPlan {
+    /// (length, stride in the target, stride in the source), outermost first.
+    axes: SmallVec<[(usize, isize, isize); 6]>,
+}
+
+/// Elements along each side of the squares that a transposing copy moves at once: two
+/// squares of 8-byte elements fill half of a 32 KiB first-level cache.
+const SQUARE: usize = 32;
+
+impl CopyPlan {
+    fn new(shape: &[u64], target: &[isize], source: &[isize]) -> CopyPlan {
+        let mut axes: SmallVec<[(usize, isize, isize); 6]> = shape
+            .iter()
+            .zip(target)
+            .zip(source)
+            .filter(|((len, _), _)| **len != 1)
+            .map(|((&len, &t), &s)| (len as usize, t, s))
+            .collect();
+        axes.sort_by_key(|&(_, target, _)| std::cmp::Reverse(target.abs()));
+        let mut merged: SmallVec<[(usize, isize, isize); 6]> = SmallVec::new();
+        for (len, t, s) in axes {
+            match merged.last_mut() {
+                Some(last) if last.1 == t * len as isize && last.2 == s * len as isize => {
+                    *last = (last.0 * len, t, s);
+                }
+                _ => merged.push((len, t, s)),
+            }
+        }
+        // The source's fastest axis goes beside the target's, where squares are cut from both.
+        if merged.len() > 2 && merged.last().is_some_and(|a| a.2.abs() != 1) {
+            let inner = merged.len() - 1;
+            if let Some(fast) = merged[..inner].iter().position(|a| a.2.abs() == 1) {
+                let axis = merged.remove(fast);
+                merged.insert(inner - 1, axis);
+            }
+        }
+        CopyPlan { axes: merged }
+    }
+
+    fn run<T: bytemuck::Pod>(&self, target: &mut [T], to: isize, source: &[T], from: isize) {
+        let depth = self.axes.len();
+        let inner = depth.min(2);
+        let mut index: SmallVec<[usize; 6]> = SmallVec::from_elem(0, depth - inner);
+        let (mut to, mut from) = (to, from);
+        loop {
+            match self.axes[depth - inner..] {
+                [] => target[to as usize] = source[from as usize],
+                [axis] => copy_row(target, to, source, from, axis),
+                [outer, axis] => copy_plane(target, to, source, from, outer, axis),
+                _ => unreachable!("two axes at the most"),
+            }
+            let mut axis = depth - inner;
+            loop {
+                if axis == 0 {
+                    return;
+                }
+                axis -= 1;
+                let (len, t, s) = self.axes[axis];
+                index[axis] += 1;
+                (to, from) = (to + t, from + s);
+                if index[axis] < len {
+                    break;
+                }
+                index[axis] = 0;
+                (to, from) = (to - t * len as isize, from - s * len as isize);
+            }
+        }
+    }
+}
+
+fn copy_row<T: bytemuck::Pod>(
+    target: &mut [T],
+    to: isize,
+    source: &[T],
+    from: isize,
+    (len, t, s): (usize, isize, isize),
+) {
+    if t == 1 {
+        let target = &mut target[to as usize..to as usize + len];
+        match s {
+            1 => target.copy_from_slice(&source[from as usize..from as usize + len]),
+            0 => target.fill(source[from as usize]),
+            s if s > 0 => {
+                let source = source[from as usize..].iter().step_by(s as usize);
+                target.iter_mut().zip(source).for_each(|(t, s)| *t = *s);
+            }
+            s => {
+                let source = source[..=from as usize].iter().rev().step_by(-s as usize);
+                target.iter_mut().zip(source).for_each(|(t, s)| *t = *s);
+            }
+        }
+    } else {
+        for i in 0..len as isize {
+            target[(to + i * t) as usize] = source[(from + i * s) as usize];
+        }
+    }
+}
+
+fn copy_plane<T: bytemuck::Pod>(
+    target: &mut [T],
+    to: isize,
+    source: &[T],
+    from: isize,
+    outer: (usize, isize, isize),
+    inner: (usize, isize, isize),
+) {
+    // Row by row, unless the source runs the other way: then square by square.
+    if inner.2.abs() <= outer.2.abs() || outer.2 == 0 {
+        for i in 0..outer.0 as isize {
+            copy_row(target, to + i * outer.1, source, from + i * outer.2, inner);
+        }
+        return;
+    }
+    for i in (0..outer.0).step_by(SQUARE) {
+        for j in (0..inner.0).step_by(SQUARE) {
+            let width = SQUARE.min(inner.0 - j);
+            for i in i..(i + SQUARE).min(outer.0) {
+                let (i, j) = (i as isize, j as isize);
+                copy_row(
+                    target,
+                    to + i * outer.1 + j * inner.1,
+                    source,
+                    from + i * outer.2 + j * inner.2,
+                    (width, inner.1, inner.2),
+                );
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::{Array, ArrayD, Axis};
+    use proptest::prelude::*;
+
+    fn view_of(array: &ArrayD<i32>) -> ChunkView<'_> {
+        let shape: Vec<u64> = array.shape().iter().map(|&n| n as u64).collect();
+        ChunkView::of(array.as_slice().expect("C order"), &shape)
+    }
+
+    proptest! {
+        #[test]
+        fn copies_agree_with_ndarray(
+            shape in proptest::collection::vec(1usize..40, 1..4),
+            order in Just([0usize, 1, 2]).prop_shuffle(),
+            flip in proptest::bool::ANY,
+        ) {
+            let count = shape.iter().product::<usize>();
+            let array = Array::from_iter(0..count as i32).into_shape_with_order(IxDyn(&shape)).unwrap();
+            let order: Vec<usize> = order.into_iter().filter(|&a| a < shape.len()).collect();
+            let view = view_of(&array);
+            let mut expected = array.view().permuted_axes(IxDyn(&order));
+            let (mut offset, mut strides): (isize, Strides) =
+                (0, order.iter().map(|&a| view.strides()[a]).collect());
+            let turned: Dims = order.iter().map(|&a| shape[a] as u64).collect();
+            if flip {
+                expected.invert_axis(Axis(0));
+                offset = (turned[0] as isize - 1) * strides[0];
+                strides[0] = -strides[0];
+            }
+            let turned = view.restride(offset, turned, strides);
+            prop_assert_eq!(turned.to_vec::<i32>(), expected.iter().copied().collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn filling_a_part_leaves_the_rest() {
+        let mut array = ArrayD::<i32>::zeros(IxDyn(&[4, 5]));
+        let region = Region::new(vec![1, 2], vec![2, 2]);
+        ChunkMut::of(array.as_slice_mut().unwrap(), &[4, 5]).sub(&region).fill(Scalar::U8(7));
+        assert_eq!(array.sum(), 28);
+        assert_eq!(array[[2, 3]], 7);
+    }
+
+    #[test]
+    fn runs_are_as_long_as_the_layout_allows() {
+        let mut data = vec![0i32; 24];
+        let mut view = ChunkMut::of(&mut data, &[2, 3, 4]);
+        let mut runs = Vec::new();
+        let mut count = |view: &mut ChunkMut<'_>| {
+            runs.clear();
+            let done: Result<(), ()> = view.try_for_each_run(|at, run| {
+                runs.push((at.to_vec(), run.len() / 4));
+                Ok(())
+            });
+            done.unwrap();
+            runs.clone()
+        };
+        assert_eq!(count(&mut view), [(vec![0, 0, 0], 24)]);
+        let mut part = view.sub(&Region::new(vec![0, 1, 0], vec![2, 2, 4]));
+        assert_eq!(count(&mut part), [(vec![0, 0, 0], 8), (vec![1, 0, 0], 8)]);
+    }
+
+    #[test]
+    fn zero_strides_repeat() {
+        let value = [5i32];
+        let view = ChunkView::of(&value, &[]).restride(0, [2, 3].as_slice(), [0, 0].as_slice());
+        assert_eq!(view.to_vec::<i32>(), [5; 6]);
+    }
+}
