@@ -11,7 +11,7 @@
 //! |---|---|
 //! | 0 vocabulary | [`dtype`], [`region`], [`grid`], [`error`], [`view`] |
 //! | 1 the seam | [`source`] |
-//! | 2 adapters | [`memory`], `fits`, `zarr`, `hdf5`, `npy`, [`stack`], [`wrap`] |
+//! | 2 adapters | [`memory`], `fits`, `zarr`, `hdf5`, `npy`, `pattern`, [`stack`], [`wrap`] |
 //! | 3 | [`registry`], [`conformance`] |
 
 pub mod dtype;
@@ -29,6 +29,9 @@ pub mod hdf5;
 pub mod memory;
 #[cfg(feature = "npy")]
 pub mod npy;
+mod pattern;
+#[cfg(any(feature = "npy", feature = "zarr"))]
+mod raw;
 pub mod stack;
 mod staging;
 pub mod wrap;
@@ -43,7 +46,7 @@ pub use error::{ErrorKind, FormatError, Result};
 pub use grid::{AxisGrid, Grid};
 pub use region::{Dims, Region};
 pub use source::{
-    Attributes, Cancel, ChunkSink, ChunkSource, FileCache, Fingerprint, Format, Item, Meta,
+    Attributes, Cancel, ChunkSink, ChunkSource, FileCache, Fingerprint, Format, Item, Labels, Meta,
     ReadCost, ReadCx, SourceSpec, Storage, WriteOptions, Writer, Written,
 };
 pub use view::{ChunkMut, ChunkView};

@@ -1,1 +1,435 @@
-//! (being written)
+//! The one list of formats, and what stands behind a location that a user gives.
+//!
+//! A location is a path, `PATH::ITEM`, a folder, a glob or a pattern with fields. What is
+//! there decides: a path that exists as it is written is never taken for a glob, a folder
+//! that is an array (Zarr) is one, any other folder is a stack of the files in it. Globs,
+//! patterns and folders are stacks even of one file, so that a result's rank does not
+//! depend on how many files there are today.
+
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    error::{ErrorKind, FormatError, Result},
+    pattern::{self, FileList},
+    source::{ChunkSource, Format, Item, SourceSpec, WriteOptions, Writer},
+    stack::{Stack, StackOptions},
+};
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::Read,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// All formats of this build; each is asked in turn what it recognises.
+pub const FORMATS: &[&dyn Format] = &[
+    #[cfg(feature = "fits")]
+    &crate::fits::Fits,
+    #[cfg(feature = "zarr")]
+    &crate::zarr::Zarr,
+    #[cfg(feature = "h5")]
+    &crate::hdf5::Hdf5,
+    #[cfg(feature = "npy")]
+    &crate::npy::Npy,
+];
+
+/// The formats that this crate knows, those left out of this build too.
+struct Known {
+    name: &'static str,
+    title: &'static str,
+    feature: &'static str,
+    extensions: &'static [&'static str],
+}
+
+const KNOWN: [Known; 4] = [
+    Known { name: "fits", title: "FITS", feature: "fits", extensions: &["fits", "fit", "fts"] },
+    Known { name: "zarr", title: "Zarr", feature: "zarr", extensions: &["zarr"] },
+    Known { name: "hdf5", title: "HDF5", feature: "h5", extensions: &["h5", "hdf5", "he5", "nc"] },
+    Known { name: "npy", title: "npy", feature: "npy", extensions: &["npy"] },
+];
+
+/// What may be said of several files beside where they are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpenOptions {
+    /// Lengths of the leading axes that the files are folded into.
+    pub stacked: Option<Vec<u64>>,
+    /// Whether leading axes of length 1 of the files themselves are kept.
+    pub keep_axes: bool,
+}
+
+/// Opens the array at a location: a path, `PATH::ITEM`, a folder, a glob or a pattern.
+///
+/// # Errors
+/// If nothing is there, it is damaged or of no known format, or several arrays could be
+/// meant (the error lists them).
+pub fn open(location: &str) -> Result<Arc<dyn ChunkSource>> {
+    open_with(&[location.to_owned()], &OpenOptions::default())
+}
+
+/// Opens the array at a location, or the stack of several.
+///
+/// # Errors
+/// As [`open`], and if the options do not fit the number of files.
+pub fn open_with(locations: &[String], options: &OpenOptions) -> Result<Arc<dyn ChunkSource>> {
+    Registry(FORMATS).open(locations, options)
+}
+
+/// Opens again what a [`ChunkSource::spec`] tells of.
+///
+/// # Errors
+/// As [`open`], and if only another process has the array.
+pub fn reopen(spec: &SourceSpec) -> Result<Arc<dyn ChunkSource>> {
+    if spec.format.is_empty() {
+        return Err(FormatError::new(
+            ErrorKind::Unsupported,
+            "the array is in the memory of another process",
+        ));
+    }
+    let (locations, options) = from_spec(spec)?;
+    open_with(&locations, &options)
+}
+
+/// All arrays at a location; a stack is one.
+///
+/// # Errors
+/// As [`open`].
+pub fn list(location: &str) -> Result<Vec<Item>> {
+    Registry(FORMATS).list(location)
+}
+
+/// What writes an array to `path`, in the format that the ending of its name tells.
+///
+/// # Errors
+/// If the ending is of no known format or of one that is not in this build, or an option is
+/// not one of the format's.
+pub fn writer(path: &Path, options: &WriteOptions) -> Result<Arc<dyn Writer>> {
+    Registry(FORMATS).format_to_write(path)?.writer(path, options)
+}
+
+/// The format of the file or folder at `path`, by what is there.
+///
+/// # Errors
+/// If nothing is there, it cannot be read, or it is of no known format.
+pub fn format_of(path: &Path) -> Result<&'static dyn Format> {
+    Registry(FORMATS).format_of(path)
+}
+
+/// A list of formats; tests bring their own.
+#[derive(Clone, Copy)]
+struct Registry(&'static [&'static dyn Format]);
+
+/// What stands behind a location.
+enum Found {
+    /// A file, or a folder that is one array or a group of them.
+    One(PathBuf),
+    /// Files to be stacked.
+    Many(FileList),
+}
+
+impl Registry {
+    fn open(self, locations: &[String], options: &OpenOptions) -> Result<Arc<dyn ChunkSource>> {
+        let (mut files, mut fields, mut items) = (Vec::new(), Vec::new(), Vec::new());
+        for location in locations {
+            let (text, item) = split_item(location);
+            items.push(item);
+            match self.find(text)? {
+                Found::One(path) if locations.len() == 1 && options.stacked.is_none() => {
+                    return self.format_of(&path)?.open(&path, item);
+                }
+                Found::One(path) => files.push(path),
+                Found::Many(list) => {
+                    files.extend(list.paths);
+                    fields = list.fields;
+                }
+            }
+        }
+        if locations.len() > 1 {
+            fields.clear();
+        }
+        let item = items.first().copied().flatten();
+        if items.iter().any(|other| *other != item) {
+            return Err(FormatError::new(
+                ErrorKind::Invalid,
+                "the files of a stack are read at one item, and several are named",
+            )
+            .help("name the same ::ITEM behind each location, or stack the arrays once opened"));
+        }
+        let first = files.first().ok_or_else(|| {
+            FormatError::new(
+                ErrorKind::Invalid,
+                "a location is needed: a path, folder, glob or pattern",
+            )
+        })?;
+        let (format, extension, item) =
+            (self.format_of(first)?, extension_of(first), item.map(str::to_owned));
+        let opener = move |path: &Path| {
+            // Files that end alike are of one format: each is opened once, not also sniffed at.
+            let alike = extension_of(path) == extension;
+            let format = if alike { format } else { self.format_of(path)? };
+            format.open(path, item.as_deref())
+        };
+        let stack = Stack::open(
+            &files,
+            Arc::new(opener),
+            StackOptions {
+                fields,
+                stacked: options.stacked.clone(),
+                keep_axes: options.keep_axes,
+                spec: to_spec(locations, options),
+            },
+        );
+        stack.map(|stack| Arc::new(stack) as Arc<dyn ChunkSource>)
+    }
+
+    fn list(self, location: &str) -> Result<Vec<Item>> {
+        let (text, item) = split_item(location);
+        if let (Found::One(path), None) = (self.find(text)?, item) {
+            return self.format_of(&path)?.list(&path);
+        }
+        let source = self.open(&[location.to_owned()], &OpenOptions::default())?;
+        Ok(vec![Item {
+            name: item.unwrap_or_default().to_owned(),
+            meta: source.meta().clone(),
+            storage: source.storage(),
+        }])
+    }
+
+    fn find(self, text: &str) -> Result<Found> {
+        let path = Path::new(text);
+        match fs::metadata(path) {
+            Ok(meta) if meta.is_dir() && !self.is_array(path) => {
+                return self.folder(path).map(Found::Many);
+            }
+            Ok(_) => return Ok(Found::One(path.to_owned())),
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                return Err(FormatError::io(e).at_path(path));
+            }
+            Err(_) => {}
+        }
+        if text.contains("://") {
+            return Err(FormatError::new(ErrorKind::Unsupported, "only local files are opened")
+                .at(text)
+                .help("copy the data to a local or mounted folder first"));
+        }
+        if pattern::is_pattern(text) {
+            return pattern::expand(text).map(Found::Many);
+        }
+        if pattern::is_glob(text) {
+            return pattern::glob(text).map(Found::Many);
+        }
+        Err(missing(path))
+    }
+
+    /// The files of a folder, which must be of one format.
+    fn folder(self, folder: &Path) -> Result<FileList> {
+        let at = |e: std::io::Error| FormatError::io(e).at_path(folder);
+        let mut found: BTreeMap<usize, Vec<PathBuf>> = BTreeMap::new();
+        let mut others = 0;
+        for entry in fs::read_dir(folder).map_err(at)? {
+            let path = entry.map_err(at)?.path();
+            let hidden = path.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(b"."));
+            if hidden {
+                continue;
+            }
+            match self.kind_of_entry(&path) {
+                Some(format) => found.entry(format).or_default().push(path),
+                None => others += 1,
+            }
+        }
+        if found.len() > 1 {
+            return Err(self.mixed(folder, found));
+        }
+        let Some((_, mut paths)) = found.pop_first() else {
+            return Err(FormatError::new(
+                ErrorKind::NotFound,
+                "no file of a known format in the folder",
+            )
+            .at_path(folder)
+            .help(match others {
+                0 => "the folder is empty".to_owned(),
+                n => format!("known are {}; other entries there: {n}", self.titles()),
+            }));
+        };
+        pattern::sort(&mut paths);
+        Ok(FileList { paths, fields: Vec::new() })
+    }
+
+    /// The format of a folder's entry: by its name where that tells, else by its content.
+    fn kind_of_entry(self, path: &Path) -> Option<usize> {
+        if path.is_dir() {
+            return self.0.iter().position(|format| format.recognises(path, &[]));
+        }
+        let extension = extension_of(path);
+        let named = self.0.iter().position(|f| f.extensions().contains(&extension.as_str()));
+        named.or_else(|| {
+            let head = head_of(path).ok().filter(|head| !head.is_empty())?;
+            self.0.iter().position(|format| format.recognises(path, &head))
+        })
+    }
+
+    fn mixed(self, folder: &Path, found: BTreeMap<usize, Vec<PathBuf>>) -> FormatError {
+        let name = |path: &PathBuf| path.file_name().unwrap_or_default().display().to_string();
+        let mut kinds = Vec::new();
+        let mut glob = String::new();
+        for (format, mut paths) in found {
+            pattern::sort(&mut paths);
+            let more = if paths.len() > 1 { ", …" } else { "" };
+            kinds.push(format!(
+                "{} {} ({}{more})",
+                paths.len(),
+                title(self.0[format]),
+                name(&paths[0])
+            ));
+            if glob.is_empty() {
+                glob = folder.join(format!("*.{}", extension_of(&paths[0]))).display().to_string();
+            }
+        }
+        FormatError::new(
+            ErrorKind::Invalid,
+            format!("the folder holds files of several formats: {}", kinds.join(", ")),
+        )
+        .at_path(folder)
+        .help(format!("choose with a glob, for example {glob}"))
+    }
+
+    fn is_array(self, folder: &Path) -> bool {
+        self.0.iter().any(|format| format.recognises(folder, &[]))
+    }
+
+    fn format_of(self, path: &Path) -> Result<&'static dyn Format> {
+        let meta = fs::metadata(path).map_err(|e| match e.kind() {
+            std::io::ErrorKind::NotFound => missing(path),
+            _ => FormatError::io(e).at_path(path),
+        })?;
+        if !meta.is_dir() && !meta.is_file() {
+            let message = "neither a file nor a folder: pipes and devices are not read";
+            return Err(FormatError::new(ErrorKind::Unsupported, message).at_path(path));
+        }
+        let head = if meta.is_dir() { Vec::new() } else { head_of(path)? };
+        if meta.is_file() && head.is_empty() {
+            return Err(FormatError::new(ErrorKind::Corrupt, "the file is empty").at_path(path));
+        }
+        if let Some(format) = self.0.iter().copied().find(|f| f.recognises(path, &head)) {
+            return Ok(format);
+        }
+        let what = if meta.is_dir() { "folder" } else { "file" };
+        let error = FormatError::new(
+            ErrorKind::Unsupported,
+            format!("not a {what} of any known format: {}", self.titles()),
+        );
+        Err(match self.left_out(&extension_of(path)) {
+            Some(known) => error.help(feature_help(known)),
+            None => error,
+        }
+        .at_path(path))
+    }
+
+    fn format_to_write(self, path: &Path) -> Result<&'static dyn Format> {
+        let extension = extension_of(path);
+        let by_name = |f: &&'static dyn Format| f.extensions().contains(&extension.as_str());
+        if let Some(format) = self.0.iter().copied().find(by_name) {
+            return Ok(format);
+        }
+        if let Some(known) = self.left_out(&extension) {
+            let message = format!("{} files are not written by this build", known.title);
+            return Err(FormatError::new(ErrorKind::Unsupported, message)
+                .at_path(path)
+                .help(feature_help(known)));
+        }
+        let message = match extension.is_empty() {
+            true => "the output's name has no ending that tells its format".to_owned(),
+            false => format!("no format has names that end in .{extension}"),
+        };
+        let endings: Vec<String> = self
+            .0
+            .iter()
+            .map(|f| format!("{} (.{})", title(*f), f.extensions().join(", .")))
+            .collect();
+        Err(FormatError::new(ErrorKind::Invalid, message)
+            .at_path(path)
+            .help(format!("known are {}", endings.join(", "))))
+    }
+
+    /// The format whose names end so, if this build lacks it.
+    fn left_out(self, extension: &str) -> Option<&'static Known> {
+        KNOWN.iter().find(|known| {
+            known.extensions.contains(&extension) && self.0.iter().all(|f| f.name() != known.name)
+        })
+    }
+
+    fn titles(self) -> String {
+        self.0.iter().map(|format| title(*format)).collect::<Vec<_>>().join(", ")
+    }
+}
+
+fn title(format: &'static dyn Format) -> &'static str {
+    KNOWN.iter().find(|k| k.name == format.name()).map_or(format.name(), |k| k.title)
+}
+
+fn feature_help(known: &Known) -> String {
+    format!("build freeboard with the feature `{}` for {} files", known.feature, known.title)
+}
+
+fn missing(path: &Path) -> FormatError {
+    let error = FormatError::new(ErrorKind::NotFound, "no such file or folder").at_path(path);
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() && !parent.exists() => {
+            error.help(format!("the folder {}/ does not exist either", parent.display()))
+        }
+        _ => error,
+    }
+}
+
+/// `PATH::ITEM` apart, unless a file has that very name.
+fn split_item(location: &str) -> (&str, Option<&str>) {
+    match location.rsplit_once("::") {
+        Some((path, item)) if !path.is_empty() && fs::symlink_metadata(location).is_err() => {
+            (path, Some(item).filter(|item| !item.is_empty()))
+        }
+        _ => (location, None),
+    }
+}
+
+fn extension_of(path: &Path) -> String {
+    path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase()
+}
+
+/// The first bytes of a file, up to 1024.
+fn head_of(path: &Path) -> Result<Vec<u8>> {
+    let mut head = Vec::with_capacity(1024);
+    File::open(path)
+        .and_then(|file| file.take(1024).read_to_end(&mut head))
+        .map_err(|e| FormatError::io(e).at_path(path))?;
+    Ok(head)
+}
+
+fn to_spec(locations: &[String], options: &OpenOptions) -> SourceSpec {
+    let mut said = BTreeMap::new();
+    if let Some(lengths) = &options.stacked {
+        let lengths: Vec<String> = lengths.iter().map(u64::to_string).collect();
+        said.insert("stacked".to_owned(), lengths.join(","));
+    }
+    if options.keep_axes {
+        said.insert("keep_axes".to_owned(), "true".to_owned());
+    }
+    SourceSpec { format: "stack".into(), location: locations.join("\n"), options: said }
+}
+
+fn from_spec(spec: &SourceSpec) -> Result<(Vec<String>, OpenOptions)> {
+    if spec.format != "stack" {
+        return Ok((vec![spec.location.clone()], OpenOptions::default()));
+    }
+    let stacked = spec.options.get("stacked").map(|text| {
+        text.split(',').map(str::parse).collect::<Result<Vec<u64>, _>>().map_err(|e| {
+            let message = format!("{text:?} are not the lengths of stacked axes");
+            FormatError::new(ErrorKind::Invalid, message).because(e)
+        })
+    });
+    let options = OpenOptions {
+        stacked: stacked.transpose()?,
+        keep_axes: spec.options.get("keep_axes").is_some_and(|said| said == "true"),
+    };
+    Ok((spec.location.split('\n').map(str::to_owned).collect(), options))
+}

@@ -207,6 +207,44 @@ impl<'a> ChunkView<'a> {
         (self.dtype == T::DTYPE).then(|| self.as_bytes()).flatten().map(bytemuck::cast_slice)
     }
 
+    /// Copies the elements from number `start` on, counted in C order, into `out`, which has
+    /// room for a whole number of elements.
+    ///
+    /// # Panics
+    /// If there are not as many.
+    pub fn copy_run(&self, start: usize, out: &mut [u8]) {
+        match self.dtype.size() {
+            1 => self.copy_run_of::<u8>(start, out),
+            2 => self.copy_run_of::<u16>(start, bytemuck::cast_slice_mut(out)),
+            4 => self.copy_run_of::<u32>(start, bytemuck::cast_slice_mut(out)),
+            _ => self.copy_run_of::<u64>(start, bytemuck::cast_slice_mut(out)),
+        }
+    }
+
+    fn copy_run_of<T: bytemuck::Pod>(&self, start: usize, mut out: &mut [T]) {
+        if out.is_empty() {
+            return;
+        }
+        let source: &[T] = bytemuck::cast_slice(self.data);
+        let plan = CopyPlan::in_order(&self.shape, &self.strides);
+        let Some((&(len, _, step), outer)) = plan.axes.split_last() else {
+            out[0] = source[self.offset as usize];
+            return;
+        };
+        let (mut row, mut skip) = (start / len, start % len);
+        while !out.is_empty() {
+            let (mut at, mut rest) = (self.offset, row);
+            for &(len, _, stride) in outer.iter().rev() {
+                at += (rest % len) as isize * stride;
+                rest /= len;
+            }
+            let count = (len - skip).min(out.len());
+            copy_row(out, 0, source, at + skip as isize * step, (count, 1, step));
+            out = &mut out[count..];
+            (row, skip) = (row + 1, 0);
+        }
+    }
+
     /// The value of the element at `index`.
     ///
     /// # Panics
@@ -313,6 +351,24 @@ impl<'a> ChunkMut<'a> {
             .collect();
         assert!(kept.next().is_none(), "shapes differ in unit axes alone");
         ChunkMut { strides, shape: shape.into(), ..self }
+    }
+
+    /// The same elements with their axes in another order: axis `i` is this view's axis `order[i]`.
+    ///
+    /// # Panics
+    /// If `order` is not a permutation of the axes.
+    #[must_use]
+    pub fn permute_axes(self, order: &[usize]) -> ChunkMut<'a> {
+        assert!(
+            order.len() == self.shape.len() && (0..order.len()).all(|axis| order.contains(&axis)),
+            "{order:?} is a permutation of {} axes",
+            self.shape.len()
+        );
+        ChunkMut {
+            shape: order.iter().map(|&axis| self.shape[axis]).collect(),
+            strides: order.iter().map(|&axis| self.strides[axis]).collect(),
+            ..self
+        }
     }
 
     /// To read what was written.
@@ -431,6 +487,20 @@ struct CopyPlan {
 const SQUARE: usize = 32;
 
 impl CopyPlan {
+    /// The axes of a source that is read in C order, merged where they follow one another.
+    fn in_order(shape: &[u64], source: &[isize]) -> CopyPlan {
+        let mut axes: SmallVec<[(usize, isize, isize); 6]> = SmallVec::new();
+        for (&len, &stride) in shape.iter().zip(source).filter(|(len, _)| **len != 1) {
+            match axes.last_mut() {
+                Some(last) if last.2 == stride * len as isize => {
+                    *last = (last.0 * len as usize, 0, stride);
+                }
+                _ => axes.push((len as usize, 0, stride)),
+            }
+        }
+        CopyPlan { axes }
+    }
+
     fn new(shape: &[u64], target: &[isize], source: &[isize]) -> CopyPlan {
         let mut axes: SmallVec<[(usize, isize, isize); 6]> = shape
             .iter()
@@ -583,7 +653,12 @@ mod tests {
                 strides[0] = -strides[0];
             }
             let turned = view.restride(offset, turned, strides);
-            prop_assert_eq!(turned.to_vec::<i32>(), expected.iter().copied().collect::<Vec<_>>());
+            let expected: Vec<i32> = expected.iter().copied().collect();
+            prop_assert_eq!(&turned.to_vec::<i32>(), &expected);
+            let start = count / 3;
+            let mut run = vec![0i32; (count - start).min(50)];
+            turned.copy_run(start, bytemuck::cast_slice_mut(&mut run));
+            prop_assert_eq!(&run[..], &expected[start..start + run.len()]);
         }
     }
 

@@ -1,1 +1,304 @@
-//! (being written)
+//! FITS: images as they are, and tile-compressed images; written as plain primary images.
+//!
+//! A file is a chain of header and data units (HDUs), each named by its number, the
+//! primary HDU being 0, or by EXTNAME (and EXTVER: `SCI,2`). Without a name the first one
+//! with an image is meant, compressed ones included. Axes are in NumPy's order: NAXISn
+//! reversed. The values are those that astropy gives, to the bit: scaled by BSCALE and
+//! BZERO, NaN for BLANK, unsigned integers for the BZERO that says so.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `header` | cards, and the walk from HDU to HDU |
+//! | `convert` | stored pixels to elements |
+//! | `image` | plain images |
+//! | `tiled`, `table` | compressed images: which tiles, and where they lie |
+//! | `codec`, `rice`, `quantise` | one tile's bytes to elements |
+//! | `write` | the sink |
+//!
+//! Not read: tables (but those that hold a compressed image), random groups, and images
+//! compressed by PLIO_1 and HCOMPRESS_1; each is refused by name.
+
+mod codec;
+mod convert;
+mod header;
+mod image;
+mod quantise;
+mod rice;
+mod table;
+#[cfg(test)]
+mod tests;
+mod tiled;
+mod write;
+
+pub use write::FitsWriter;
+
+use crate::{
+    dtype::DType,
+    error::{ErrorKind, FormatError, Result},
+    grid::{AxisGrid, Grid},
+    region::checked_volume,
+    source::{ChunkSource, Format, Item, WriteOptions, Writer},
+};
+use header::{Hdu, Hdus, Kind};
+use std::{fs::File, io, path::Path, sync::Arc};
+
+/// The FITS format.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Fits;
+
+impl Fits {
+    /// Writes to `path`: a primary image; see [`FitsWriter`] for what can be chosen.
+    pub fn create(path: impl AsRef<Path>) -> FitsWriter {
+        FitsWriter::new(path.as_ref())
+    }
+}
+
+/// The largest chunk of an image that is cut, and of one that is not: 64 MiB.
+const CHUNK: u64 = 64 << 20;
+
+/// Where an image is cut: not at all up to [`CHUNK`], else along its outer axes, at
+/// multiples of `tile`.
+fn chunk_grid(shape: &[u64], tile: &[u64], dtype: DType) -> Grid {
+    let bytes = |shape: &[u64]| {
+        checked_volume(shape).and_then(|n| n.checked_mul(dtype.size() as u64)).unwrap_or(u64::MAX)
+    };
+    if bytes(shape) <= CHUNK {
+        return Grid::whole(shape);
+    }
+    let mut room = CHUNK;
+    Grid::new((0..shape.len()).map(|axis| {
+        let one = bytes(&shape[axis + 1..]);
+        let fit = (room / one).min(shape[axis]);
+        let chunk = (fit - fit % tile[axis]).max(tile[axis]);
+        let chunk = if fit == shape[axis] { fit } else { chunk };
+        // The inner axes share what is left of a chunk.
+        room = (room / chunk).max(dtype.size() as u64);
+        AxisGrid::regular(shape[axis], chunk)
+    }))
+}
+
+/// Refuses shapes whose elements cannot be counted (axes of length 0 taken as 1).
+fn check_shape(shape: &[u64]) -> Result<()> {
+    let most = i64::MAX as u64 / 8;
+    match shape.iter().try_fold(1u64, |n, &len| n.checked_mul(len.max(1))) {
+        Some(count) if count <= most => Ok(()),
+        _ => Err(FormatError::new(
+            ErrorKind::Corrupt,
+            format!("an image of shape {shape:?}, larger than any can be"),
+        )),
+    }
+}
+
+/// How messages and specs name an HDU.
+fn place(path: &Path, hdu: usize) -> String {
+    format!("{}::{hdu}", path.display())
+}
+
+/// An error of a read at a place that the file had when it was opened.
+fn read_error(error: io::Error, path: &Path, hdu: usize) -> FormatError {
+    let error = match error.kind() {
+        io::ErrorKind::UnexpectedEof => {
+            FormatError::new(ErrorKind::Changed, "the file is shorter than when it was opened")
+                .because(error)
+        }
+        _ => FormatError::io(error),
+    };
+    error.at(place(path, hdu))
+}
+
+/// How a user names an HDU.
+enum Wanted<'a> {
+    /// By its number.
+    Number(usize),
+    /// By EXTNAME, and EXTVER if it is given.
+    Name(&'a str, Option<i64>),
+}
+
+impl Wanted<'_> {
+    fn of(item: &str) -> Wanted<'_> {
+        let item = item.trim();
+        if let Ok(number) = item.parse() {
+            return Wanted::Number(number);
+        }
+        match item.rsplit_once(',') {
+            Some((name, version)) => match version.trim().parse() {
+                Ok(version) => Wanted::Name(name.trim(), Some(version)),
+                Err(_) => Wanted::Name(item, None),
+            },
+            None => Wanted::Name(item, None),
+        }
+    }
+
+    fn is(&self, hdu: &Hdu) -> bool {
+        match *self {
+            Wanted::Number(number) => hdu.index == number,
+            // The primary HDU has that name also without a card, as in astropy.
+            Wanted::Name(name, version) => {
+                let found = hdu.name();
+                let found = match (&found, hdu.index) {
+                    (Some(found), _) => found,
+                    (None, 0) => "PRIMARY",
+                    (None, _) => return false,
+                };
+                found.eq_ignore_ascii_case(name) && version.is_none_or(|v| v == hdu.version())
+            }
+        }
+    }
+}
+
+/// A line on an HDU, for errors that list them.
+fn describe(hdu: &Hdu) -> String {
+    let name = hdu.name().map(|name| format!(" {name}")).unwrap_or_default();
+    let what = match hdu.kind() {
+        Kind::Image => "image",
+        Kind::Compressed => "compressed image",
+        Kind::Empty => "empty",
+        Kind::BinaryTable => "binary table",
+        Kind::AsciiTable => "table",
+        Kind::Other => "not an image",
+    };
+    let shape = match hdu.kind() {
+        Kind::Image | Kind::Compressed => hdu.image_shape().ok(),
+        _ => None,
+    };
+    let shape = shape.map(|shape| format!(" {shape:?}")).unwrap_or_default();
+    format!("{}{name} ({what}{shape})", hdu.index)
+}
+
+fn image_of(path: &Path, hdu: &Hdu, file_bytes: u64) -> Result<Arc<dyn ChunkSource>> {
+    let refuse =
+        |what: &str| FormatError::new(ErrorKind::Unsupported, format!("{what} not supported"));
+    let source: Result<Arc<dyn ChunkSource>> = match hdu.kind() {
+        Kind::Image => image::Image::new(path, hdu, file_bytes).map(|image| Arc::new(image) as _),
+        Kind::Compressed => {
+            tiled::Tiled::new(path, hdu, file_bytes).map(|image| Arc::new(image) as _)
+        }
+        Kind::Empty => Err(FormatError::new(ErrorKind::NotFound, "this HDU is empty (NAXIS = 0)")),
+        Kind::BinaryTable => Err(refuse("binary tables are")),
+        Kind::AsciiTable => Err(refuse("tables are")),
+        Kind::Other => Err(refuse("HDUs that are neither images nor tables are")),
+    };
+    source.map_err(|e| e.at(place(path, hdu.index)))
+}
+
+fn open_file(path: &Path) -> Result<File> {
+    File::open(path).map_err(|e| FormatError::io(e).at_path(path))
+}
+
+/// Whether the HDU holds an image, and whether that has elements.
+fn image_elements(hdu: &Hdu) -> Option<bool> {
+    match hdu.kind() {
+        Kind::Image | Kind::Compressed => {
+            // A senseless shape is an image too: opening it tells what is wrong.
+            Some(hdu.image_shape().map_or(true, |shape| !shape.is_empty() && !shape.contains(&0)))
+        }
+        _ => None,
+    }
+}
+
+impl Format for Fits {
+    fn name(&self) -> &'static str {
+        "fits"
+    }
+
+    fn extensions(&self) -> &'static [&'static str] {
+        &["fits", "fit", "fts"]
+    }
+
+    fn recognises(&self, _path: &Path, head: &[u8]) -> bool {
+        head.starts_with(b"SIMPLE  =")
+    }
+
+    fn list(&self, path: &Path) -> Result<Vec<Item>> {
+        let file = open_file(path)?;
+        let mut hdus = Hdus::of(&file, path)?;
+        let mut items = Vec::new();
+        while let Some(hdu) = hdus.next()? {
+            if image_elements(&hdu).is_some() {
+                let source = image_of(path, &hdu, hdus.file_bytes)?;
+                items.push(Item {
+                    name: hdu.index.to_string(),
+                    meta: source.meta().clone(),
+                    storage: source.storage(),
+                });
+            }
+        }
+        Ok(items)
+    }
+
+    fn open(&self, path: &Path, item: Option<&str>) -> Result<Arc<dyn ChunkSource>> {
+        let file = open_file(path)?;
+        let mut hdus = Hdus::of(&file, path)?;
+        let wanted = item.map(Wanted::of);
+        let (mut seen, mut without_elements) = (Vec::new(), None);
+        while let Some(hdu) = hdus.next()? {
+            match &wanted {
+                Some(wanted) if wanted.is(&hdu) => return image_of(path, &hdu, hdus.file_bytes),
+                None if image_elements(&hdu) == Some(true) => {
+                    return image_of(path, &hdu, hdus.file_bytes);
+                }
+                _ => {}
+            }
+            seen.push(describe(&hdu));
+            if image_elements(&hdu) == Some(false) {
+                without_elements.get_or_insert(hdu);
+            }
+        }
+        if let (None, Some(hdu)) = (&wanted, without_elements) {
+            return image_of(path, &hdu, hdus.file_bytes);
+        }
+        let message = match item {
+            Some(item) => format!("no HDU '{item}'"),
+            None => "no HDU with an image".to_owned(),
+        };
+        let more = seen.len().saturating_sub(20);
+        seen.truncate(20);
+        let tail = if more > 0 { format!(", and {more} more") } else { String::new() };
+        Err(FormatError::new(ErrorKind::NotFound, message)
+            .at_path(path)
+            .help(format!("the file has {}{tail}", seen.join(", "))))
+    }
+
+    fn writer(&self, path: &Path, options: &WriteOptions) -> Result<Arc<dyn Writer>> {
+        if let Some(codec) = options.codec.as_deref().filter(|codec| *codec != "none") {
+            return Err(FormatError::new(
+                ErrorKind::Unsupported,
+                format!("FITS images are written uncompressed, not by '{codec}'"),
+            )
+            .at_path(path)
+            .help("leave the codec out, or write Zarr or HDF5"));
+        }
+        let mut writer = Fits::create(path);
+        if let Some(chunks) = &options.chunks {
+            writer = writer.chunks(chunks.iter().copied());
+        }
+        if options.overwrite {
+            writer = writer.overwrite();
+        }
+        Ok(Arc::new(writer))
+    }
+}
+
+#[cfg(test)]
+mod grid_tests {
+    use super::*;
+
+    #[test]
+    fn large_images_are_cut_along_outer_axes() {
+        let grid = |shape: &[u64], tile: &[u64]| {
+            let grid = chunk_grid(shape, tile, DType::F32);
+            assert!(
+                crate::region::volume(&grid.max_chunk()) * 4 <= CHUNK
+                    || !tile.iter().all(|&t| t == 1)
+            );
+            grid.max_chunk().to_vec()
+        };
+        assert_eq!(grid(&[4096, 4096], &[1, 1]), [4096, 4096]);
+        assert_eq!(grid(&[4097, 4096], &[1, 1]), [4096, 4096]);
+        assert_eq!(grid(&[1000, 4096, 2048], &[1, 1, 1]), [2, 4096, 2048]);
+        assert_eq!(grid(&[3, 40960, 40960], &[1, 1, 1]), [1, 409, 40960]);
+        assert_eq!(grid(&[3, 40960, 40960], &[1, 100, 100]), [1, 400, 40960]);
+        assert_eq!(grid(&[3, 1 << 30], &[1, 1]), [1, 1 << 24]);
+        assert_eq!(grid(&[3, 40960, 40960], &[2, 1, 1]), [2, 204, 40960]);
+    }
+}

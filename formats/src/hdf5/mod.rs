@@ -1,1 +1,120 @@
-//! (being written)
+//! HDF5: data sets of numbers, read and written without the C library.
+//!
+//! [`Hdf5`] opens a data set by its path in the file: its metadata and its chunk index are
+//! read once (`file`, `index`), then raw chunks are fetched by positioned reads (`raw`) and decoded
+//! on the calling thread (`filter`, `source`); no lock is held while bytes are decoded, and
+//! the C library's global lock is nowhere on the way. [`Hdf5Writer`] names an output
+//! (`sink`).
+//!
+//! | | read | written |
+//! |---|---|---|
+//! | layouts | contiguous, compact, chunked (all six kinds of index) | chunked; contiguous without axes or elements |
+//! | filters | deflate, shuffle, Fletcher-32 | shuffle + deflate, or none |
+//! | dtypes | integers, f32, f64 of either byte order, h5py's `bool` | all, little-endian |
+//!
+//! Strings, compound types, complex numbers, half floats, enumerations and references are
+//! refused by name, and so are other filters and layouts.
+
+mod attributes;
+mod file;
+mod filter;
+mod index;
+mod raw;
+mod sink;
+mod source;
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    error::{ErrorKind, FormatError, Result},
+    source::{ChunkSource, Format, Item, WriteOptions, Writer},
+};
+pub use sink::Hdf5Writer;
+use std::{path::Path, sync::Arc};
+
+/// What an HDF5 file begins with, after a user block of 0, 512, 1024, 2048, … bytes.
+const SIGNATURE: &[u8; 8] = b"\x89HDF\r\n\x1a\n";
+/// User blocks up to this size are looked behind when a file is recognised.
+const MAX_USER_BLOCK: u64 = 1 << 20;
+
+/// The format HDF5 (and netCDF-4, which is HDF5).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Hdf5;
+
+impl Hdf5 {
+    /// A builder of an output at `path`.
+    pub fn create(path: impl AsRef<Path>) -> Hdf5Writer {
+        Hdf5Writer::new(path.as_ref())
+    }
+}
+
+impl Format for Hdf5 {
+    fn name(&self) -> &'static str {
+        "hdf5"
+    }
+
+    fn extensions(&self) -> &'static [&'static str] {
+        &["h5", "hdf5", "he5", "nc"]
+    }
+
+    fn recognises(&self, path: &Path, head: &[u8]) -> bool {
+        if head.starts_with(SIGNATURE) || head.get(512..520) == Some(SIGNATURE) {
+            return true;
+        }
+        // A larger user block: look on in the file, but only where its name speaks for it.
+        let named = path
+            .extension()
+            .and_then(|extension| extension.to_str())
+            .is_some_and(|e| self.extensions().contains(&e.to_ascii_lowercase().as_str()));
+        if !named || head.len() < 1024 {
+            return false;
+        }
+        let Ok(file) = std::fs::File::open(path) else { return false };
+        let mut signature = [0; SIGNATURE.len()];
+        std::iter::successors(Some(1024), |at| Some(at * 2))
+            .take_while(|at| *at <= MAX_USER_BLOCK)
+            .any(|at| raw::exact(&file, &mut signature, at).is_ok() && signature == *SIGNATURE)
+    }
+
+    fn list(&self, path: &Path) -> Result<Vec<Item>> {
+        let items = file::list(path)?;
+        let item = |(name, index): (String, index::Index)| Item {
+            name,
+            storage: source::storage(&index),
+            meta: index.meta,
+        };
+        Ok(items.into_iter().map(item).collect())
+    }
+
+    fn open(&self, path: &Path, item: Option<&str>) -> Result<Arc<dyn ChunkSource>> {
+        let (item, index) = file::open(path, item)?;
+        Ok(Arc::new(source::Source::new(path, item, index)))
+    }
+
+    fn writer(&self, path: &Path, options: &WriteOptions) -> Result<Arc<dyn Writer>> {
+        let mut writer = Hdf5::create(path);
+        if let Some(chunks) = &options.chunks {
+            writer = writer.chunks(chunks.iter().copied());
+        }
+        if options.overwrite {
+            writer = writer.overwrite();
+        }
+        if let Some(codec) = &options.codec {
+            let (name, level) = codec.split_once(':').unwrap_or((codec, "4"));
+            writer = match (name, level.parse()) {
+                ("none", _) => writer.uncompressed(),
+                ("deflate" | "gzip", Ok(level)) => writer.deflate(level),
+                _ => {
+                    return Err(FormatError::new(
+                        ErrorKind::Invalid,
+                        format!("HDF5 has no codec {codec:?}"),
+                    )
+                    .at_path(path)
+                    .help("choose deflate:1 to deflate:9, or none"));
+                }
+            };
+            writer.check()?;
+        }
+        Ok(Arc::new(writer))
+    }
+}

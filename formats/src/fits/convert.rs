@@ -1,0 +1,278 @@
+//! From stored pixels to elements: byte order, unsigned offsets, BSCALE, BZERO and BLANK.
+//!
+//! The rules are those of the FITS standard 4.0, section 4.4.2.5, with the choice of dtypes
+//! and the arithmetic (in the dtype of the result) of astropy, so that values agree to the
+//! bit. All loops are over fixed-size cells of byte slices, which compilers vectorise.
+
+use super::header::Header;
+use crate::{
+    dtype::DType,
+    error::{ErrorKind, FormatError, Result},
+};
+
+/// How the bytes of stored pixels lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Most significant byte first, as in a file.
+    Big,
+    /// As a decoder left them.
+    Native,
+}
+
+/// Where pixels are taken from and elements go to.
+pub(super) enum Cells<'a> {
+    /// Elements take the place of pixels of the same size.
+    InPlace(&'a mut [u8]),
+    /// Elements go to the second slice.
+    Into(&'a [u8], &'a mut [u8]),
+}
+
+/// Applies `f` to every cell.
+#[inline(always)]
+pub(super) fn each<const S: usize, const D: usize>(
+    cells: Cells<'_>,
+    mut f: impl FnMut([u8; S]) -> [u8; D],
+) {
+    match cells {
+        Cells::Into(source, target) => {
+            let (source, target) = (source.as_chunks::<S>().0, target.as_chunks_mut::<D>().0);
+            for (t, s) in target.iter_mut().zip(source) {
+                *t = f(*s);
+            }
+        }
+        Cells::InPlace(cells) => {
+            debug_assert_eq!(S, D, "elements take the place of pixels of their size");
+            for cell in cells.as_chunks_mut::<S>().0 {
+                let element = f(*cell);
+                cell.copy_from_slice(&element[..S.min(D)]);
+            }
+        }
+    }
+}
+
+/// BITPIX as the dtype of the stored pixels.
+pub(super) fn stored_dtype(bitpix: i64) -> Option<DType> {
+    Some(match bitpix {
+        8 => DType::U8,
+        16 => DType::I16,
+        32 => DType::I32,
+        64 => DType::I64,
+        -32 => DType::F32,
+        -64 => DType::F64,
+        _ => return None,
+    })
+}
+
+/// What makes an element of a stored pixel.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Convert {
+    /// The dtype of the stored pixels.
+    pub(super) stored: DType,
+    /// The dtype of the elements.
+    pub(super) dtype: DType,
+    rule: Rule,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Rule {
+    /// As stored.
+    Keep,
+    /// The most significant bit is turned: integers of the other signedness.
+    Flip,
+    /// `pixel * scale + zero`, and NaN for the pixel `blank`.
+    Scale { scale: f64, zero: f64, blank: Option<i64> },
+}
+
+impl Convert {
+    /// The rule of an image with this header; `bitpix` and `blank` apart, since compressed
+    /// images name them otherwise.
+    pub(super) fn new(bitpix: i64, header: &Header, blank: Option<i64>) -> Result<Convert> {
+        let stored = stored_dtype(bitpix).ok_or_else(|| {
+            FormatError::new(
+                ErrorKind::Corrupt,
+                format!("BITPIX is {bitpix}, not one of 8, 16, 32, 64, -32, -64"),
+            )
+        })?;
+        let scale = header.float("BSCALE")?.unwrap_or(1.0);
+        let zero = header.float("BZERO")?.unwrap_or(0.0);
+        let blank = blank.filter(|_| !stored.is_float());
+        let other_sign = match stored {
+            DType::U8 if zero == -128.0 => Some(DType::I8),
+            DType::I16 if zero == 2f64.powi(15) => Some(DType::U16),
+            DType::I32 if zero == 2f64.powi(31) => Some(DType::U32),
+            DType::I64 if zero == 2f64.powi(63) => Some(DType::U64),
+            _ => None,
+        };
+        let (dtype, rule) = match other_sign {
+            // The standard lets blanks be among unsigned integers, where no NaN can stand
+            // for them: they stay the number that they are.
+            Some(dtype) if scale == 1.0 => (dtype, Rule::Flip),
+            _ if scale == 1.0 && zero == 0.0 && blank.is_none() => (stored, Rule::Keep),
+            _ => {
+                let dtype = match stored {
+                    DType::U8 | DType::I16 | DType::F32 => DType::F32,
+                    _ => DType::F64,
+                };
+                (dtype, Rule::Scale { scale, zero, blank })
+            }
+        };
+        Ok(Convert { stored, dtype, rule })
+    }
+
+    /// The same with another missing value, where there is one at all.
+    pub(super) fn with_blank(&self, other: i64) -> Convert {
+        let rule = match self.rule {
+            Rule::Scale { scale, zero, blank: Some(_) } => {
+                Rule::Scale { scale, zero, blank: Some(other) }
+            }
+            rule => rule,
+        };
+        Convert { rule, ..self.clone() }
+    }
+
+    /// Whether elements are of the size of stored pixels.
+    pub(super) fn keeps_size(&self) -> bool {
+        self.stored.size() == self.dtype.size()
+    }
+
+    /// Converts all cells; [`Cells::InPlace`] only where [`Convert::keeps_size`].
+    pub(super) fn apply(&self, cells: Cells<'_>, order: Order) {
+        match order {
+            Order::Big => self.run::<true>(cells),
+            Order::Native => self.run::<false>(cells),
+        }
+    }
+
+    fn run<const BIG: bool>(&self, cells: Cells<'_>) {
+        macro_rules! load {
+            ($t:ty, $cell:expr) => {
+                if BIG { <$t>::from_be_bytes($cell) } else { <$t>::from_ne_bytes($cell) }
+            };
+        }
+        macro_rules! keep {
+            ($t:ty) => {
+                each(cells, |cell| load!($t, cell).to_ne_bytes())
+            };
+        }
+        macro_rules! flip {
+            ($t:ty) => {
+                each(cells, |cell| (load!($t, cell) ^ (1 << (<$t>::BITS - 1))).to_ne_bytes())
+            };
+        }
+        // The zero that is added is -0.0 where there is none, so that -0.0 stays.
+        macro_rules! scale {
+            ($t:ty, $f:ty, $scale:expr, $zero:expr) => {{
+                let (scale, zero) = ($scale as $f, if $zero == 0.0 { -0.0 } else { $zero as $f });
+                each(cells, |cell| (load!($t, cell) as $f * scale + zero).to_ne_bytes())
+            }};
+            ($t:ty, $f:ty, $scale:expr, $zero:expr, $blank:expr) => {
+                match $blank.and_then(|blank| <$t>::try_from(blank).ok()) {
+                    None => scale!($t, $f, $scale, $zero),
+                    Some(blank) => {
+                        let (scale, zero) = ($scale as $f, $zero as $f);
+                        each(cells, |cell| {
+                            let pixel = load!($t, cell);
+                            let value = pixel as $f * scale + zero;
+                            (if pixel == blank { <$f>::NAN } else { value }).to_ne_bytes()
+                        })
+                    }
+                }
+            };
+        }
+        match (self.rule, self.stored) {
+            (Rule::Keep, DType::I16) if BIG => keep!(u16),
+            (Rule::Keep, DType::I32 | DType::F32) if BIG => keep!(u32),
+            (Rule::Keep, DType::I64 | DType::F64) if BIG => keep!(u64),
+            (Rule::Keep, _) => {
+                if let Cells::Into(source, target) = cells {
+                    let len = source.len().min(target.len());
+                    target[..len].copy_from_slice(&source[..len]);
+                }
+            }
+            (Rule::Flip, DType::U8) => flip!(u8),
+            (Rule::Flip, DType::I16) => flip!(u16),
+            (Rule::Flip, DType::I32) => flip!(u32),
+            (Rule::Flip, _) => flip!(u64),
+            (Rule::Scale { scale, zero, blank }, stored) => match stored {
+                DType::U8 => scale!(u8, f32, scale, zero, blank),
+                DType::I16 => scale!(i16, f32, scale, zero, blank),
+                DType::I32 => scale!(i32, f64, scale, zero, blank),
+                DType::I64 => scale!(i64, f64, scale, zero, blank),
+                DType::F32 => scale!(f32, f32, scale, zero),
+                _ => scale!(f64, f64, scale, zero),
+            },
+        }
+    }
+}
+
+/// Turns elements of `dtype` into the pixels that a file has for them, in place.
+pub(super) fn to_file_order(dtype: DType, cells: &mut [u8]) {
+    macro_rules! swap {
+        ($t:ty, $flip:expr) => {
+            each(Cells::InPlace(cells), |cell| {
+                (<$t>::from_ne_bytes(cell) ^ ($flip << (<$t>::BITS - 1))).to_be_bytes()
+            })
+        };
+    }
+    match dtype {
+        DType::Bool | DType::U8 => {}
+        DType::I8 => swap!(u8, 1),
+        DType::U16 => swap!(u16, 1),
+        DType::U32 => swap!(u32, 1),
+        DType::U64 => swap!(u64, 1),
+        DType::I16 => swap!(u16, 0),
+        DType::I32 | DType::F32 => swap!(u32, 0),
+        DType::I64 | DType::F64 => swap!(u64, 0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(cards: &[(&str, f64)]) -> Header {
+        Header::of_values(cards.iter().map(|&(k, v)| (k.to_owned(), v.into())).collect())
+    }
+
+    #[test]
+    fn dtypes_follow_the_rules() {
+        let rules = [
+            (8, vec![], None, DType::U8),
+            (8, vec![("BZERO", -128.0)], None, DType::I8),
+            (16, vec![("BZERO", 32768.0)], Some(1), DType::U16),
+            (16, vec![("BZERO", 32768.0), ("BSCALE", 2.0)], None, DType::F32),
+            (32, vec![("BZERO", 2147483648.0)], None, DType::U32),
+            (64, vec![("BZERO", 9223372036854775808.0)], None, DType::U64),
+            (16, vec![], Some(-1), DType::F32),
+            (32, vec![], Some(-1), DType::F64),
+            (64, vec![("BSCALE", 0.5)], None, DType::F64),
+            (-32, vec![("BSCALE", 0.5)], Some(3), DType::F32),
+            (-64, vec![], Some(3), DType::F64),
+        ];
+        for (bitpix, cards, blank, dtype) in rules {
+            assert_eq!(Convert::new(bitpix, &header(&cards), blank).unwrap().dtype, dtype);
+        }
+        assert!(Convert::new(24, &header(&[]), None).is_err());
+    }
+
+    #[test]
+    fn blanks_become_nan_and_others_are_scaled() {
+        let convert =
+            Convert::new(16, &header(&[("BSCALE", 0.5), ("BZERO", 1.0)]), Some(-3)).unwrap();
+        let source: Vec<u8> = [4i16, -3, 7].iter().flat_map(|v| v.to_be_bytes()).collect();
+        let mut target = [0f32; 3];
+        convert.apply(Cells::Into(&source, bytemuck::cast_slice_mut(&mut target)), Order::Big);
+        assert_eq!((target[0], target[2]), (3.0, 4.5));
+        assert!(target[1].is_nan());
+    }
+
+    #[test]
+    fn what_goes_to_a_file_comes_back() {
+        let mut cells: Vec<u8> = (0..16).collect();
+        let before = cells.clone();
+        to_file_order(DType::U32, &mut cells);
+        let convert = Convert::new(32, &header(&[("BZERO", 2147483648.0)]), None).unwrap();
+        convert.apply(Cells::InPlace(&mut cells), Order::Big);
+        assert_eq!(cells, before);
+    }
+}

@@ -1,0 +1,566 @@
+//! Names of many files: globs, and patterns with named fields, as sorted lists.
+//!
+//! Owns the meaning of `visp/{stokes}_{raster:d}.fits`: each field becomes a leading axis,
+//! in the order in which the fields appear, with its labels sorted; every combination of
+//! labels must be the name of exactly one file. Nothing is opened here, only listed.
+//! Hidden files (staging names among them) are never matched.
+
+use crate::{
+    error::{ErrorKind, FormatError, Result},
+    source::Labels,
+};
+use glob::{MatchOptions, Pattern as Glob};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeSet, HashMap},
+    path::{Component, Path, PathBuf},
+};
+
+/// A part of file names that differs between the files of a stack: one axis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// The name in the pattern; the name of the axis.
+    pub name: String,
+    /// What the field says at each position along the axis.
+    pub labels: Labels,
+}
+
+/// Files in the order in which they are stacked: C order over the fields.
+#[derive(Clone, Debug)]
+pub(crate) struct FileList {
+    pub(crate) paths: Vec<PathBuf>,
+    /// The fields of a pattern; empty for a plain list.
+    pub(crate) fields: Vec<Field>,
+}
+
+/// Compares as people sort: runs of digits by their value (`b2` before `b10`), the rest by
+/// character. Names that differ in zero padding alone compare by length.
+pub(crate) fn natural(a: &str, b: &str) -> Ordering {
+    let (mut x, mut y) = (a.as_bytes(), b.as_bytes());
+    loop {
+        let digits = |s: &[u8]| s.iter().take_while(|c| c.is_ascii_digit()).count();
+        let (n, m) = (digits(x), digits(y));
+        let order = if n > 0 && m > 0 {
+            let significant = |s: &[u8], n: usize| {
+                let zeros = s[..n].iter().take_while(|&&c| c == b'0').count();
+                zeros..n
+            };
+            let (p, q) = (&x[significant(x, n)], &y[significant(y, m)]);
+            (x, y) = (&x[n..], &y[m..]);
+            p.len().cmp(&q.len()).then_with(|| p.cmp(q))
+        } else {
+            match (x.split_first(), y.split_first()) {
+                (None, None) => return a.len().cmp(&b.len()).then_with(|| a.cmp(b)),
+                (c, d) => {
+                    let order = c.map(|c| c.0).cmp(&d.map(|d| d.0));
+                    (x, y) = (c.map_or(x, |c| c.1), d.map_or(y, |d| d.1));
+                    order
+                }
+            }
+        };
+        if order.is_ne() {
+            return order;
+        }
+    }
+}
+
+/// Sorts paths naturally.
+pub(crate) fn sort(paths: &mut [PathBuf]) {
+    paths.sort_by(|a, b| natural(&a.to_string_lossy(), &b.to_string_lossy()));
+}
+
+/// Whether `text` has the characters of a glob.
+pub(crate) fn is_glob(text: &str) -> bool {
+    text.contains(['*', '?', '['])
+}
+
+/// Whether `text` has a field, `{name}`.
+pub(crate) fn is_pattern(text: &str) -> bool {
+    text.split('{').skip(1).any(|rest| rest.contains('}'))
+}
+
+const OPTIONS: MatchOptions = MatchOptions {
+    case_sensitive: true,
+    require_literal_separator: true,
+    require_literal_leading_dot: true,
+};
+
+/// The paths that match a glob, sorted naturally.
+///
+/// # Errors
+/// If there is none (the error says where was looked), or a folder cannot be read.
+pub(crate) fn glob(text: &str) -> Result<FileList> {
+    let paths = matches(text, &without_dots(text))?;
+    if paths.is_empty() {
+        return Err(no_match(text));
+    }
+    Ok(FileList { paths, fields: Vec::new() })
+}
+
+fn matches(shown: &str, glob: &str) -> Result<Vec<PathBuf>> {
+    let found = ::glob::glob_with(glob, OPTIONS).map_err(|e| {
+        FormatError::new(ErrorKind::Invalid, format!("{} in a glob", e.msg)).at(shown).because(e)
+    })?;
+    let mut paths = Vec::new();
+    for path in found {
+        paths.push(path.map_err(|e| {
+            let path = e.path().to_owned();
+            FormatError::io(std::io::Error::from(e)).at_path(&path)
+        })?);
+    }
+    sort(&mut paths);
+    Ok(paths)
+}
+
+/// The text without `.` components and doubled separators, as listed paths have none.
+fn without_dots(text: &str) -> String {
+    let clean: PathBuf = Path::new(text).components().filter(|c| *c != Component::CurDir).collect();
+    clean.to_str().map_or_else(|| text.to_owned(), str::to_owned)
+}
+
+fn no_match(text: &str) -> FormatError {
+    // The folder that is looked in is the one before the first part that varies.
+    let fixed: PathBuf = Path::new(text)
+        .components()
+        .take_while(|c| c.as_os_str().to_str().is_some_and(|c| !is_glob(c) && !is_pattern(c)))
+        .collect();
+    let (folder, shown) = match fixed.as_os_str().is_empty() {
+        true => (Path::new("."), "the current folder".to_owned()),
+        false => {
+            (fixed.as_path(), format!("{}/", fixed.display().to_string().trim_end_matches('/')))
+        }
+    };
+    let found = match std::fs::read_dir(folder) {
+        Ok(entries) => match entries.count() {
+            0 => "the folder is empty".to_owned(),
+            1 => "one entry there, which does not match".to_owned(),
+            n => format!("{n} entries there, none matches"),
+        },
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            "the folder does not exist".to_owned()
+        }
+        Err(e) => e.to_string(),
+    };
+    FormatError::new(ErrorKind::NotFound, format!("no file matches {text}"))
+        .help(format!("looked in {shown} ({found})"))
+}
+
+/// A piece of a pattern.
+#[derive(Debug, PartialEq)]
+enum Piece {
+    Literal(String),
+    /// One character or more of one path component: the field with this number.
+    Text(usize),
+    /// Decimal digits, at least so many: the field with this number.
+    Number(usize, usize),
+    /// `*` of a glob.
+    Any,
+    /// `?` of a glob.
+    One,
+}
+
+/// A pattern taken apart.
+#[derive(Debug)]
+struct Pattern {
+    pieces: Vec<Piece>,
+    names: Vec<String>,
+}
+
+impl Pattern {
+    fn parse(text: &str) -> Result<Pattern> {
+        let invalid = |what: String| {
+            FormatError::new(ErrorKind::Invalid, what).at(text).help(
+                "a field is {name} for text, {name:d} for an integer, {name:03d} for one of three digits or more",
+            )
+        };
+        let mut pattern = Pattern { pieces: Vec::new(), names: Vec::new() };
+        let mut rest = text;
+        while let Some(next) = rest.chars().next() {
+            let end = match next {
+                '{' => {
+                    let close =
+                        rest.find('}').ok_or_else(|| invalid("a `{` is not closed".into()))?;
+                    let field = &rest[1..close];
+                    let piece = pattern.field(field);
+                    pattern
+                        .pieces
+                        .push(piece.ok_or_else(|| invalid(format!("{{{field}}} is not a field")))?);
+                    close + 1
+                }
+                '*' | '?' => {
+                    pattern.pieces.push(if next == '*' { Piece::Any } else { Piece::One });
+                    1
+                }
+                _ => {
+                    let end = rest.find(['{', '*', '?']).unwrap_or(rest.len());
+                    pattern.pieces.push(Piece::Literal(rest[..end].to_owned()));
+                    end
+                }
+            };
+            rest = &rest[end..];
+        }
+        Ok(pattern)
+    }
+
+    fn field(&mut self, text: &str) -> Option<Piece> {
+        let (name, kind) = text.split_once(':').map_or((text, None), |(n, k)| (n, Some(k)));
+        let is_name = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_');
+        if !is_name {
+            return None;
+        }
+        let index = self.names.iter().position(|n| n == name).unwrap_or_else(|| {
+            self.names.push(name.to_owned());
+            self.names.len() - 1
+        });
+        match kind {
+            None | Some("s") => Some(Piece::Text(index)),
+            Some("d") => Some(Piece::Number(index, 1)),
+            Some(kind) => {
+                let width: usize = kind.strip_suffix('d')?.strip_prefix('0')?.parse().ok()?;
+                (1..=20).contains(&width).then_some(Piece::Number(index, width))
+            }
+        }
+    }
+
+    /// A glob that finds at least the files that match.
+    fn glob(&self) -> String {
+        self.pieces
+            .iter()
+            .map(|piece| match piece {
+                Piece::Literal(text) => Glob::escape(text),
+                Piece::Text(_) | Piece::Any => "*".to_owned(),
+                Piece::Number(..) => "[0-9]*".to_owned(),
+                Piece::One => "?".to_owned(),
+            })
+            .collect::<String>()
+            // Two stars in a row mean something else to a glob.
+            .replace("**", "*")
+    }
+
+    /// Whether fields appear as numbers.
+    fn is_number(&self, field: usize) -> bool {
+        self.pieces.iter().any(|p| matches!(p, Piece::Number(f, _) if *f == field))
+    }
+
+    /// What the fields say in `text`, `None` if it does not match.
+    fn matches<'t>(&self, text: &'t str) -> Option<Vec<&'t str>> {
+        let mut values = vec![None; self.names.len()];
+        match_pieces(&self.pieces, text, &mut values)
+            .then(|| values.into_iter().flatten().collect())
+    }
+}
+
+/// Matches by trying: text as short as possible, numbers as long as possible.
+fn match_pieces<'t>(pieces: &[Piece], text: &'t str, values: &mut Vec<Option<&'t str>>) -> bool {
+    let Some((piece, pieces)) = pieces.split_first() else { return text.is_empty() };
+    let component = text.find('/').unwrap_or(text.len());
+    let ends = text[..component].char_indices().map(|(i, c)| i + c.len_utf8());
+    let field = |field: usize, end: usize, values: &mut Vec<Option<&'t str>>| {
+        let before = values[field];
+        let (value, rest) = text.split_at(end);
+        if before.is_some_and(|before| before != value) {
+            return false;
+        }
+        values[field] = Some(value);
+        let matched = match_pieces(pieces, rest, values);
+        if !matched {
+            values[field] = before;
+        }
+        matched
+    };
+    match piece {
+        Piece::Literal(literal) => text
+            .strip_prefix(literal.as_str())
+            .is_some_and(|rest| match_pieces(pieces, rest, values)),
+        Piece::One => ends.take(1).any(|end| match_pieces(pieces, &text[end..], values)),
+        Piece::Any => {
+            std::iter::once(0).chain(ends).any(|end| match_pieces(pieces, &text[end..], values))
+        }
+        Piece::Text(index) => ends.into_iter().any(|end| field(*index, end, values)),
+        Piece::Number(index, width) => {
+            let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+            (*width..=digits).rev().any(|end| {
+                // Padded to a width, a longer number has no zero in front.
+                let padded = *width == 1 || end == *width || !text.starts_with('0');
+                padded && text[..end].parse::<u64>().is_ok() && field(*index, end, values)
+            })
+        }
+    }
+}
+
+/// The files of a pattern with named fields: one leading axis a field.
+///
+/// # Errors
+/// If the pattern is malformed, no file matches, or a combination of labels is the name of
+/// no file or of several.
+pub(crate) fn expand(text: &str) -> Result<FileList> {
+    let clean = without_dots(text);
+    let pattern = Pattern::parse(&clean)?;
+    let found = matches(text, &pattern.glob())?;
+    let named: Vec<(&PathBuf, Vec<&str>)> =
+        found.iter().filter_map(|path| Some((path, pattern.matches(path.to_str()?)?))).collect();
+    if named.is_empty() {
+        return Err(no_match(text));
+    }
+    let fields: Vec<Field> = (0..pattern.names.len())
+        .map(|field| {
+            let values = named.iter().map(|(_, values)| values[field]);
+            Field {
+                name: pattern.names[field].clone(),
+                labels: labels(values, pattern.is_number(field)),
+            }
+        })
+        .collect();
+    let positions: Vec<HashMap<&str, usize>> =
+        fields.iter().map(|f| positions(&f.labels)).collect();
+    let mut placed: Vec<(u128, usize)> = Vec::with_capacity(named.len());
+    for (file, (_, values)) in named.iter().enumerate() {
+        let place = values.iter().zip(&fields).zip(&positions).try_fold(
+            0u128,
+            |place, ((value, field), positions)| {
+                let at = match &field.labels {
+                    Labels::Text(_) => *positions.get(value)?,
+                    Labels::Numbers(numbers) => numbers.binary_search(&value.parse().ok()?).ok()?,
+                };
+                place.checked_mul(field.labels.len() as u128)?.checked_add(at as u128)
+            },
+        );
+        let place = place.ok_or_else(|| {
+            FormatError::new(ErrorKind::Invalid, "more combinations of labels than can be counted")
+                .at(text)
+        })?;
+        placed.push((place, file));
+    }
+    placed.sort_unstable();
+    check_complete(text, &fields, &placed, |file| named[file].0)?;
+    Ok(FileList { paths: placed.iter().map(|&(_, file)| named[file].0.clone()).collect(), fields })
+}
+
+/// The distinct values of a field, in order.
+fn labels<'t>(values: impl Iterator<Item = &'t str>, number: bool) -> Labels {
+    if number {
+        let numbers: BTreeSet<u64> = values.filter_map(|value| value.parse().ok()).collect();
+        return Labels::Numbers(numbers.into_iter().collect());
+    }
+    const STOKES: [&str; 4] = ["I", "Q", "U", "V"];
+    let distinct: BTreeSet<&str> = values.collect();
+    let mut sorted: Vec<&str> = distinct.into_iter().collect();
+    match sorted.iter().all(|label| STOKES.contains(label)) {
+        true => sorted.sort_by_key(|label| STOKES.iter().position(|s| s == label)),
+        false => sorted.sort_by(|a, b| natural(a, b)),
+    }
+    Labels::Text(sorted.into_iter().map(Box::from).collect())
+}
+
+/// Where each name is along its axis; numbers are found by their order instead.
+fn positions(labels: &Labels) -> HashMap<&str, usize> {
+    match labels {
+        Labels::Text(labels) => labels.iter().enumerate().map(|(i, l)| (&**l, i)).collect(),
+        Labels::Numbers(_) => HashMap::new(),
+    }
+}
+
+/// How many missing or doubled combinations an error names.
+const NAMED: usize = 3;
+
+fn check_complete<'p>(
+    text: &str,
+    fields: &[Field],
+    placed: &[(u128, usize)],
+    path: impl Fn(usize) -> &'p PathBuf,
+) -> Result<()> {
+    let mut doubled = placed.windows(2).filter(|w| w[0].0 == w[1].0);
+    if let Some(two) = doubled.next() {
+        let more = doubled.count();
+        let message = format!(
+            "{} is the name of two files, {} and {}{}",
+            combination(fields, two[0].0),
+            path(two[0].1).display(),
+            path(two[1].1).display(),
+            if more > 0 { format!(", and {more} more") } else { String::new() }
+        );
+        return Err(FormatError::new(ErrorKind::Mismatch, message)
+            .at(text)
+            .help("add a field for what differs, or move one of them away"));
+    }
+    let total = fields
+        .iter()
+        .try_fold(1u128, |n, field| n.checked_mul(field.labels.len() as u128))
+        .unwrap_or(u128::MAX);
+    let missing = total - placed.len() as u128;
+    if missing == 0 {
+        return Ok(());
+    }
+    let mut present = placed.iter().map(|p| p.0).peekable();
+    let absent = (0..total).filter(|place| present.next_if_eq(place).is_none()).take(NAMED);
+    let names: Vec<String> = absent.map(|place| combination(fields, place)).collect();
+    let more = missing - names.len() as u128;
+    let message = format!(
+        "{missing} of {total} combinations {} no file: {}{}",
+        if missing == 1 { "has" } else { "have" },
+        names.join("; "),
+        if more > 0 { format!("; and {more} more") } else { String::new() }
+    );
+    Err(FormatError::new(ErrorKind::Mismatch, message)
+        .at(text)
+        .help("every combination of the fields' values must be the name of a file"))
+}
+
+/// `stokes Q, raster 17`
+fn combination(fields: &[Field], mut place: u128) -> String {
+    let mut names = Vec::with_capacity(fields.len());
+    for field in fields.iter().rev() {
+        let len = field.labels.len() as u128;
+        names.push(format!("{} {}", field.name, field.labels.get((place % len) as usize)));
+        place /= len;
+    }
+    names.reverse();
+    names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(names: &[&str]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for name in names {
+            let path = dir.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+        dir
+    }
+
+    fn names(dir: &tempfile::TempDir, list: &FileList) -> Vec<String> {
+        let name = |p: &PathBuf| p.strip_prefix(dir.path()).unwrap().to_str().unwrap().to_owned();
+        list.paths.iter().map(name).collect()
+    }
+
+    fn expanded(dir: &tempfile::TempDir, pattern: &str) -> Result<FileList> {
+        expand(&format!("{}/{pattern}", dir.path().display()))
+    }
+
+    #[test]
+    fn natural_order_is_that_of_people() {
+        let sorted = [
+            "",
+            "a",
+            "a1",
+            "a01",
+            "a2",
+            "a10",
+            "a10b2",
+            "a10b10",
+            "a18446744073709551616",
+            "b",
+            "é",
+        ];
+        for (i, a) in sorted.iter().enumerate() {
+            for (j, b) in sorted.iter().enumerate() {
+                assert_eq!(natural(a, b), i.cmp(&j), "{a:?} and {b:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn patterns_match_as_the_table_says() {
+        for (pattern, text, expected) in [
+            ("{stokes}_{raster:d}.fits", "Q_0017.fits", Some(vec!["Q", "0017"])),
+            ("{stokes}_{raster:d}.fits", "Q_left_17.fits", Some(vec!["Q_left", "17"])),
+            ("{stokes}_{raster:d}.fits", "Q_17b.fits", None),
+            ("{stokes}_{raster:d}.fits", "_17.fits", None),
+            ("{n:03d}.h5", "017.h5", Some(vec!["017"])),
+            ("{n:03d}.h5", "1017.h5", Some(vec!["1017"])),
+            ("{n:03d}.h5", "17.h5", None),
+            ("{n:03d}.h5", "0017.h5", None),
+            ("{night}/{n:d}.h5", "7/8.h5", Some(vec!["7", "8"])),
+            ("{night}/{n:d}.h5", "7/6/8.h5", None),
+            ("{n:d}/{n:d}.h5", "7/7.h5", Some(vec!["7"])),
+            ("{n:d}/{n:d}.h5", "7/8.h5", None),
+            ("x*_{n:d}?.h5", "xyz_12a.h5", Some(vec!["12"])),
+            ("{n:d}.h5", "99999999999999999999999.h5", None),
+            ("{a}.é", "ü.é", Some(vec!["ü"])),
+        ] {
+            assert_eq!(
+                Pattern::parse(pattern).unwrap().matches(text),
+                expected,
+                "{pattern} {text}"
+            );
+        }
+        for pattern in ["{", "a{b", "{}", "{a b}", "{a:x}", "{a:3d}", "{a:00d}", "{a:099d}"] {
+            assert_eq!(
+                Pattern::parse(pattern).unwrap_err().kind(),
+                ErrorKind::Invalid,
+                "{pattern}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_field_is_an_axis_and_stokes_has_its_own_order() {
+        let files: Vec<String> = ["V", "U", "Q", "I"]
+            .iter()
+            .flat_map(|s| [10, 9].map(|r| format!("{s}_{r}.fits")))
+            .collect();
+        let files: Vec<&str> =
+            files.iter().map(String::as_str).chain([".I_11.fits", "log"]).collect();
+        let dir = folder(&files);
+        let list = expanded(&dir, "{stokes}_{raster:d}.fits").unwrap();
+        assert_eq!(names(&dir, &list)[..3], ["I_9.fits", "I_10.fits", "Q_9.fits"]);
+        assert_eq!(list.fields[0].labels.to_string(), "I Q U V");
+        assert_eq!(list.fields[1].labels, Labels::Numbers([9, 10].into()));
+
+        let turned = expanded(&dir, "./{stokes}_{raster:d}.fits").unwrap();
+        assert_eq!(turned.paths, list.paths);
+    }
+
+    #[test]
+    fn combinations_must_be_complete() {
+        let dir = folder(&["a_1.x", "a_2.x", "b_1.x"]);
+        let at = dir.path().display().to_string();
+        let error = expanded(&dir, "{s}_{n:d}.x").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "{at}/{{s}}_{{n:d}}.x: 1 of 4 combinations has no file: s b, n 2\n  every combination of \
+                 the fields' values must be the name of a file"
+            )
+        );
+        let dir = folder(&["a_1.x", "a_01.x"]);
+        let at = dir.path().display().to_string();
+        let error = expanded(&dir, "{s}_{n:d}.x").unwrap_err();
+        assert_eq!(
+            error.to_string().lines().next().unwrap(),
+            format!(
+                "{at}/{{s}}_{{n:d}}.x: s a, n 1 is the name of two files, {at}/a_1.x and {at}/a_01.x"
+            )
+        );
+    }
+
+    #[test]
+    fn globs_sort_naturally_and_skip_hidden_files() {
+        let dir = folder(&["f10.x", "f9.x", ".f1.x.part", ".f3.x", "sub/f1.x"]);
+        let list = glob(&format!("{}/*.x", dir.path().display())).unwrap();
+        assert_eq!(names(&dir, &list), ["f9.x", "f10.x"]);
+        let list = glob(&format!("{}/**/*.x", dir.path().display())).unwrap();
+        assert_eq!(list.paths.len(), 3);
+    }
+
+    #[test]
+    fn what_matches_nothing_says_where_was_looked() {
+        let error = glob("missing/*.fits").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "no file matches missing/*.fits\n  looked in missing/ (the folder does not exist)"
+        );
+        let dir = folder(&["a", "b"]);
+        let at = dir.path().display().to_string();
+        assert_eq!(
+            expanded(&dir, "{n:d}.fits").unwrap_err().to_string(),
+            format!(
+                "no file matches {at}/{{n:d}}.fits\n  looked in {at}/ (2 entries there, none matches)"
+            )
+        );
+    }
+}

@@ -1,0 +1,215 @@
+//! Stacks of files of a toy format: a text that says dtype, shape and first value.
+
+use super::*;
+use crate::{
+    DType,
+    source::{Cancel, FileCache},
+    view::ChunkView,
+};
+use std::fs;
+
+/// Opens `int32 1,2,3 100`: an array of that shape that counts from 100.
+fn open_toy(path: &Path) -> Result<Arc<dyn ChunkSource>> {
+    let text = fs::read_to_string(path).map_err(|e| FormatError::io(e).at_path(path))?;
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let shape: Dims = words[1].split(',').filter_map(|n| n.parse().ok()).collect();
+    let first: i32 = words[2].parse().expect("a number");
+    let count = checked_volume(&shape).expect("a small array") as i32;
+    let values: Vec<i32> = (first..first + count).collect();
+    let (dtype, grid) = (DType::from_name(words[0]).expect("a dtype"), Grid::whole(&shape));
+    let source =
+        crate::memory::MemorySource::from_bytes(dtype, grid, bytemuck::cast_slice(&values));
+    Ok(Arc::new(source.with_meta(|meta| {
+        meta.axes.iter_mut().enumerate().for_each(|(i, name)| *name = format!("a{i}"));
+    })))
+}
+
+struct Toys {
+    dir: tempfile::TempDir,
+    paths: Vec<PathBuf>,
+}
+
+fn toys(texts: &[&str]) -> Toys {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |(i, text): (usize, &&str)| {
+        let path = dir.path().join(format!("{i}.toy"));
+        fs::write(&path, text).unwrap();
+        path
+    };
+    let paths = texts.iter().enumerate().map(write).collect();
+    Toys { dir, paths }
+}
+
+impl Toys {
+    fn stack(&self, options: StackOptions) -> Result<Stack> {
+        Stack::open(&self.paths, Arc::new(open_toy), options)
+    }
+
+    /// An error's text with the folder's name shortened.
+    fn text(&self, error: &FormatError) -> String {
+        error.to_string().replace(&self.dir.path().display().to_string(), "toys")
+    }
+}
+
+fn read(stack: &Stack, region: &Region) -> Result<Vec<i32>> {
+    let mut out = vec![0i32; region.volume() as usize];
+    let mut scratch = vec![0; stack.cost(region).scratch as usize];
+    let (files, cancel) = (FileCache::default(), Cancel::default());
+    let mut cx = ReadCx { scratch: &mut scratch, limit: 1 << 20, files: &files, cancel: &cancel };
+    stack.read(region, ChunkMut::of(&mut out, &region.shape), &mut cx)?;
+    Ok(out)
+}
+
+fn stacked(lengths: &[u64]) -> StackOptions {
+    StackOptions { stacked: Some(lengths.to_vec()), ..StackOptions::default() }
+}
+
+#[test]
+fn leading_axes_of_length_one_are_dropped_unless_kept() {
+    let toys = toys(&["int32 1,1,2,1,3 0", "int32 2,1,3 6"]);
+    let stack = toys.stack(StackOptions::default()).unwrap();
+    assert_eq!(stack.meta().shape()[..], [2, 2, 1, 3]);
+    assert_eq!(stack.meta().axes, ["", "a2", "a3", "a4"]);
+    assert_eq!(stack.meta().grid.max_chunk()[..], [1, 2, 1, 3]);
+    let whole = read(&stack, &Region::whole(&stack.meta().shape())).unwrap();
+    assert_eq!(whole, (0..12).collect::<Vec<i32>>());
+
+    let kept = StackOptions { keep_axes: true, ..StackOptions::default() };
+    let stack = toys.stack(kept).unwrap();
+    assert_eq!(stack.meta().shape()[..], [2, 1, 1, 2, 1, 3]);
+    let error = read(&stack, &Region::whole(&stack.meta().shape())).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Mismatch);
+}
+
+#[test]
+fn boxes_across_files_and_folded_axes() {
+    let texts: Vec<String> = (0..6).map(|i| format!("int32 1,4,5 {}", i * 20)).collect();
+    let toys = toys(&texts.iter().map(String::as_str).collect::<Vec<_>>());
+    let stack = toys.stack(stacked(&[2, 3])).unwrap();
+    let shape = stack.meta().shape();
+    assert_eq!(shape[..], [2, 3, 4, 5]);
+    let all: Vec<i32> = (0..120).collect();
+    let view = ChunkView::of(&all, &shape);
+    for region in [
+        Region::whole(&shape),
+        Region::new(vec![1, 0, 1, 2], vec![1, 3, 2, 3]),
+        Region::new(vec![0, 2, 3, 4], vec![2, 1, 1, 1]),
+        Region::new(vec![0, 2, 3, 4], vec![2, 0, 1, 1]),
+    ] {
+        assert_eq!(read(&stack, &region).unwrap(), view.sub(&region).to_vec::<i32>(), "{region}");
+    }
+    assert_eq!(stack.cost(&Region::whole(&shape)).decoded, 480);
+    assert_eq!(stack.storage().files, 6);
+    assert_eq!(stack.path(5), toys.paths[5]);
+}
+
+#[test]
+fn what_does_not_fit_together_is_told() {
+    let toys = toys(&["int32 500,2 0", "int32 500,3 0", "float32 500,2 0"]);
+    let error = toys.stack(stacked(&[2, 2])).unwrap_err();
+    assert_eq!(toys.text(&error), "3 files do not stack to (2, 2), which takes 4");
+    let stack = toys.stack(StackOptions::default()).unwrap();
+    let help = "\n  files of a stack are alike: leave this one out, or stack its kind on its own";
+    let read_file = |file| read(&stack, &Region::new(vec![file, 0, 0], vec![1, 1, 1]));
+    let text = "toys/1.toy: int32 (500, 3), but the first file, toys/0.toy, has int32 (500, 2)";
+    let error = stack.check().unwrap_err();
+    assert_eq!(toys.text(&error), format!("{text}{help}"));
+    assert_eq!(error.kind(), ErrorKind::Mismatch);
+    assert_eq!(toys.text(&read_file(1).unwrap_err()), format!("{text}{help}"));
+    let text = "toys/2.toy: float32 (500, 2), but the first file, toys/0.toy, has int32 (500, 2)";
+    assert_eq!(toys.text(&read_file(2).unwrap_err()), format!("{text}{help}"));
+    assert!(read_file(0).is_ok());
+}
+
+#[test]
+fn a_file_that_changes_or_goes_is_told() {
+    let toys = toys(&["int32 2 0", "int32 2 2", "int32 2 4"]);
+    let stack = toys.stack(StackOptions::default()).unwrap();
+    let whole = Region::whole(&stack.meta().shape());
+    assert_eq!(read(&stack, &whole).unwrap(), [0, 1, 2, 3, 4, 5]);
+    let before = stack.fingerprint().unwrap();
+    assert_eq!(stack.fingerprint().unwrap(), before);
+    fs::write(&toys.paths[1], "int32 2 2000").unwrap();
+    assert_ne!(stack.fingerprint().unwrap(), before);
+    let error = read(&stack, &whole).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Changed);
+    assert_eq!(
+        toys.text(&error),
+        "toys/1.toy: the file changed since the stack was opened: it had 9 bytes and has 12\n  open \
+         the stack again, once nothing writes to its files"
+    );
+    fs::remove_file(&toys.paths[1]).unwrap();
+    assert_eq!(read(&stack, &whole).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(toys.stack(StackOptions::default()).unwrap_err().kind(), ErrorKind::NotFound);
+    assert!(Stack::open(&[], Arc::new(open_toy), StackOptions::default()).is_err());
+}
+
+#[test]
+fn fields_name_the_axes() {
+    let toys = toys(&["int32 1,2 0", "int32 1,2 2"]);
+    let field =
+        Field { name: "stokes".into(), labels: Labels::Text(["I".into(), "Q".into()].into()) };
+    let options = StackOptions { fields: vec![field.clone()], ..StackOptions::default() };
+    let stack = toys.stack(options).unwrap();
+    assert_eq!(stack.meta().axes, ["stokes", "a1"]);
+    assert_eq!(stack.labels(0), Some(&field.labels));
+    assert_eq!(stack.labels(1), None);
+    let folded =
+        StackOptions { fields: vec![field], stacked: Some(vec![1, 2]), ..StackOptions::default() };
+    assert_eq!(toys.stack(folded).unwrap().meta().axes, ["", "", "a1"]);
+}
+
+/// A source that needs a byte of scratch for each element, times a factor.
+#[derive(Debug)]
+struct Hungry(Arc<dyn ChunkSource>, u64);
+
+impl ChunkSource for Hungry {
+    fn meta(&self) -> &Meta {
+        self.0.meta()
+    }
+    fn cost(&self, region: &Region) -> ReadCost {
+        ReadCost { scratch: region.volume() * self.1, ..self.0.cost(region) }
+    }
+    fn read(&self, region: &Region, out: ChunkMut<'_>, cx: &mut ReadCx<'_>) -> Result<()> {
+        assert!(cx.scratch.len() as u64 >= self.cost(region).scratch, "scratch as declared");
+        self.0.read(region, out, cx)
+    }
+    fn fingerprint(&self) -> Result<Fingerprint> {
+        self.0.fingerprint()
+    }
+    fn spec(&self) -> SourceSpec {
+        self.0.spec()
+    }
+    fn storage(&self) -> Storage {
+        self.0.storage()
+    }
+}
+
+#[test]
+fn a_file_that_needs_more_scratch_is_read_in_parts() {
+    let toys = toys(&["int32 4,5 0", "int32 4,5 20"]);
+    let opener = |path: &Path| {
+        let factor = if path.ends_with("0.toy") { 1 } else { 3 };
+        Ok(Arc::new(Hungry(open_toy(path)?, factor)) as Arc<dyn ChunkSource>)
+    };
+    let stack = Stack::open(&toys.paths, Arc::new(opener), StackOptions::default()).unwrap();
+    let whole = Region::whole(&stack.meta().shape());
+    assert_eq!(read(&stack, &whole).unwrap(), (0..40).collect::<Vec<i32>>());
+    let error = read(&stack, &Region::new(vec![1, 0, 0], vec![1, 1, 1])).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Limit);
+    assert!(toys.text(&error).starts_with("toys/1.toy: 3 bytes of scratch"), "{error}");
+}
+
+#[test]
+fn many_files_are_looked_for_by_several_threads_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let paths: Vec<PathBuf> = (0..1000).map(|i| dir.path().join(format!("{i}"))).collect();
+    for (i, path) in paths.iter().enumerate() {
+        fs::write(path, format!("int32 1 {i}")).unwrap();
+    }
+    let stack = Stack::open(&paths, Arc::new(open_toy), StackOptions::default()).unwrap();
+    assert_eq!(read(&stack, &Region::whole(&[1000])).unwrap(), (0..1000).collect::<Vec<i32>>());
+    fs::write(&paths[700], "int64 1 0").unwrap();
+    fs::remove_file(&paths[900]).unwrap();
+    assert_eq!(stack.check().unwrap_err().place(), paths[700].to_str());
+}

@@ -1,0 +1,165 @@
+//! Bringing inputs together: broadcasting shapes, and one grid for arrays cut differently.
+
+use super::{Access, AxisView, Expr, Op};
+use crate::error::{Error, Result};
+use freeboard_formats::{AxisGrid, Dims, Grid, Meta};
+use smallvec::SmallVec;
+use std::{panic::Location, sync::Arc};
+
+/// The shape that arrays of these shapes broadcast to, by NumPy's rule; `None` if they do not.
+pub(crate) fn broadcast_shape<'a>(shapes: impl IntoIterator<Item = &'a [u64]>) -> Option<Dims> {
+    let mut result = Dims::new();
+    for shape in shapes {
+        if shape.len() > result.len() {
+            let missing = shape.len() - result.len();
+            result.insert_from_slice(0, &shape[..missing]);
+        }
+        let skip = result.len() - shape.len();
+        for (have, &len) in result[skip..].iter_mut().zip(shape) {
+            match (*have, len) {
+                (a, b) if a == b => {}
+                (1, len) => *have = len,
+                (_, 1) => {}
+                _ => return None,
+            }
+        }
+    }
+    Some(result)
+}
+
+/// What inputs of `name` have in common (with the first one's dtype), and the inputs as views of that shape.
+/// Constants stay as they are.
+pub(super) fn unify(
+    inputs: &[&Expr],
+    name: &str,
+    origin: &'static Location<'static>,
+) -> Result<(Arc<Meta>, SmallVec<[Expr; 2]>)> {
+    let mut metas: SmallVec<[&Arc<Meta>; 3]> = SmallVec::new();
+    for input in inputs {
+        metas.push(input.0.meta.as_ref().map_err(Clone::clone)?);
+    }
+    // The common case, alone or beside scalars: nothing is made anew.
+    let widest = metas.iter().max_by_key(|meta| meta.grid.rank()).expect("a kernel has an input");
+    let alike = inputs.iter().zip(&metas).all(|(input, meta)| {
+        meta.grid == widest.grid || (meta.grid.rank() == 0 && matches!(input.op(), Op::Constant(_)))
+    });
+    if alike {
+        return Ok(((*widest).clone(), inputs.iter().map(|&input| input.clone()).collect()));
+    }
+
+    let shapes: Vec<Dims> = metas.iter().map(|meta| meta.shape()).collect();
+    let shape = broadcast_shape(shapes.iter().map(|s| &s[..])).ok_or_else(|| {
+        let list: Vec<String> = shapes.iter().map(|shape| shape_text(shape)).collect();
+        let message = format!("shapes {} do not broadcast in `{}`", list.join(" and "), sign(name));
+        Error::expression(message, origin)
+    })?;
+    let rank = shape.len();
+    let grid = Grid::new((0..rank).map(|axis| {
+        let own = metas.iter().zip(inputs).filter_map(|(meta, input)| {
+            let cut = &meta.grid.axes()[(axis + meta.grid.rank()).checked_sub(rank)?];
+            let constant = matches!(input.op(), Op::Constant(_));
+            (cut.len() == shape[axis]).then_some((constant, cut))
+        });
+        // A constant has no chunks of its own; else the finest cuts win, so that no input's
+        // chunk must be put together with others.
+        let finest = own.min_by_key(|(constant, cut)| (*constant, cut.max_chunk()));
+        finest.map_or_else(|| AxisGrid::whole(shape[axis]), |(_, cut)| cut.clone())
+    }));
+    let views = inputs
+        .iter()
+        .zip(&shapes)
+        .map(|(&input, own)| {
+            if *own == shape || matches!(input.op(), Op::Constant(_)) {
+                return input.clone();
+            }
+            let skip = rank - own.len();
+            let access = Access::new(own.iter().enumerate().map(|(i, &len)| {
+                let of = skip + i;
+                match len {
+                    1 if shape[of] != 1 => AxisView::At(0),
+                    _ => AxisView::Along { of, start: 0, step: 1 },
+                }
+            }));
+            input.view(access, &shape, origin)
+        })
+        .collect();
+    let meta = Meta { grid, axes: widest.axes.clone(), ..(**metas[0]).clone() };
+    Ok((Arc::new(meta), views))
+}
+
+/// The operator that the user wrote for the kernel `name`, or the name where there is none.
+fn sign(name: &str) -> &str {
+    match name {
+        "add" => "+",
+        "subtract" => "-",
+        "multiply" => "*",
+        "divide" => "/",
+        "remainder" => "%",
+        "bitwise_and" => "&",
+        "bitwise_or" => "|",
+        "bitwise_xor" => "^",
+        "left_shift" => "<<",
+        "right_shift" => ">>",
+        name => name,
+    }
+}
+
+/// A grid on which each chunk holds whole boxes of `bins`, or each box whole chunks; this
+/// grid itself where it is one already.
+pub(super) fn aligned(grid: &Grid, bins: &[u64]) -> Grid {
+    Grid::new(grid.axes().iter().zip(bins).map(|(axis, &bin)| {
+        let straddled = match axis.regular_chunk() {
+            Some(chunk) => !chunk.is_multiple_of(bin) && !bin.is_multiple_of(chunk) && bin != axis.len(),
+            // Inside a box, both sides of a cut must stay within it.
+            None => (0..axis.count()).any(|i| {
+                let bounds = axis.bounds(i);
+                let inside = bounds.start / bin == (bounds.end - 1) / bin;
+                !inside && (bounds.start % bin != 0 || bounds.end % bin != 0)
+            }),
+        };
+        if !straddled {
+            return axis.clone();
+        }
+        let mut cuts: Vec<u64> = axis.boundaries().map(|cut| cut / bin * bin).collect();
+        cuts.dedup();
+        AxisGrid::from_boundaries(cuts)
+    }))
+}
+
+/// A shape as NumPy prints it: `(2048, 2047)`.
+pub(crate) fn shape_text(shape: &[u64]) -> String {
+    let list: Vec<String> = shape.iter().map(u64::to_string).collect();
+    match list.as_slice() {
+        [one] => format!("({one},)"),
+        list => format!("({})", list.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn broadcasting_is_numpys() {
+        let table: [(&[&[u64]], Option<&[u64]>); 6] = [
+            (&[&[3, 4], &[4]], Some(&[3, 4])),
+            (&[&[3, 1], &[1, 4]], Some(&[3, 4])),
+            (&[&[], &[2]], Some(&[2])),
+            (&[&[0], &[1]], Some(&[0])),
+            (&[&[0], &[2]], None),
+            (&[&[3, 4], &[3]], None),
+        ];
+        for (shapes, expected) in table {
+            let shape = broadcast_shape(shapes.iter().copied());
+            assert_eq!(shape.as_deref(), expected, "{shapes:?}");
+        }
+    }
+
+    #[test]
+    fn only_straddled_boxes_are_cut_anew() {
+        let grid = Grid::regular(&[35, 40], &[7, 8]);
+        assert_eq!(aligned(&grid, &[7, 4]), grid);
+        assert_eq!(aligned(&grid, &[35, 16]), grid);
+        assert_eq!(aligned(&grid, &[5, 8]).axes()[0], AxisGrid::from_boundaries(vec![0, 5, 10, 20, 25, 35]));
+    }
+}

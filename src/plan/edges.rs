@@ -1,0 +1,260 @@
+//! Edges as functions: what a unit needs, and who needs what it makes.
+//!
+//! Nothing here is a table. Both directions are computed from grids and accesses, axis by
+//! axis, so the edges of a million chunks take no memory; and both name the same edges, or
+//! chunks would be freed too early or never (a test compares them).
+
+use super::{
+    Plan,
+    geometry::FAN_IN,
+    stage::{Batch, Feed, Holds, Key, PortId, Stage, StageId, Work, part_of},
+};
+use crate::expr::{Access, AxisView};
+use freeboard_formats::{Grid, Region, region::Coordinates};
+use std::ops::Range;
+
+/// The blocks of `grid` that hold an element which `access` selects for `region`.
+pub(crate) fn blocks_read(access: &Access, region: &Region, grid: &Grid, mut each: impl FnMut(&[u64])) {
+    if region.is_empty() {
+        return;
+    }
+    let blocks = grid.covering(&access.region(region));
+    // A long step may jump over whole blocks.
+    let jumps = access.axes().iter().any(|a| matches!(a, AxisView::Along { step, .. } if step.abs() > 1));
+    for index in Coordinates::of(blocks) {
+        let selected = |(axis, &block): (usize, &u64)| match access.axes()[axis] {
+            AxisView::Along { of, step, .. } if step.abs() > 1 => {
+                !access.selects(axis, &grid.axes()[axis].bounds(block), region.range(of)).is_empty()
+            }
+            _ => true,
+        };
+        if !jumps || index.iter().enumerate().all(selected) {
+            each(&index);
+        }
+    }
+}
+
+/// The box of units' indices, in the grid of a stage, that read the block `index` of `grid`
+/// through `access`; `within` is the box of the stage's elements that are read so.
+pub(crate) fn readers_of(
+    access: &Access,
+    index: &[u64],
+    grid: &Grid,
+    stage: &Grid,
+    within: &Region,
+) -> Option<Region> {
+    let mut wanted = within.clone();
+    for (axis, view) in access.axes().iter().enumerate() {
+        let bounds = grid.axes()[axis].bounds(index[axis]);
+        match *view {
+            AxisView::At(at) if !bounds.contains(&at) => return None,
+            AxisView::At(_) => {}
+            AxisView::Along { of, .. } => {
+                let range = access.selects(axis, &bounds, within.range(of));
+                wanted.start[of] = range.start;
+                wanted.shape[of] = range.end - range.start;
+            }
+        }
+    }
+    (!wanted.is_empty()).then(|| stage.covering(&wanted))
+}
+
+impl Plan {
+    /// Calls `each` with the port and unit of all that `unit` of `stage` takes from the store.
+    pub(crate) fn needs(&self, stage: StageId, unit: u64, mut each: impl FnMut(PortId, u64)) {
+        let this = &self.stages[stage as usize];
+        match &this.work {
+            Work::Read(_) => {}
+            Work::Map { axis, parts } => {
+                let region = this.region(unit);
+                let part = part_of(*axis, parts, &region);
+                self.inputs_read(this, &part.program.inputs, &region, &mut each);
+            }
+            Work::Block { .. } => {
+                for input in 0..this.inputs.len() {
+                    self.inputs_read(this, &[input], &this.input_region(input, unit), &mut each);
+                }
+            }
+            Work::Visit { program, folds } => {
+                self.inputs_read(this, &program.inputs, &this.region(unit), &mut each);
+                for fold in folds.iter().filter(|fold| fold.chain) {
+                    let (block, position) = fold.geometry.place(unit);
+                    if position % FAN_IN != 0 {
+                        each(fold.port(1), fold.geometry.chunk(block, position - 1));
+                    }
+                }
+            }
+            Work::Combine { fold, level } => {
+                let (block, position) = fold.place(*level, unit);
+                let below = fold.count(block, level - 1);
+                let from = fold.port(level - 1);
+                if fold.chain {
+                    if position % FAN_IN != 0 {
+                        each(fold.port(*level), unit - 1);
+                    }
+                    each(from, fold.unit(level - 1, block, position));
+                } else {
+                    for node in position * FAN_IN..((position + 1) * FAN_IN).min(below) {
+                        each(from, fold.unit(level - 1, block, node));
+                    }
+                }
+            }
+        }
+    }
+
+    fn inputs_read(
+        &self,
+        stage: &Stage,
+        inputs: &[usize],
+        region: &Region,
+        each: &mut impl FnMut(PortId, u64),
+    ) {
+        for &input in inputs {
+            let Feed::Port(port) = stage.inputs[input].feed else { continue };
+            let (grid, _) = self.ports[port as usize].array();
+            blocks_read(&stage.inputs[input].access, region, grid, |index| {
+                each(port, self.ports[port as usize].unit_of(grid.linear_of(index)));
+            });
+        }
+    }
+
+    /// Calls `each` with ranges of units, of a stage, that need what `unit` put into `port`.
+    pub(crate) fn readers(&self, port: PortId, unit: u64, mut each: impl FnMut(StageId, Range<u64>)) {
+        let this = &self.ports[port as usize];
+        if let Holds::Fold { plan, level } = &this.holds {
+            let (block, position) = plan.place(*level, unit);
+            if !plan.is_last(*level, block, position) {
+                let (level, position) = match plan.chain {
+                    // Carried on by the next unit of the same stage, unless the group ends here.
+                    true if (position + 1) % FAN_IN != 0
+                        && position + 1 < plan.count(block, level - 1) =>
+                    {
+                        let next = match *level {
+                            1 => plan.geometry.chunk(block, position + 1),
+                            _ => unit + 1,
+                        };
+                        return each(this.stage, next..next + 1);
+                    }
+                    true => (level + 1, position / FAN_IN),
+                    false => (level + 1, position / FAN_IN),
+                };
+                let reader = self.ports[plan.port(level) as usize].stage;
+                let unit = match plan.chain {
+                    true => block * plan.stride(level - 1) + position,
+                    false => block * plan.stride(level) + position,
+                };
+                return each(reader, unit..unit + 1);
+            }
+        }
+        let Some(block) = this.block_of(unit) else { return };
+        let (grid, _) = this.array();
+        let index = grid.index_of(block);
+        for &(stage, input) in &this.readers {
+            if let Some(units) = self.reading_box(stage, input, &index, grid) {
+                let reader = &self.stages[stage as usize];
+                // Row by row: the units of a row follow one another.
+                let rank = units.rank();
+                if rank == 0 {
+                    each(stage, 0..1);
+                    continue;
+                }
+                let rows = Region::new(&units.start[..rank - 1], &units.shape[..rank - 1]);
+                for row in Coordinates::of(rows) {
+                    let mut first = row;
+                    first.push(units.start[rank - 1]);
+                    let first = reader.grid.linear_of(&first);
+                    each(stage, first..first + units.shape[rank - 1]);
+                }
+            }
+        }
+    }
+
+    /// The demanded units of `stage`, as a box of indices, whose input `input` reads the block `index`.
+    fn reading_box(&self, stage: StageId, input: usize, index: &[u64], grid: &Grid) -> Option<Region> {
+        let this = &self.stages[stage as usize];
+        let access = &this.inputs[input].access;
+        let units = match &this.work {
+            Work::Block { grids, .. } => {
+                let own = &grids[input];
+                readers_of(access, index, grid, own, &Region::whole(&own.shape()))
+            }
+            Work::Map { axis, parts } if parts.len() > 1 => {
+                // An input of one part is read by that part's blocks alone.
+                let part = parts.iter().find(|part| part.program.inputs.contains(&input))?;
+                let mut within = Region::whole(&this.grid.shape());
+                within.start[*axis] = part.from;
+                within.shape[*axis] = part.to - part.from;
+                readers_of(access, index, grid, &this.grid, &within)
+            }
+            _ => readers_of(access, index, grid, &this.grid, &Region::whole(&this.grid.shape())),
+        };
+        units?.intersection(&this.demanded)
+    }
+
+    /// The batches whose results `batch` takes from the store, each once, in the order of its units.
+    pub(crate) fn batch_needs(&self, batch: Batch, needs: &mut Vec<Key>) {
+        let stage = &self.stages[batch.stage as usize];
+        needs.clear();
+        for unit in stage.units_of(batch.index) {
+            self.needs(batch.stage, unit, |port, unit| {
+                let key = self.key(port, unit);
+                if needs.last() != Some(&key) {
+                    needs.push(key);
+                }
+            });
+        }
+        // Each once, where it is needed first.
+        if needs.len() > 1 {
+            let mut order: Vec<(Key, usize)> = needs.iter().copied().zip(0..).collect();
+            order.sort_unstable();
+            order.dedup_by_key(|(key, _)| *key);
+            order.sort_unstable_by_key(|&(_, at)| at);
+            needs.clear();
+            needs.extend(order.into_iter().map(|(key, _)| key));
+        }
+    }
+
+    /// The buffer in which `unit` of the stage behind `port` lies.
+    pub(crate) fn key(&self, port: PortId, unit: u64) -> Key {
+        let stage = &self.stages[self.ports[port as usize].stage as usize];
+        Key { port, index: unit / stage.batch }
+    }
+
+    /// How many batches need what a batch put into a port.
+    pub(crate) fn reader_count(&self, key: Key) -> u64 {
+        let port = &self.ports[key.port as usize];
+        let maker = &self.stages[port.stage as usize];
+        if maker.batch == 1 && matches!(port.holds, Holds::Blocks { .. }) {
+            let single = port.readers.iter().all(|&(s, _)| self.stages[s as usize].batch == 1);
+            let mut stages: Vec<StageId> = port.readers.iter().map(|&(s, _)| s).collect();
+            stages.sort_unstable();
+            stages.dedup();
+            // No unit reads it through two inputs: a count of boxes is enough.
+            if single && stages.len() == port.readers.len() {
+                let (grid, _) = port.array();
+                let index = grid.index_of(key.index);
+                let boxes = port.readers.iter().filter_map(|&(s, i)| self.reading_box(s, i, &index, grid));
+                return boxes.map(|units| units.volume()).sum();
+            }
+        }
+        let mut readers: Vec<(StageId, Range<u64>)> = Vec::new();
+        for unit in maker.units_of(key.index) {
+            self.readers(key.port, unit, |stage, units| {
+                let batch = self.stages[stage as usize].batch;
+                readers.push((stage, units.start / batch..(units.end - 1) / batch + 1));
+            });
+        }
+        readers.sort_unstable_by_key(|(stage, range)| (*stage, range.start));
+        let (mut count, mut done) = (0, None::<(StageId, u64)>);
+        for (stage, range) in readers {
+            let from = match done {
+                Some((last, end)) if last == stage => range.start.max(end),
+                _ => range.start,
+            };
+            count += range.end.saturating_sub(from);
+            let end = range.end.max(from);
+            done = Some((stage, end));
+        }
+        count
+    }
+}

@@ -1,0 +1,114 @@
+//! How the chunks of a fold's input lie in the blocks of its output: pure arithmetic.
+//!
+//! Along each axis a chunk holds whole boxes of the fold, or a box holds whole chunks (the
+//! expression sees to it). So every chunk lies in one block, and covers all of its cells.
+
+use freeboard_formats::{Dims, Grid, region::volume};
+
+/// How many partial results are combined at once.
+pub(crate) const FAN_IN: u64 = 16;
+
+/// The chunks of a fold's input, the blocks of its output, and the boxes that become an element.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct FoldGeometry {
+    pub chunks: Grid,
+    pub blocks: Grid,
+    pub bins: Dims,
+}
+
+impl FoldGeometry {
+    /// The number of the block in which the chunk with the number `chunk` lies, and its
+    /// position among the block's chunks in C order.
+    pub fn place(&self, chunk: u64) -> (u64, u64) {
+        let index = self.chunks.index_of(chunk);
+        let (mut block, mut position) = (0, 0);
+        for (axis, &i) in index.iter().enumerate() {
+            let start = self.chunks.axes()[axis].bounds(i).start;
+            let b = self.blocks.axes()[axis].locate(start / self.bins[axis]);
+            let (first, count) = self.along(axis, b);
+            block = block * self.blocks.axes()[axis].count() + b;
+            position = position * count + (i - first);
+        }
+        (block, position)
+    }
+
+    /// The number of the chunk at `position` of the block with the number `block`.
+    pub fn chunk(&self, block: u64, mut position: u64) -> u64 {
+        let index = self.blocks.index_of(block);
+        let mut chunk = Dims::from_elem(0, index.len());
+        for axis in (0..index.len()).rev() {
+            let (first, count) = self.along(axis, index[axis]);
+            chunk[axis] = first + position % count;
+            position /= count;
+        }
+        self.chunks.linear_of(&chunk)
+    }
+
+    /// How many chunks lie in the block with the number `block`.
+    pub fn count(&self, block: u64) -> u64 {
+        let index = self.blocks.index_of(block);
+        index.iter().enumerate().map(|(axis, &b)| self.along(axis, b).1).product()
+    }
+
+    /// The most chunks that lie in one block.
+    pub fn max_count(&self) -> u64 {
+        let along = |axis: usize| {
+            let blocks = &self.blocks.axes()[axis];
+            // Of regular chunks in regular blocks, the first block holds the most.
+            let regular = blocks.regular_chunk().is_some()
+                && self.chunks.axes()[axis].regular_chunk().is_some();
+            let looked_at = if regular { blocks.count().min(1) } else { blocks.count() };
+            (0..looked_at).map(|b| self.along(axis, b).1).max().unwrap_or(0)
+        };
+        (0..self.blocks.rank()).map(along).product()
+    }
+
+    /// How many cells the block with the number `block` has, and each of its chunks covers.
+    pub fn cells(&self, block: u64) -> u64 {
+        volume(&self.blocks.region(&self.blocks.index_of(block)).shape)
+    }
+
+    /// How many elements fall into one cell of the whole array.
+    pub fn elements(&self) -> u64 {
+        volume(&self.bins)
+    }
+
+    /// How many elements of the chunk with the number `chunk` fall into each cell.
+    pub fn elements_of(&self, chunk: u64) -> u64 {
+        let shape = self.chunks.region(&self.chunks.index_of(chunk)).shape;
+        shape.iter().zip(&self.bins).map(|(&len, &bin)| len.min(bin)).product()
+    }
+
+    /// The first chunk of block `b` along `axis`, and how many there are.
+    fn along(&self, axis: usize, b: u64) -> (u64, u64) {
+        let bounds = self.blocks.axes()[axis].bounds(b);
+        let bin = self.bins[axis];
+        let covering = self.chunks.axes()[axis].covering(bounds.start * bin..bounds.end * bin);
+        (covering.start, covering.end - covering.start)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use freeboard_formats::AxisGrid;
+
+    #[test]
+    fn chunks_and_positions_are_inverse() {
+        let geometry = FoldGeometry {
+            chunks: Grid::new([AxisGrid::regular(40, 1), AxisGrid::from_sizes([4, 6, 2]), AxisGrid::regular(9, 3)]),
+            blocks: Grid::new([AxisGrid::regular(8, 1), AxisGrid::from_sizes([2, 3, 1]), AxisGrid::whole(1)]),
+            bins: [5, 2, 9].as_slice().into(),
+        };
+        assert_eq!(geometry.max_count(), 15);
+        let mut seen = 0;
+        for block in 0..geometry.blocks.len() {
+            for position in 0..geometry.count(block) {
+                let chunk = geometry.chunk(block, position);
+                assert_eq!(geometry.place(chunk), (block, position));
+                seen += 1;
+            }
+        }
+        assert_eq!(seen, geometry.chunks.len());
+    }
+}

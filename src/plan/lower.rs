@@ -1,0 +1,621 @@
+//! From nodes to stages: what is computed together, and what lies in the store between.
+//!
+//! Every fold, block function, concatenation and root has a stage. Elementwise nodes,
+//! views and rechunks have none: they become part of the programs of the stages that use
+//! them, wherever they are used in one way only. A node used in two ways (by two stages, or
+//! through two views) gets a stage of its own, so that its work is done once. Folds over the
+//! same chunks are one stage, so that each chunk is read once.
+
+use super::{
+    Plan,
+    geometry::FoldGeometry,
+    program::{Program, Step, Value},
+    share::Shared,
+    stage::{Feed, FoldPlan, Holds, Input, Part, Port, PortId, Stage, StageId, Work},
+};
+use crate::expr::{Access, AxisView, Op};
+use freeboard_formats::{ChunkSource, Dims, Grid, Region};
+use smallvec::{SmallVec, smallvec};
+use std::{collections::HashMap, panic::Location, sync::Arc};
+
+/// How the elements of a root leave the plan.
+#[derive(Clone, Debug)]
+pub(crate) struct Root {
+    /// The grid that they leave in.
+    pub grid: Grid,
+    /// Whether they stay in the store.
+    pub kept: bool,
+}
+
+/// A stage to be, while it is not settled which nodes have one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Owner {
+    Root(usize),
+    Node(usize),
+    Group(usize),
+}
+
+/// Folds that are computed together.
+struct Group {
+    folds: Vec<usize>,
+    depth: u32,
+    grid: Grid,
+    /// The boxes of the folds that are chained.
+    chained: Option<Dims>,
+    leaves: Vec<usize>,
+}
+
+struct Lowering<'a> {
+    nodes: &'a [Shared],
+    roots: &'a [(usize, Root)],
+    uses: Vec<SmallVec<[(Owner, Access); 1]>>,
+    made: Vec<bool>,
+    groups: Vec<Group>,
+    group_of: HashMap<usize, usize>,
+    feeds: HashMap<usize, Feed>,
+    plan: Plan,
+}
+
+/// Decoded bytes of inline reads, relative to reading each chunk once, up to which a task
+/// reads its source itself.
+const AMPLIFICATION: f64 = 1.2;
+
+/// Lays out the stages for `roots`: numbers of `nodes`, and how their elements leave.
+pub(crate) fn lower(nodes: &[Shared], roots: &[(usize, Root)], fuse: bool) -> Plan {
+    let mut this = Lowering {
+        nodes,
+        roots,
+        uses: vec![SmallVec::new(); nodes.len()],
+        made: vec![false; nodes.len()],
+        groups: Vec::new(),
+        group_of: HashMap::new(),
+        feeds: HashMap::new(),
+        plan: Plan::default(),
+    };
+    this.group_folds(fuse);
+    this.settle(fuse);
+    this.allocate();
+    this.build();
+    this.plan
+}
+
+impl Lowering<'_> {
+    fn meta(&self, node: usize) -> &freeboard_formats::Meta {
+        self.nodes[node].expr.meta().expect("checked when the nodes were shared")
+    }
+
+    fn rank(&self, node: usize) -> usize {
+        self.meta(node).grid.rank()
+    }
+
+    fn geometry(&self, fold: usize) -> FoldGeometry {
+        let Op::Fold { bins, .. } = self.nodes[fold].expr.op() else { unreachable!("a fold") };
+        FoldGeometry {
+            chunks: self.meta(self.nodes[fold].inputs[0]).grid.clone(),
+            blocks: self.meta(fold).grid.clone(),
+            bins: bins.clone(),
+        }
+    }
+
+    /// Folds of equal depth cannot depend on each other; those over one grid that share a
+    /// leaf are visited together.
+    fn group_folds(&mut self, fuse: bool) {
+        let mut depths = vec![0u32; self.nodes.len()];
+        for (number, node) in self.nodes.iter().enumerate() {
+            let below = node.inputs.iter().map(|&input| depths[input]).max().unwrap_or(0);
+            let barrier = matches!(node.expr.op(), Op::Fold { .. } | Op::Block(_) | Op::Concat { .. });
+            depths[number] = below + u32::from(barrier);
+            let Op::Fold { fold, bins } = node.expr.op() else { continue };
+            let geometry = self.geometry(number);
+            let chained = FoldPlan::is_chained(&**fold, &geometry).then(|| bins.clone());
+            let leaves = self.leaves(node.inputs[0]);
+            let fits = |group: &Group| {
+                let chains = match (&group.chained, &chained) {
+                    (Some(a), Some(b)) => a == b,
+                    _ => true,
+                };
+                fuse && group.depth == depths[number]
+                    && chains
+                    && group.grid == geometry.chunks
+                    && group.leaves.iter().any(|leaf| leaves.contains(leaf))
+            };
+            let found = self.groups.iter().position(fits);
+            let number_of_group = found.unwrap_or(self.groups.len());
+            self.group_of.insert(number, number_of_group);
+            match found {
+                Some(at) => {
+                    let group = &mut self.groups[at];
+                    group.folds.push(number);
+                    group.chained = group.chained.take().or(chained);
+                    group.leaves.extend(leaves);
+                }
+                None => self.groups.push(Group {
+                    folds: vec![number],
+                    depth: depths[number],
+                    grid: geometry.chunks,
+                    chained,
+                    leaves,
+                }),
+            }
+        }
+    }
+
+    /// The nodes with elements of their own that `node` is computed from, a few hundred at the most.
+    fn leaves(&self, node: usize) -> Vec<usize> {
+        let (mut leaves, mut stack, mut looked_at) = (Vec::new(), vec![node], 0);
+        while let Some(node) = stack.pop() {
+            looked_at += 1;
+            if looked_at > 500 {
+                break;
+            }
+            match self.nodes[node].expr.op() {
+                Op::View(_) | Op::Rechunk | Op::Apply(_) => stack.extend(&self.nodes[node].inputs),
+                Op::Constant(_) => {}
+                Op::Source(_) | Op::Fold { .. } | Op::Block(_) | Op::Concat { .. } => leaves.push(node),
+            }
+        }
+        leaves
+    }
+
+    fn add_use(&mut self, node: usize, owner: Owner, access: Access) {
+        let used = &mut self.uses[node];
+        if !used.iter().any(|(o, a)| *o == owner && *a == access) {
+            used.push((owner, access));
+        }
+    }
+
+    /// Consumers first: which nodes have stages of their own.
+    fn settle(&mut self, fuse: bool) {
+        for (root, (node, _)) in self.roots.iter().enumerate() {
+            self.add_use(*node, Owner::Root(root), Access::identity(self.rank(*node)));
+        }
+        for number in (0..self.nodes.len()).rev() {
+            let nodes = self.nodes;
+            let node = &nodes[number];
+            let uses = self.uses[number].clone();
+            match node.expr.op() {
+                Op::Constant(_) => {}
+                Op::View(view) => {
+                    for (owner, access) in uses {
+                        self.add_use(node.inputs[0], owner, view.then(&access));
+                    }
+                }
+                Op::Rechunk => {
+                    for (owner, access) in uses {
+                        self.add_use(node.inputs[0], owner, access);
+                    }
+                }
+                Op::Apply(_) => {
+                    let for_block = uses.iter().any(|(owner, _)| self.is_block(*owner));
+                    self.made[number] = uses.len() > 1 || for_block || !fuse;
+                    let rank = self.rank(number);
+                    let (owner, access) = match self.made[number] {
+                        true => (Owner::Node(number), Access::identity(rank)),
+                        false => uses[0].clone(),
+                    };
+                    for &input in &node.inputs {
+                        self.add_use(input, owner, access.clone());
+                    }
+                }
+                Op::Fold { .. } => {
+                    let owner = Owner::Group(self.group_of[&number]);
+                    let input = node.inputs[0];
+                    self.add_use(input, owner, Access::identity(self.rank(input)));
+                }
+                Op::Block(_) => {
+                    for &input in &node.inputs {
+                        self.add_use(input, Owner::Node(number), Access::identity(self.rank(input)));
+                    }
+                }
+                Op::Concat { axis, offsets } => {
+                    for (&input, &offset) in node.inputs.iter().zip(offsets.iter()) {
+                        let access = Access::identity(self.rank(input)).delayed(*axis, offset);
+                        self.add_use(input, Owner::Node(number), access);
+                    }
+                }
+                Op::Source(source) => self.made[number] = self.should_be_read_apart(number, source),
+            }
+            if matches!(node.expr.op(), Op::Fold { .. } | Op::Block(_) | Op::Concat { .. }) {
+                self.made[number] = true;
+            }
+        }
+    }
+
+    fn is_block(&self, owner: Owner) -> bool {
+        matches!(owner, Owner::Node(node) if matches!(self.nodes[node].expr.op(), Op::Block(_)))
+    }
+
+    /// The blocks that an owner's tasks make (or, of a block function, are handed).
+    fn owner_grid(&self, owner: Owner, source: usize) -> &Grid {
+        match owner {
+            Owner::Root(root) => &self.roots[root].1.grid,
+            Owner::Group(group) => &self.groups[group].grid,
+            Owner::Node(node) => match self.nodes[node].expr.op() {
+                Op::Block(_) => {
+                    let inputs = &self.nodes[node].inputs;
+                    let rank = self.rank(source);
+                    let alike = inputs.iter().find(|&&input| self.rank(input) == rank);
+                    &self.meta(*alike.unwrap_or(&node)).grid
+                }
+                _ => &self.meta(node).grid,
+            },
+        }
+    }
+
+    /// Whether tasks that read the source themselves would decode much more than a stage that
+    /// reads each of its chunks once.
+    fn should_be_read_apart(&self, number: usize, source: &Arc<dyn ChunkSource>) -> bool {
+        let grid = &source.meta().grid;
+        let (mut inline, mut once) = (0.0, 0.0);
+        let mut touched: Option<Region> = None;
+        for (owner, access) in &self.uses[number] {
+            let blocks = self.owner_grid(*owner, number);
+            if blocks.is_empty() || grid.is_empty() {
+                continue;
+            }
+            let whole = Region::whole(&blocks.shape());
+            // A part of a concatenation reads its own stretch of it alone.
+            let within = part_of_output(access, &whole, &grid.shape());
+            if within.is_empty() {
+                continue;
+            }
+            let units = blocks.covering(&within);
+            let sample = |at: u64, of: u64| {
+                let index: Dims = units
+                    .start
+                    .iter()
+                    .zip(&units.shape)
+                    .map(|(start, len)| start + (len - 1) * at / of)
+                    .collect();
+                let region = blocks.region(&index).intersection(&within);
+                region.map_or(0, |region| source.cost(&access.region(&region)).decoded)
+            };
+            let samples = [sample(0, 2), sample(1, 2), sample(2, 2)];
+            let mean = samples.iter().sum::<u64>() as f64 / 3.0;
+            inline += mean * units.volume() as f64;
+            let region = access.region(&within);
+            let union = match touched.take() {
+                None => region,
+                Some(other) => hull(&other, &region),
+            };
+            touched = Some(union);
+        }
+        if let Some(region) = touched {
+            let chunks = grid.covering(&region);
+            let first = source.cost(&grid.region(&chunks.start)).decoded;
+            once += first as f64 * chunks.volume() as f64;
+        }
+        inline > AMPLIFICATION * once
+    }
+
+    fn new_port(&mut self, stage: StageId, holds: Holds) -> PortId {
+        self.plan.ports.push(Port { stage, holds, readers: Vec::new(), kept: false });
+        self.plan.ports.len() as PortId - 1
+    }
+
+    fn new_stage(&mut self, name: String, origin: &'static Location<'static>, grid: Grid) -> StageId {
+        let demanded = Region::whole(&grid.counts());
+        self.plan.stages.push(Stage {
+            name,
+            origin,
+            work: Work::Map { axis: 0, parts: Vec::new() },
+            units: grid.len(),
+            grid,
+            batch: 1,
+            demanded,
+            inputs: Vec::new(),
+            ports: SmallVec::new(),
+            root: None,
+        });
+        self.plan.stages.len() as StageId - 1
+    }
+
+    /// Numbers for the stages and ports of all nodes that have some.
+    fn allocate(&mut self) {
+        let nodes = self.nodes;
+        for (number, node) in nodes.iter().enumerate() {
+            let feed = match node.expr.op() {
+                Op::Source(source) if !self.made[number] => Feed::Source(source.clone()),
+                Op::Fold { .. } | Op::View(_) | Op::Rechunk | Op::Constant(_) => continue,
+                Op::Apply(_) if !self.made[number] => continue,
+                Op::Source(_) | Op::Apply(_) | Op::Concat { .. } | Op::Block(_) => {
+                    let meta = self.meta(number);
+                    let (grid, dtype) = (meta.grid.clone(), meta.dtype);
+                    let stage = self.new_stage(String::new(), node.expr.origin(), grid.clone());
+                    let port = self.new_port(stage, Holds::Blocks { grid, dtype });
+                    self.plan.stages[stage as usize].ports = smallvec![port];
+                    Feed::Port(port)
+                }
+            };
+            self.feeds.insert(number, feed);
+        }
+        for group in 0..self.groups.len() {
+            self.allocate_group(group);
+        }
+    }
+
+    /// The stages and ports of folds that are visited together: the visit, and a stage for
+    /// each further level of each fold.
+    fn allocate_group(&mut self, group: usize) {
+        let members = self.groups[group].folds.clone();
+        let grid = self.groups[group].grid.clone();
+        let origin = self.nodes[members[0]].expr.origin();
+        let visit = self.new_stage(String::new(), origin, grid);
+        let mut folds = Vec::new();
+        let mut programs_outputs: Vec<usize> = Vec::new();
+        for number in members {
+            let Op::Fold { fold, .. } = self.nodes[number].expr.op() else { unreachable!("a fold") };
+            let fold = fold.clone();
+            let geometry = self.geometry(number);
+            let chain = FoldPlan::is_chained(&*fold, &geometry);
+            let levels = FoldPlan::levels(geometry.max_count()).max(u32::from(chain));
+            let first = u32::from(chain);
+            // Ports first, so that the plan can name them; what they hold names the plan.
+            let base = self.plan.ports.len() as PortId;
+            let ports: Vec<PortId> = (0..levels - first + 1).map(|level| base + level).collect();
+            let input = self.nodes[number].inputs[0];
+            let output = programs_outputs.iter().position(|&node| node == input).unwrap_or_else(|| {
+                programs_outputs.push(input);
+                programs_outputs.len() - 1
+            });
+            let even = geometry.bins.iter().zip(geometry.chunks.axes()).all(|(&bin, axis)| {
+                axis.regular_chunk().is_some_and(|chunk| bin <= chunk || axis.len().is_multiple_of(chunk))
+            });
+            let uniform = even.then(|| geometry.elements_of(0));
+            let fold = Arc::new(FoldPlan { fold, geometry, chain, ports, output, uniform });
+            for level in first..=levels {
+                let stage = if level == first {
+                    visit
+                } else {
+                    let units = fold.units(level);
+                    let name = format!("combine {}", fold.fold.name());
+                    let stage = self.new_stage(name, self.nodes[number].expr.origin(), Grid::new([]));
+                    let this = &mut self.plan.stages[stage as usize];
+                    this.units = units;
+                    this.work = Work::Combine { fold: fold.clone(), level };
+                    stage
+                };
+                let port = self.new_port(stage, Holds::Fold { plan: fold.clone(), level });
+                self.plan.stages[stage as usize].ports.push(port);
+            }
+            self.feeds.insert(number, Feed::Port(fold.port(levels)));
+            folds.push(fold);
+        }
+        self.plan.stages[visit as usize].work = Work::Visit { program: Program::default(), folds };
+    }
+
+    /// The work and inputs of every stage, now that all can be named; and the roots' stages.
+    fn build(&mut self) {
+        let nodes = self.nodes;
+        for (number, node) in nodes.iter().enumerate() {
+            let Some(&Feed::Port(port)) = self.feeds.get(&number) else { continue };
+            let stage = self.plan.ports[port as usize].stage;
+            let rank = self.rank(number);
+            let identity = Access::identity(rank);
+            let mut inputs = Vec::new();
+            let (name, work) = match node.expr.op() {
+                Op::Source(source) => {
+                    (format!("read {}", source.storage().format), Work::Read(source.clone()))
+                }
+                Op::Apply(_) => {
+                    let program = self.compile_node(number, &mut inputs);
+                    (program.names(), single(program))
+                }
+                Op::Concat { axis, offsets } => {
+                    let mut parts = Vec::new();
+                    for (part, &input) in node.inputs.iter().enumerate() {
+                        let (from, to) = (offsets[part], offsets[part + 1]);
+                        if from == to {
+                            continue;
+                        }
+                        let access = identity.delayed(*axis, from);
+                        let program = self.compile(&[(input, access)], &mut inputs);
+                        parts.push(Part { from, to, program });
+                    }
+                    ("concatenate".to_owned(), Work::Map { axis: *axis, parts })
+                }
+                Op::Block(kernel) => {
+                    let grids = node.inputs.iter().map(|&input| self.meta(input).grid.clone()).collect();
+                    for &input in &node.inputs {
+                        let (leaf, access) = self.below_views(input, Access::identity(self.rank(input)));
+                        let feed = self.feed_or_constant(leaf);
+                        inputs.push(Input { feed, access, dtype: self.meta(leaf).dtype });
+                    }
+                    (kernel.name().into_owned(), Work::Block { kernel: kernel.clone(), grids })
+                }
+                Op::Fold { .. } => continue,
+                Op::View(_) | Op::Rechunk | Op::Constant(_) => unreachable!("never has a stage"),
+            };
+            let this = &mut self.plan.stages[stage as usize];
+            (this.name, this.work, this.inputs) = (name, work, inputs);
+        }
+        for group in 0..self.groups.len() {
+            let folds = self.groups[group].folds.clone();
+            let mut targets: Vec<(usize, Access)> = Vec::new();
+            for &fold in &folds {
+                let input = nodes[fold].inputs[0];
+                if !targets.iter().any(|(node, _)| *node == input) {
+                    targets.push((input, Access::identity(self.rank(input))));
+                }
+            }
+            let mut inputs = Vec::new();
+            let compiled = self.compile(&targets, &mut inputs);
+            let Feed::Port(port) = self.feeds[&folds[0]] else { unreachable!("folds have ports") };
+            let Holds::Fold { plan, .. } = &self.plan.ports[port as usize].holds else { continue };
+            let visit = self.plan.ports[plan.ports[0] as usize].stage;
+            let this = &mut self.plan.stages[visit as usize];
+            this.inputs = inputs;
+            if let Work::Visit { program, folds } = &mut this.work {
+                let names: Vec<_> = folds.iter().map(|fold| fold.fold.name()).collect();
+                let work = compiled.names();
+                this.name = format!("{work}{}{}", if work.is_empty() { "" } else { " → " }, names.join(" + "));
+                *program = compiled;
+            }
+        }
+        for (root, (node, how)) in self.roots.iter().enumerate() {
+            let origin = nodes[*node].expr.origin();
+            let stage = self.new_stage(String::new(), origin, how.grid.clone());
+            let mut inputs = Vec::new();
+            let program = self.compile(&[(*node, Access::identity(self.rank(*node)))], &mut inputs);
+            if how.kept {
+                let holds = Holds::Blocks { grid: how.grid.clone(), dtype: self.meta(*node).dtype };
+                let port = self.new_port(stage, holds);
+                self.plan.ports[port as usize].kept = true;
+                self.plan.stages[stage as usize].ports = smallvec![port];
+            }
+            let this = &mut self.plan.stages[stage as usize];
+            this.name = program.names();
+            this.work = single(program);
+            this.inputs = inputs;
+            this.root = Some(root);
+            self.plan.roots.push(stage);
+        }
+    }
+
+    /// The node below views and rechunks, and the access to it.
+    fn below_views(&self, mut node: usize, mut access: Access) -> (usize, Access) {
+        loop {
+            match self.nodes[node].expr.op() {
+                Op::View(view) => access = view.then(&access),
+                Op::Rechunk => {}
+                _ => return (node, access),
+            }
+            node = self.nodes[node].inputs[0];
+        }
+    }
+
+    /// The feed of a node with elements of its own; of a constant, a source that repeats it.
+    fn feed_or_constant(&self, node: usize) -> Feed {
+        match self.nodes[node].expr.op() {
+            Op::Constant(value) => Feed::Source(Arc::new(super::repeat::Repeated::new(
+                *value,
+                self.meta(node).grid.clone(),
+            ))),
+            _ => self.feeds[&node].clone(),
+        }
+    }
+
+    /// The program of a made elementwise node, which is not taken from its own port.
+    fn compile_node(&self, number: usize, inputs: &mut Vec<Input>) -> Program {
+        let access = Access::identity(self.rank(number));
+        self.compile_targets(&[(number, access)], inputs, Some(number))
+    }
+
+    fn compile(&self, targets: &[(usize, Access)], inputs: &mut Vec<Input>) -> Program {
+        self.compile_targets(targets, inputs, None)
+    }
+
+    fn compile_targets(
+        &self,
+        targets: &[(usize, Access)],
+        inputs: &mut Vec<Input>,
+        own: Option<usize>,
+    ) -> Program {
+        let mut program = Program::default();
+        let mut done: HashMap<usize, Value> = HashMap::new();
+        for (target, access) in targets {
+            let value = self.compile_value(*target, access, inputs, own, &mut program, &mut done);
+            program.outputs.push((value, self.meta(*target).dtype));
+        }
+        program.allocate();
+        program
+    }
+
+    fn compile_value(
+        &self,
+        target: usize,
+        access: &Access,
+        inputs: &mut Vec<Input>,
+        own: Option<usize>,
+        program: &mut Program,
+        done: &mut HashMap<usize, Value>,
+    ) -> Value {
+        // An elementwise node's access is the same on every path to it (else it has a stage),
+        // so its value is known by its number alone.
+        let (node, access) = self.below_views(target, access.clone());
+        let mut stack: Vec<(usize, Access, usize)> = vec![(node, access, 0)];
+        let mut values: Vec<Value> = Vec::new();
+        while let Some((node, access, next)) = stack.pop() {
+            let inline = matches!(self.nodes[node].expr.op(), Op::Apply(_))
+                && (!self.made[node] || own == Some(node));
+            if !inline {
+                values.push(match self.nodes[node].expr.op() {
+                    Op::Constant(value) => {
+                        program.constants.push(*value);
+                        Value::Constant(program.constants.len() as u32 - 1)
+                    }
+                    _ => self.input_value(node, access, inputs, program),
+                });
+                continue;
+            }
+            if let Some(&value) = done.get(&node) {
+                values.push(value);
+                continue;
+            }
+            let below = &self.nodes[node].inputs;
+            if next < below.len() {
+                let (input, input_access) = self.below_views(below[next], access.clone());
+                stack.push((node, access, next + 1));
+                stack.push((input, input_access, 0));
+                continue;
+            }
+            let Op::Apply(kernel) = self.nodes[node].expr.op() else { unreachable!("inline") };
+            let arguments = values.drain(values.len() - below.len()..).collect();
+            let to = program.steps.len() as u32;
+            program.steps.push(Step { kernel: kernel.clone(), arguments, to });
+            done.insert(node, Value::Register(to));
+            values.push(Value::Register(to));
+        }
+        values.pop().expect("the target's value")
+    }
+
+    fn input_value(
+        &self,
+        node: usize,
+        access: Access,
+        inputs: &mut Vec<Input>,
+        program: &mut Program,
+    ) -> Value {
+        let feed = self.feed_or_constant(node);
+        let same = |input: &Input| {
+            input.access == access
+                && match (&input.feed, &feed) {
+                    (Feed::Port(a), Feed::Port(b)) => a == b,
+                    (Feed::Source(a), Feed::Source(b)) => Arc::ptr_eq(a, b),
+                    _ => false,
+                }
+        };
+        let number = program.inputs.iter().copied().find(|&i| same(&inputs[i])).unwrap_or_else(|| {
+            inputs.push(Input { feed: feed.clone(), access: access.clone(), dtype: self.meta(node).dtype });
+            inputs.len() - 1
+        });
+        let at = program.inputs.iter().position(|&i| i == number).unwrap_or_else(|| {
+            program.inputs.push(number);
+            program.inputs.len() - 1
+        });
+        Value::Input(at as u32)
+    }
+}
+
+fn single(program: Program) -> Work {
+    Work::Map { axis: 0, parts: vec![Part { from: 0, to: u64::MAX, program }] }
+}
+
+/// The elements of `whole` whose accesses lie in an array of `shape`.
+fn part_of_output(access: &Access, whole: &Region, shape: &[u64]) -> Region {
+    let mut part = whole.clone();
+    for (axis, view) in access.axes().iter().enumerate() {
+        if let AxisView::Along { of, .. } = view {
+            let range = access.selects(axis, &(0..shape[axis]), whole.range(*of));
+            (part.start[*of], part.shape[*of]) = (range.start, range.end - range.start);
+        }
+    }
+    part
+}
+
+/// The smallest box that holds both.
+pub(super) fn hull(a: &Region, b: &Region) -> Region {
+    let start: Dims = a.start.iter().zip(&b.start).map(|(a, b)| *a.min(b)).collect();
+    let shape = (0..a.rank()).map(|i| a.range(i).end.max(b.range(i).end) - start[i]).collect();
+    Region { start, shape }
+}

@@ -1,0 +1,334 @@
+//! Plans: what will be done, sized, before any of it is done.
+//!
+//! A plan is made from expressions in passes: [`share`] merges equal nodes, [`lower`] lays
+//! out stages, [`edges`] tells what needs what, [`size`] what each task takes. It holds
+//! nothing that grows with the number of chunks.
+
+mod edges;
+mod explain;
+mod geometry;
+mod lower;
+mod program;
+mod repeat;
+mod share;
+mod size;
+mod stage;
+
+pub(crate) use edges::blocks_read;
+pub(crate) use geometry::FAN_IN;
+pub(crate) use lower::Root;
+pub(crate) use program::{Program, Value};
+pub(crate) use size::{Fetch, Layout, is_plain};
+pub(crate) use stage::{Batch, Feed, FoldPlan, Holds, Key, PortId, Stage, StageId, Work, part_of};
+
+use crate::{
+    error::{Error, ErrorKind, Result},
+    expr::Expr,
+    memory::format_bytes,
+};
+use freeboard_formats::{ChunkSink, DType, Region};
+use stage::Port;
+use std::sync::Arc;
+
+/// What will be done, in stages.
+#[derive(Debug, Default)]
+pub struct Plan {
+    pub(crate) stages: Vec<Stage>,
+    pub(crate) ports: Vec<Port>,
+    /// The stage of each root.
+    pub(crate) roots: Vec<StageId>,
+    root_dtypes: Vec<DType>,
+    /// Where the elements of each root are stored, if they are.
+    pub(crate) sinks: Vec<Option<Arc<dyn ChunkSink>>>,
+    totals: Totals,
+}
+
+/// What a plan takes altogether.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Tasks of all stages.
+    pub tasks: u64,
+    /// Bytes fetched from storage (an estimate where chunks are compressed).
+    pub read: u64,
+    /// Bytes of elements that are written or handed out.
+    pub written: u64,
+    /// Bytes of what lies in the store between stages, if all of it lay there at once.
+    pub between: u64,
+    /// Bytes that the largest task needs at once.
+    pub largest_task: u64,
+}
+
+/// What is wanted of a root.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    pub expr: Expr,
+    pub root: Root,
+    pub sink: Option<Arc<dyn ChunkSink>>,
+}
+
+/// A batch is worth at least about this many bytes of work; smaller tasks are bundled.
+const BATCH_BYTES: u64 = 64 << 10;
+/// The most units that are bundled.
+const BATCH_UNITS: u64 = 512;
+
+impl Plan {
+    /// The plan that makes `wanted`. Without `fuse`, each elementwise node is a stage of its own.
+    pub(crate) fn new(wanted: &[Wanted], fuse: bool) -> Result<Plan> {
+        let roots: Vec<Expr> = wanted.iter().map(|wanted| wanted.expr.clone()).collect();
+        let (nodes, numbers) = share::share(&roots)?;
+        let roots: Vec<(usize, Root)> =
+            numbers.into_iter().zip(wanted.iter().map(|wanted| wanted.root.clone())).collect();
+        let mut plan = lower::lower(&nodes, &roots, fuse);
+        drop(nodes);
+        plan.root_dtypes =
+            wanted.iter().map(|w| w.expr.meta().map(|meta| meta.dtype)).collect::<Result<_>>()?;
+        plan.sinks = wanted.iter().map(|wanted| wanted.sink.clone()).collect();
+        plan.connect();
+        plan.demand();
+        plan.bundle();
+        plan.totals = plan.total();
+        Ok(plan)
+    }
+
+    pub(crate) fn root_dtype(&self, root: usize) -> DType {
+        self.root_dtypes[root]
+    }
+
+    /// What the plan takes altogether.
+    pub fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    /// Tells each port who reads it.
+    fn connect(&mut self) {
+        for (number, stage) in self.stages.iter().enumerate() {
+            for (input, fed) in stage.inputs.iter().enumerate() {
+                if let Feed::Port(port) = fed.feed {
+                    self.ports[port as usize].readers.push((number as StageId, input));
+                }
+            }
+        }
+    }
+
+    /// The stage whose grid a port's blocks follow from: of a fold, its visit.
+    fn maker(&self, port: PortId) -> StageId {
+        match &self.ports[port as usize].holds {
+            Holds::Blocks { .. } => self.ports[port as usize].stage,
+            Holds::Fold { plan, .. } => self.ports[plan.ports[0] as usize].stage,
+        }
+    }
+
+    /// The ports that a stage makes blocks for: its own, or of a visit those of its folds' last levels.
+    fn block_ports(&self, stage: &Stage) -> Vec<PortId> {
+        match &stage.work {
+            Work::Visit { folds, .. } => folds.iter().map(|fold| fold.port(fold.last_level())).collect(),
+            Work::Combine { .. } => Vec::new(),
+            _ => stage.ports.to_vec(),
+        }
+    }
+
+    /// Consumers first: the box of each stage's units that anything asks for.
+    fn demand(&mut self) {
+        let mut waiting = vec![0usize; self.stages.len()];
+        for (number, stage) in self.stages.iter().enumerate() {
+            for port in self.block_ports(stage) {
+                waiting[number] += self.ports[port as usize].readers.len();
+            }
+        }
+        let mut ready: Vec<usize> = (0..self.stages.len()).filter(|&s| waiting[s] == 0).collect();
+        while let Some(number) = ready.pop() {
+            if self.stages[number].root.is_none() {
+                let mut wanted: Option<Region> = None;
+                for port in self.block_ports(&self.stages[number]) {
+                    let boxes = self.ports[port as usize].readers.iter();
+                    for units in boxes.filter_map(|&(stage, input)| self.demanded_of(port, stage, input)) {
+                        let units = self.units_for(port, units);
+                        wanted = Some(wanted.map_or(units.clone(), |other| lower::hull(&other, &units)));
+                    }
+                }
+                if let Some(wanted) = wanted {
+                    self.stages[number].demanded = wanted;
+                }
+            }
+            for input in 0..self.stages[number].inputs.len() {
+                let Feed::Port(port) = self.stages[number].inputs[input].feed else { continue };
+                let maker = self.maker(port) as usize;
+                waiting[maker] -= 1;
+                if waiting[maker] == 0 {
+                    ready.push(maker);
+                }
+            }
+        }
+    }
+
+    /// The box of a port's blocks that the demanded units of a reader need.
+    fn demanded_of(&self, port: PortId, stage: StageId, input: usize) -> Option<Region> {
+        let reader = &self.stages[stage as usize];
+        if reader.demanded.is_empty() || reader.grid.is_empty() {
+            return None;
+        }
+        let grid = match &reader.work {
+            Work::Block { grids, .. } => &grids[input],
+            _ => &reader.grid,
+        };
+        let last: Vec<u64> =
+            (0..reader.demanded.rank()).map(|axis| reader.demanded.range(axis).end - 1).collect();
+        let mut region = lower::hull(&grid.region(&reader.demanded.start), &grid.region(&last));
+        if let Work::Map { axis, parts } = &reader.work
+            && parts.len() > 1
+        {
+            let part = parts.iter().find(|part| part.program.inputs.contains(&input))?;
+            let range = region.range(*axis);
+            let (from, to) = (range.start.max(part.from), range.end.min(part.to));
+            if from >= to {
+                return None;
+            }
+            (region.start[*axis], region.shape[*axis]) = (from, to - from);
+        }
+        let (blocks, _) = self.ports[port as usize].array();
+        Some(blocks.covering(&reader.inputs[input].access.region(&region)))
+    }
+
+    /// The box of the maker's units that make a box of a port's blocks.
+    fn units_for(&self, port: PortId, blocks: Region) -> Region {
+        let Holds::Fold { plan, .. } = &self.ports[port as usize].holds else { return blocks };
+        let geometry = &plan.geometry;
+        let mut units = blocks;
+        for axis in 0..units.rank() {
+            let range = units.range(axis);
+            let (first, last) =
+                (geometry.blocks.axes()[axis].bounds(range.start), geometry.blocks.axes()[axis].bounds(range.end - 1));
+            let bin = geometry.bins[axis];
+            let chunks = geometry.chunks.axes()[axis].covering(first.start * bin..last.end * bin);
+            (units.start[axis], units.shape[axis]) = (chunks.start, chunks.end - chunks.start);
+        }
+        units
+    }
+
+    /// Bundles the units of stages whose tasks are too small to be worth a decision each.
+    fn bundle(&mut self) {
+        for number in 0..self.stages.len() {
+            let stage = &self.stages[number];
+            let bundled = match &stage.work {
+                // What a user's function takes is not known, nor how long a file takes to open.
+                Work::Block { .. } => false,
+                Work::Read(source) => source.storage().files == 0,
+                Work::Map { parts, .. } => {
+                    let program = |p: &Program| p.steps.iter().all(|step| step.kernel.is_named());
+                    stage.root.is_none_or(|root| self.sinks[root].is_none())
+                        && parts.iter().all(|part| program(&part.program))
+                }
+                Work::Visit { folds, .. } => folds.iter().all(|fold| !fold.chain),
+                Work::Combine { fold, .. } => !fold.chain,
+            };
+            let reads_files = stage.inputs.iter().any(
+                |input| matches!(&input.feed, Feed::Source(source) if source.storage().files > 0),
+            );
+            // Only where all units run: else a bundle would ask for what nobody counts.
+            let all = stage.demanded.volume() == stage.units
+                || matches!(stage.work, Work::Combine { .. });
+            if !bundled || reads_files || stage.units < 16 || !all {
+                continue;
+            }
+            let first = Batch { stage: number as StageId, index: 0 };
+            let bytes = self.batch_need(first);
+            let units = (BATCH_BYTES / (bytes + 128)).clamp(1, BATCH_UNITS);
+            // Enough batches stay for many workers.
+            self.stages[number].batch = units.min(stage.units.div_ceil(64)).max(1);
+        }
+    }
+
+    fn total(&self) -> Totals {
+        let mut totals = Totals::default();
+        for (number, stage) in self.stages.iter().enumerate() {
+            let samples = self.samples(number as StageId);
+            let tasks = match &stage.work {
+                Work::Combine { fold, level } => {
+                    let counted = if fold.chain { level - 1 } else { *level };
+                    fold.geometry.blocks.len() * fold.stride(counted)
+                }
+                _ => stage.demanded.volume(),
+            };
+            totals.tasks += tasks;
+            if samples.is_empty() {
+                continue;
+            }
+            let mean = |bytes: &dyn Fn(Batch) -> u64| {
+                let sum: u128 = samples.iter().map(|&batch| u128::from(bytes(batch))).sum();
+                (sum / samples.len() as u128) as u64
+            };
+            let batches = tasks.div_ceil(stage.batch);
+            totals.read += mean(&|batch| self.read_by(batch)) * batches;
+            if let Some(root) = stage.root {
+                totals.written += freeboard_formats::region::volume(&stage.grid.shape())
+                    * self.root_dtype(root).size() as u64;
+            }
+            if !stage.ports.is_empty() {
+                let last = samples.iter().map(|&batch| self.batch_output(batch)).max().unwrap_or(0);
+                totals.between = totals.between.saturating_add(last.saturating_mul(batches));
+            }
+            let largest = samples.iter().map(|&batch| self.batch_need(batch)).max().unwrap_or(0);
+            totals.largest_task = totals.largest_task.max(largest);
+        }
+        totals
+    }
+
+    /// Bytes that a batch fetches from storage.
+    fn read_by(&self, batch: Batch) -> u64 {
+        let stage = &self.stages[batch.stage as usize];
+        let mut bytes = 0;
+        for unit in stage.units_of(batch.index) {
+            if let Work::Read(source) = &stage.work {
+                bytes += source.cost(&stage.region(unit)).bytes;
+                continue;
+            }
+            if matches!(stage.work, Work::Combine { .. }) {
+                continue;
+            }
+            let region = stage.region(unit);
+            for input in self.inputs_of(stage, &region).0 {
+                let region = stage.input_region(input, unit);
+                if let (Feed::Source(source), false) = (&stage.inputs[input].feed, region.is_empty()) {
+                    bytes += source.cost(&stage.inputs[input].access.region(&region)).bytes;
+                }
+            }
+        }
+        bytes
+    }
+
+    /// # Errors
+    /// If a task cannot run in `arena` bytes; `beside` is what the process holds beside it.
+    pub(crate) fn check(&self, arena: u64, beside: u64) -> Result<()> {
+        for number in 0..self.stages.len() {
+            for batch in self.samples(number as StageId) {
+                let need = self.batch_need(batch);
+                if need > arena {
+                    return Err(self.too_large(batch, need, arena, beside));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn too_large(&self, batch: Batch, need: u64, arena: u64, beside: u64) -> Error {
+        let stage = &self.stages[batch.stage as usize];
+        // The budget that would do is that of the plan's largest task, whichever that is.
+        let all = self.totals.largest_task.max(need);
+        let smallest = (all + beside).next_multiple_of(1 << 20);
+        let chunk = match &stage.work {
+            Work::Combine { .. } => String::new(),
+            _ => format!(" on a chunk of {}", crate::expr::shape_text(&stage.region(batch.index).shape)),
+        };
+        Error::new(
+            ErrorKind::Budget,
+            format!(
+                "`{}`{chunk} needs {} at once, and the budget leaves {}",
+                stage.name,
+                format_bytes(need),
+                format_bytes(arena),
+            ),
+        )
+        .at(stage.origin)
+        .help(format!("a memory of {} would do, or smaller chunks", format_bytes(smallest)))
+    }
+}

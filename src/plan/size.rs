@@ -1,0 +1,271 @@
+//! What a task takes: bytes of its results, of its inputs, and of the scratch it works in.
+//!
+//! The layout of a task's scratch is settled here, once, for the plan that counts it and
+//! for the run that uses it.
+
+use super::{
+    Plan,
+    edges::blocks_read,
+    geometry::FAN_IN,
+    program::Program,
+    stage::{Batch, Feed, Key, Stage, StageId, Work, part_of},
+};
+use crate::{
+    expr::{Access, AxisView},
+    kernel::SEGMENT,
+    memory::Arena,
+};
+use freeboard_formats::Region;
+use smallvec::SmallVec;
+
+/// Where things lie in the scratch of one unit, as byte offsets; all are multiples of 64.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Layout {
+    /// For each of the stage's inputs: where its box is put together, if it must be.
+    pub landings: SmallVec<[Option<usize>; 4]>,
+    /// Where the result is made, of a root whose elements do not stay in the store.
+    pub result: Option<usize>,
+    /// For each fold of a visit, or the one of a combination: where its state lies, if it
+    /// is finished by the task that begins it.
+    pub states: SmallVec<[Option<usize>; 4]>,
+    /// The registers of the program.
+    pub registers: usize,
+    /// What adapters use: from here to the end.
+    pub codec: usize,
+    /// All of it.
+    pub total: usize,
+}
+
+/// Where an input's box comes from, for one unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fetch {
+    /// One buffer of the store holds it.
+    InPlace,
+    /// It is put together, or read, in scratch.
+    Landed,
+    /// It is read, or put together, right where the result belongs.
+    Direct,
+}
+
+/// Whether output elements follow one another as the input's do: no step, no turn, no
+/// broadcast. Then a source can be read right into the output.
+pub(crate) fn is_plain(access: &Access, rank: usize) -> bool {
+    let mut next = 0;
+    for view in access.axes() {
+        match *view {
+            AxisView::Along { of, step: 1, .. } if of == next => next += 1,
+            AxisView::At(_) => {}
+            AxisView::Along { .. } => return false,
+        }
+    }
+    next == rank
+}
+
+/// Whether `region` of a stage lies in one block of what the input reads.
+fn in_one_block(plan: &Plan, stage: &Stage, input: usize, region: &Region) -> bool {
+    let Feed::Port(port) = stage.inputs[input].feed else { return false };
+    let (grid, _) = plan.ports[port as usize].array();
+    let mut blocks = 0;
+    blocks_read(&stage.inputs[input].access, region, grid, |_| blocks += 1);
+    blocks <= 1
+}
+
+impl Plan {
+    /// The numbers of the inputs that `unit` reads, and the program that it runs, if any.
+    pub(crate) fn inputs_of<'a>(
+        &self,
+        stage: &'a Stage,
+        region: &Region,
+    ) -> (SmallVec<[usize; 4]>, Option<&'a Program>) {
+        match &stage.work {
+            Work::Map { axis, parts } => {
+                let program = &part_of(*axis, parts, region).program;
+                (program.inputs.iter().copied().collect(), Some(program))
+            }
+            Work::Visit { program, .. } => (program.inputs.iter().copied().collect(), Some(program)),
+            Work::Block { .. } => ((0..stage.inputs.len()).collect(), None),
+            Work::Read(_) | Work::Combine { .. } => (SmallVec::new(), None),
+        }
+    }
+
+    /// How an input's elements for `region` reach the program.
+    pub(crate) fn fetch(
+        &self,
+        stage: &Stage,
+        input: usize,
+        region: &Region,
+        program: Option<&Program>,
+    ) -> Fetch {
+        let copied = program.and_then(Program::copied_input) == Some(input)
+            && matches!(stage.work, Work::Map { .. });
+        match &stage.inputs[input].feed {
+            Feed::Port(_) if in_one_block(self, stage, input, region) => Fetch::InPlace,
+            _ if copied && is_plain(&stage.inputs[input].access, region.rank()) => Fetch::Direct,
+            _ => Fetch::Landed,
+        }
+    }
+
+    /// The layout of the scratch of `unit`.
+    pub(crate) fn layout(&self, stage: StageId, unit: u64) -> Layout {
+        let this = &self.stages[stage as usize];
+        let mut layout = Layout::default();
+        let mut at = 0usize;
+        let mut codec = 0u64;
+        let mut take = |at: &mut usize, bytes: u64| {
+            let offset = *at;
+            *at += (bytes as usize).next_multiple_of(64);
+            offset
+        };
+        if let Work::Read(source) = &this.work {
+            codec = source.cost(&this.region(unit)).scratch;
+        }
+        if !matches!(this.work, Work::Read(_) | Work::Combine { .. }) {
+            let region = this.region(unit);
+            let (inputs, program) = self.inputs_of(this, &region);
+            layout.landings = SmallVec::from_elem(None, this.inputs.len());
+            for &input in &inputs {
+                let of_input = this.input_region(input, unit);
+                let feed = &this.inputs[input];
+                let held = if of_input.is_empty() {
+                    Region::whole(&[0])
+                } else {
+                    feed.access.region(&of_input)
+                };
+                if let (Feed::Source(source), false) = (&feed.feed, of_input.is_empty()) {
+                    codec = codec.max(source.cost(&held).scratch);
+                }
+                if self.fetch(this, input, &of_input, program) == Fetch::Landed {
+                    let bytes = held.volume() * feed.dtype.size() as u64;
+                    layout.landings[input] = Some(take(&mut at, bytes));
+                }
+            }
+            if let Some(root) = this.root.filter(|_| this.ports.is_empty()) {
+                let bytes = region.volume() * self.root_dtype(root).size() as u64;
+                let lent = program.and_then(Program::copied_input).is_some_and(|input| {
+                    self.sinks[root].is_none()
+                        || (self.fetch(this, input, &region, program) == Fetch::InPlace
+                            && is_plain(&this.inputs[input].access, region.rank()))
+                });
+                // A copy goes straight to its place; a sink is lent a block that is whole.
+                if !lent {
+                    layout.result = Some(take(&mut at, bytes));
+                }
+                if let Some(sink) = &self.sinks[root] {
+                    codec = codec.max(sink.scratch());
+                }
+            }
+            if let Work::Visit { folds, .. } = &this.work {
+                for fold in folds {
+                    let level = u32::from(fold.chain);
+                    let (block, position) = fold.place(level, unit);
+                    let begun = fold.is_last(level, block, position)
+                        && (!fold.chain || position % FAN_IN == 0);
+                    let bytes = fold.layout(fold.geometry.cells(block)).1 as u64;
+                    layout.states.push(begun.then(|| take(&mut at, bytes)));
+                }
+            }
+            if let Some(program) = program {
+                // Inputs that do not lie in runs are copied to registers of their own.
+                let tiles = match (&this.work, program.copied_input()) {
+                    (Work::Map { .. }, Some(_)) => 0,
+                    _ => program.registers as u64 + program.inputs.len() as u64 + 1,
+                };
+                let tile = (SEGMENT as u64).min(region.volume()) * 8;
+                layout.registers = take(&mut at, tiles * tile.next_multiple_of(64));
+            }
+            if let Work::Block { kernel, .. } = &this.work {
+                // Declared for the user's function; it allocates it itself.
+                let read = inputs.iter().map(|&i| {
+                    this.input_region(i, unit).volume() * this.inputs[i].dtype.size() as u64
+                });
+                let made = this.ports.iter().map(|&p| self.ports[p as usize].unit_bytes(unit)).sum();
+                codec = codec.max(kernel.scratch(read.sum(), made));
+            }
+        }
+        if let Work::Combine { fold, level } = &this.work
+            && !fold.chain
+            && *level == fold.last_level()
+        {
+            let (block, _) = fold.place(*level, unit);
+            let bytes = fold.layout(fold.geometry.cells(block)).1 as u64;
+            layout.states.push(Some(take(&mut at, bytes)));
+        }
+        layout.codec = at;
+        layout.total = at + (codec as usize).next_multiple_of(64);
+        layout
+    }
+
+    /// Bytes of scratch that a batch takes: its units work one after the other.
+    pub(crate) fn batch_scratch(&self, batch: Batch) -> u64 {
+        let units = self.stages[batch.stage as usize].units_of(batch.index);
+        let most = match units.end - units.start {
+            0 => 0,
+            // Bundled units are tiny; their layouts differ by less than the rounding.
+            1 => self.layout(batch.stage, units.start).total,
+            _ => [units.start, units.end - 1]
+                .map(|unit| self.layout(batch.stage, unit).total)
+                .into_iter()
+                .max()
+                .unwrap_or(0)
+                .next_multiple_of(4096),
+        };
+        most as u64
+    }
+
+    /// The length of the buffer that a batch puts into a port, in bytes.
+    pub(crate) fn buffer_bytes(&self, key: Key) -> u64 {
+        let port = &self.ports[key.port as usize];
+        let stage = &self.stages[port.stage as usize];
+        let units = stage.units_of(key.index);
+        match stage.batch {
+            1 => port.unit_bytes(units.start),
+            _ => (units.end - units.start) * self.slot(key.port),
+        }
+    }
+
+    /// The distance between the results of bundled units in a port's buffer, in bytes.
+    pub(crate) fn slot(&self, port: u32) -> u64 {
+        self.ports[port as usize].max_unit_bytes().next_multiple_of(8)
+    }
+
+    /// Bytes that a batch needs at once, all of them in memory: inputs, results and scratch.
+    pub(crate) fn batch_need(&self, batch: Batch) -> u64 {
+        let mut needs = Vec::new();
+        self.batch_needs(batch, &mut needs);
+        let inputs: u64 = needs.iter().map(|&key| Arena::rounded(self.buffer_bytes(key))).sum();
+        inputs + self.batch_output(batch) + Arena::rounded(self.batch_scratch(batch))
+    }
+
+    /// Bytes of a batch's results.
+    pub(crate) fn batch_output(&self, batch: Batch) -> u64 {
+        let ports = &self.stages[batch.stage as usize].ports;
+        let key = |&port: &u32| Key { port, index: batch.index };
+        ports.iter().map(|port| Arena::rounded(self.buffer_bytes(key(port)))).sum()
+    }
+
+    /// The batches of a stage that stand for all of them when the largest is asked for: all
+    /// of a short stage, else the first, the last and some between.
+    pub(crate) fn samples(&self, stage: StageId) -> Vec<Batch> {
+        let count = self.stages[stage as usize].batches();
+        let some = 64;
+        let step = (count / some).max(1);
+        let mut indices: Vec<u64> = (0..count).step_by(step as usize).collect();
+        if count > 0 && indices.last() != Some(&(count - 1)) {
+            indices.push(count - 1);
+        }
+        let indices = indices.into_iter().filter(|&index| self.is_used(stage, index));
+        indices.map(|index| Batch { stage, index }).collect()
+    }
+
+    /// Whether the first unit of a batch exists: levels of a fold's tree are numbered with gaps.
+    fn is_used(&self, stage: StageId, index: u64) -> bool {
+        let this = &self.stages[stage as usize];
+        match &this.work {
+            Work::Combine { fold, level } => {
+                let (block, position) = fold.place(*level, this.units_of(index).start);
+                position < fold.count(block, if fold.chain { level - 1 } else { *level })
+            }
+            _ => true,
+        }
+    }
+}

@@ -1,0 +1,531 @@
+//! What runs when: a pure state machine over the batches of a plan.
+//!
+//! It is told what happened ([`Schedule::finished`], [`Schedule::spilled`], …) and says what
+//! to do next ([`Schedule::next`]). Threads, buffers, clocks and files are outside.
+//!
+//! **Order.** The graph is unfolded from the roots, depth first and inputs before what
+//! needs them, only as far ahead as the workers need; the order in which batches are
+//! completely unfolded is their priority. So a chunk is made shortly before it is used and
+//! freed shortly after.
+//!
+//! **Memory.** A batch is granted all it needs at once: results, scratch, and inputs that
+//! must come back; what is in memory already is pinned. Grants are given in priority order:
+//! where the best batch does not fit, nothing passes it, and chunks are evicted for it, the
+//! one that is needed last first. What a source gives again is dropped, other chunks are
+//! spilled once. A running batch never waits for memory, and a batch that fits alone is
+//! granted when nothing else runs, so there is no deadlock (the plan was checked for that).
+
+use crate::{
+    error::{Error, Result},
+    memory::{Arena, format_bytes},
+    plan::{Batch, Key, Plan, StageId, Work},
+};
+use smallvec::SmallVec;
+use std::{
+    cmp::Reverse,
+    collections::{BTreeSet, BinaryHeap, HashMap, VecDeque},
+};
+
+/// What a worker is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Job {
+    /// Run a batch; all it needs is in memory.
+    Run(Batch),
+    /// Read the chunks of a source again that were dropped.
+    Remake(Batch),
+    /// Write a chunk to scratch.
+    Spill(Key),
+    /// Read a chunk back from scratch.
+    Load(Key),
+}
+
+/// A batch that is unfolded and not finished.
+#[derive(Debug)]
+struct Task {
+    priority: u64,
+    /// What it takes from the store.
+    needs: Box<[Key]>,
+    /// Inputs that are not made yet, while it waits; inputs that are on their way back into
+    /// memory, once it is granted.
+    missing: u32,
+    unfolded: bool,
+    granted: bool,
+    scratch: u64,
+}
+
+/// A chunk in the store, or one that a task will put there.
+#[derive(Debug)]
+struct Chunk {
+    state: State,
+    bytes: u64,
+    /// Batches that have yet to read it.
+    readers: u64,
+    /// Granted batches that read it.
+    pins: u32,
+    /// Whether it lies on scratch too, or its source has it.
+    clean: bool,
+    /// Priorities about which the batches that are known to read it run.
+    uses: SmallVec<[u64; 2]>,
+    /// Batches that wait for it.
+    waiting: SmallVec<[Batch; 2]>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Not made yet.
+    Pending,
+    Resident,
+    /// In memory, and being written to scratch.
+    Spilling,
+    /// On scratch, or at its source, alone.
+    Away,
+    /// Granted, and on its way back.
+    Returning,
+}
+
+/// A node on the path of the unfolding.
+struct Frame {
+    batch: Batch,
+    needs: Vec<Key>,
+    next: usize,
+}
+
+/// Counts for the report.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    pub batches: u64,
+    pub spilled: u64,
+    pub dropped: u64,
+}
+
+/// See the module.
+pub(crate) struct Schedule<'p> {
+    plan: &'p Plan,
+    /// Bytes that may be given out, and bytes that are: to granted batches, and held by chunks.
+    arena: u64,
+    used: u64,
+    /// How many batches are kept ready.
+    ahead: usize,
+    /// For each root: the next batch to unfold, and how many there are.
+    cursors: Vec<(StageId, u64, u64)>,
+    path: Vec<Frame>,
+    tasks: HashMap<Batch, Task>,
+    chunks: HashMap<Key, Chunk>,
+    ready: BinaryHeap<Reverse<(u64, Batch)>>,
+    /// Granted batches whose inputs are all back.
+    granted: VecDeque<Batch>,
+    /// Chunks that may be evicted, by when they are needed.
+    evictable: BTreeSet<(u64, Key)>,
+    sequence: u64,
+    /// Jobs that were given out and are not finished.
+    running: usize,
+    spilling: u64,
+    roots_left: u64,
+    counts: Counts,
+}
+
+impl<'p> Schedule<'p> {
+    /// A schedule for `plan` that gives out at most `arena` bytes to `workers` workers.
+    pub fn new(plan: &'p Plan, arena: u64, workers: usize) -> Schedule<'p> {
+        let cursors: Vec<(StageId, u64, u64)> =
+            plan.roots.iter().map(|&root| (root, 0, plan.stages[root as usize].batches())).collect();
+        Schedule {
+            plan,
+            arena,
+            used: 0,
+            ahead: 2 * workers + 2,
+            roots_left: cursors.iter().map(|(_, _, batches)| batches).sum(),
+            cursors,
+            path: Vec::new(),
+            tasks: HashMap::new(),
+            chunks: HashMap::new(),
+            ready: BinaryHeap::new(),
+            granted: VecDeque::new(),
+            evictable: BTreeSet::new(),
+            sequence: 0,
+            running: 0,
+            spilling: 0,
+            counts: Counts::default(),
+        }
+    }
+
+    /// Whether every root is made.
+    pub fn is_done(&self) -> bool {
+        self.roots_left == 0
+    }
+
+    /// Bytes that are given out.
+    pub fn used(&self) -> u64 {
+        self.used
+    }
+
+    /// Batches run, chunks spilled and dropped so far.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// The chunks of kept ports, all of which are made.
+    pub fn is_spilled(&self, key: Key) -> bool {
+        self.chunks.get(&key).is_some_and(|chunk| chunk.state == State::Away)
+    }
+
+    /// Up to `most` jobs that can begin now, the most urgent first. Chunks that are dropped
+    /// for them are added to `freed`.
+    ///
+    /// # Errors
+    /// If nothing runs and nothing can begin: the plan's check was wrong.
+    pub fn next(&mut self, most: usize, jobs: &mut Vec<Job>, freed: &mut Vec<Key>) -> Result<()> {
+        while jobs.len() < most {
+            if let Some(batch) = self.granted.pop_front() {
+                self.running += 1;
+                jobs.push(Job::Run(batch));
+                continue;
+            }
+            self.unfold();
+            let Some(&Reverse((_, batch))) = self.ready.peek() else { break };
+            if !self.grant(batch, jobs, freed) {
+                if self.running == 0 && jobs.is_empty() {
+                    return Err(self.stuck(batch));
+                }
+                break;
+            }
+            self.ready.pop();
+        }
+        Ok(())
+    }
+
+    fn stuck(&self, batch: Batch) -> Error {
+        Error::internal(format!(
+            "`{}` cannot be given memory: {} of {} are held and nothing runs",
+            self.plan.stages[batch.stage as usize].name,
+            format_bytes(self.used),
+            format_bytes(self.arena),
+        ))
+    }
+
+    /// Follows the graph from the roots until enough batches are ready.
+    fn unfold(&mut self) {
+        while self.ready.len() < self.ahead {
+            let Some(frame) = self.path.last_mut() else {
+                match self.next_root() {
+                    Some(batch) => {
+                        self.enter(batch);
+                        continue;
+                    }
+                    None => return,
+                }
+            };
+            let batch = frame.batch;
+            if let Some(&key) = frame.needs.get(frame.next) {
+                frame.next += 1;
+                self.need(batch, key);
+                continue;
+            }
+            let frame = self.path.pop().expect("just looked at");
+            let priority = self.sequence;
+            self.sequence += 1;
+            let task = self.tasks.get_mut(&batch).expect("entered");
+            (task.priority, task.unfolded) = (priority, true);
+            task.needs = frame.needs.into_boxed_slice();
+            if task.missing == 0 {
+                self.ready.push(Reverse((priority, batch)));
+            }
+        }
+    }
+
+    /// The next batch of the root that is least far along: several roots advance together,
+    /// so that what they share is used while it is there.
+    fn next_root(&mut self) -> Option<Batch> {
+        let open = self.cursors.iter_mut().filter(|(_, next, batches)| next < batches);
+        let (stage, next, _) = open.min_by_key(|(_, next, batches)| (next << 20) / *batches)?;
+        *next += 1;
+        Some(Batch { stage: *stage, index: *next - 1 })
+    }
+
+    /// Begins to unfold a batch: its task, and the chunks that it will make.
+    fn enter(&mut self, batch: Batch) {
+        let mut needs = Vec::new();
+        self.plan.batch_needs(batch, &mut needs);
+        let scratch = Arena::rounded(self.plan.batch_scratch(batch));
+        let task = Task {
+            priority: 0,
+            needs: Box::default(),
+            missing: 0,
+            unfolded: false,
+            granted: false,
+            scratch,
+        };
+        self.tasks.insert(batch, task);
+        for &port in &self.plan.stages[batch.stage as usize].ports {
+            let key = Key { port, index: batch.index };
+            let kept = u64::from(self.plan.ports[port as usize].kept);
+            let chunk = Chunk {
+                state: State::Pending,
+                bytes: Arena::rounded(self.plan.buffer_bytes(key)),
+                readers: self.plan.reader_count(key) + kept,
+                pins: 0,
+                clean: false,
+                uses: SmallVec::new(),
+                waiting: SmallVec::new(),
+            };
+            self.chunks.insert(key, chunk);
+        }
+        self.path.push(Frame { batch, needs, next: 0 });
+    }
+
+    /// `batch` takes `key` from the store: waits for it, and has it made if nobody has yet.
+    fn need(&mut self, batch: Batch, key: Key) {
+        let about = self.sequence;
+        if !self.chunks.contains_key(&key) {
+            let stage = self.plan.ports[key.port as usize].stage;
+            self.enter(Batch { stage, index: key.index });
+        }
+        let chunk = self.chunks.get_mut(&key).expect("entered");
+        let listed = chunk.state == State::Resident && chunk.pins == 0;
+        if listed {
+            self.evictable.remove(&(next_use(chunk), key));
+        }
+        chunk.uses.push(about);
+        if listed {
+            self.evictable.insert((next_use(chunk), key));
+        }
+        if chunk.state == State::Pending {
+            chunk.waiting.push(batch);
+            self.tasks.get_mut(&batch).expect("on the path").missing += 1;
+        }
+    }
+
+    /// Gives `batch` all it needs, or begins to make room for it.
+    fn grant(&mut self, batch: Batch, jobs: &mut Vec<Job>, freed: &mut Vec<Key>) -> bool {
+        let needs = std::mem::take(&mut self.tasks.get_mut(&batch).expect("ready").needs);
+        let mut need = self.tasks[&batch].scratch + self.plan.batch_output(batch);
+        for &key in &needs {
+            let chunk = self.chunks.get_mut(&key).expect("made");
+            if chunk.state == State::Away {
+                need += chunk.bytes + self.remake_scratch(key);
+            }
+            // What it reads is not evicted for it.
+            self.pin(key);
+        }
+        let fits = self.make_room(need, jobs, freed);
+        let mut returning = 0;
+        for &key in &needs {
+            if !fits {
+                self.unpin(key);
+                continue;
+            }
+            let remade = self.is_remade(key);
+            let chunk = self.chunks.get_mut(&key).expect("made");
+            match chunk.state {
+                State::Away => {
+                    chunk.state = State::Returning;
+                    chunk.waiting.push(batch);
+                    returning += 1;
+                    self.running += 1;
+                    jobs.push(match remade {
+                        true => {
+                            let stage = self.plan.ports[key.port as usize].stage;
+                            Job::Remake(Batch { stage, index: key.index })
+                        }
+                        false => Job::Load(key),
+                    });
+                }
+                State::Returning => {
+                    chunk.waiting.push(batch);
+                    returning += 1;
+                }
+                State::Resident | State::Spilling => {}
+                State::Pending => unreachable!("a ready batch's inputs are made"),
+            }
+        }
+        let task = self.tasks.get_mut(&batch).expect("ready");
+        task.needs = needs;
+        if fits {
+            self.used += need;
+            (task.granted, task.missing) = (true, returning);
+            if returning == 0 {
+                self.granted.push_back(batch);
+            }
+        }
+        fits
+    }
+
+    /// Whether a chunk that is away comes back from its source rather than from scratch.
+    fn is_remade(&self, key: Key) -> bool {
+        let stage = self.plan.ports[key.port as usize].stage;
+        matches!(self.plan.stages[stage as usize].work, Work::Read(_))
+    }
+
+    fn remake_scratch(&self, key: Key) -> u64 {
+        if !self.is_remade(key) {
+            return 0;
+        }
+        let stage = self.plan.ports[key.port as usize].stage;
+        Arena::rounded(self.plan.batch_scratch(Batch { stage, index: key.index }))
+    }
+
+    /// Whether `need` bytes are free, after evicting what can be evicted at once; where that is
+    /// not enough, chunks begin to be spilled.
+    fn make_room(&mut self, need: u64, jobs: &mut Vec<Job>, freed: &mut Vec<Key>) -> bool {
+        while self.used + need > self.arena {
+            if self.used + need <= self.arena + self.spilling {
+                return false;
+            }
+            let Some((_, key)) = self.evictable.pop_last() else { return false };
+            let droppable = self.is_remade(key);
+            let chunk = self.chunks.get_mut(&key).expect("evictable");
+            if droppable || chunk.clean {
+                chunk.state = State::Away;
+                self.used -= chunk.bytes;
+                self.counts.dropped += 1;
+                freed.push(key);
+            } else {
+                chunk.state = State::Spilling;
+                self.spilling += chunk.bytes;
+                self.counts.spilled += 1;
+                self.running += 1;
+                jobs.push(Job::Spill(key));
+            }
+        }
+        true
+    }
+
+    fn pin(&mut self, key: Key) {
+        let chunk = self.chunks.get_mut(&key).expect("made");
+        if chunk.pins == 0 && chunk.state == State::Resident {
+            self.evictable.remove(&(next_use(chunk), key));
+        }
+        chunk.pins += 1;
+    }
+
+    fn unpin(&mut self, key: Key) {
+        let chunk = self.chunks.get_mut(&key).expect("made");
+        chunk.pins -= 1;
+        if chunk.pins == 0 && chunk.state == State::Resident {
+            self.evictable.insert((next_use(chunk), key));
+        }
+    }
+
+    /// A batch was run: what it made is in the store. Chunks that nobody needs any more are
+    /// added to `freed`.
+    pub fn finished(&mut self, batch: Batch, freed: &mut Vec<Key>) {
+        self.running -= 1;
+        self.counts.batches += 1;
+        let task = self.tasks.remove(&batch).expect("it ran");
+        self.used -= task.scratch;
+        for &key in &task.needs {
+            let chunk = self.chunks.get_mut(&key).expect("pinned");
+            chunk.readers -= 1;
+            if let Some(first) = chunk.uses.iter().position_min() {
+                chunk.uses.swap_remove(first);
+            }
+            self.unpin(key);
+            self.free_unread(key, freed);
+        }
+        let stage = &self.plan.stages[batch.stage as usize];
+        if stage.root.is_some() {
+            self.roots_left -= 1;
+        }
+        for &port in &stage.ports {
+            let key = Key { port, index: batch.index };
+            let chunk = self.chunks.get_mut(&key).expect("entered");
+            chunk.state = State::Resident;
+            self.evictable.insert((next_use(chunk), key));
+            for waiting in std::mem::take(&mut chunk.waiting) {
+                let task = self.tasks.get_mut(&waiting).expect("it waits");
+                task.missing -= 1;
+                if task.missing == 0 && task.unfolded {
+                    self.ready.push(Reverse((task.priority, waiting)));
+                }
+            }
+            self.free_unread(key, freed);
+        }
+    }
+
+    fn free_unread(&mut self, key: Key, freed: &mut Vec<Key>) {
+        let chunk = &self.chunks[&key];
+        if chunk.readers > 0 || chunk.pins > 0 || chunk.state == State::Spilling {
+            return;
+        }
+        if chunk.state == State::Resident {
+            self.used -= chunk.bytes;
+            self.evictable.remove(&(next_use(chunk), key));
+        }
+        self.chunks.remove(&key);
+        freed.push(key);
+    }
+
+    /// A chunk was written to scratch. Its buffer may go if this returns true.
+    pub fn spilled(&mut self, key: Key, freed: &mut Vec<Key>) -> bool {
+        self.running -= 1;
+        let chunk = self.chunks.get_mut(&key).expect("spilling");
+        self.spilling -= chunk.bytes;
+        chunk.clean = true;
+        // A batch that was granted meanwhile keeps it.
+        if chunk.pins > 0 || chunk.readers == 0 {
+            chunk.state = State::Resident;
+            if chunk.pins == 0 {
+                self.evictable.insert((next_use(chunk), key));
+            }
+            self.free_unread(key, freed);
+            return false;
+        }
+        chunk.state = State::Away;
+        self.used -= chunk.bytes;
+        true
+    }
+
+    /// A chunk is back in memory, from scratch or from its source.
+    pub fn returned(&mut self, key: Key) {
+        self.running -= 1;
+        if self.is_remade(key) {
+            self.used -= self.remake_scratch(key);
+        }
+        let chunk = self.chunks.get_mut(&key).expect("returning");
+        chunk.state = State::Resident;
+        for waiting in std::mem::take(&mut chunk.waiting) {
+            let task = self.tasks.get_mut(&waiting).expect("granted");
+            task.missing -= 1;
+            if task.missing == 0 {
+                self.granted.push_back(waiting);
+            }
+        }
+    }
+
+    /// # Panics
+    /// If an invariant is broken: what is given out is what chunks and granted batches hold,
+    /// and no more than there is; what may be evicted is in memory and not pinned.
+    #[cfg(test)]
+    pub fn check(&self) {
+        let held: u64 = self
+            .chunks
+            .values()
+            .filter(|c| matches!(c.state, State::Resident | State::Spilling))
+            .map(|chunk| chunk.bytes)
+            .sum();
+        assert!(held <= self.used, "held {held}, used {}", self.used);
+        assert!(self.used <= self.arena, "used {} of {}", self.used, self.arena);
+        for (_, key) in &self.evictable {
+            let chunk = &self.chunks[key];
+            assert_eq!((chunk.state, chunk.pins), (State::Resident, 0));
+        }
+        if self.tasks.is_empty() {
+            assert_eq!(held, self.used, "nothing runs: all that is used is held");
+        }
+    }
+}
+
+/// When a chunk is needed next; late, if nobody is known to.
+fn next_use(chunk: &Chunk) -> u64 {
+    chunk.uses.iter().copied().min().unwrap_or(u64::MAX)
+}
+
+trait PositionMin {
+    fn position_min(self) -> Option<usize>;
+}
+
+impl<'a, I: Iterator<Item = &'a u64>> PositionMin for I {
+    fn position_min(self) -> Option<usize> {
+        self.enumerate().min_by_key(|(_, value)| **value).map(|(at, _)| at)
+    }
+}
