@@ -179,8 +179,8 @@ impl Access {
     }
 
     fn region_along(&self, start: i64, step: i64, len: u64) -> Range<u64> {
-        let last = shift(start, step, len - 1);
-        start.min(last)..start.max(last) + 1
+        let (first, last) = (start as u64, shift(start, step, len - 1));
+        first.min(last)..first.max(last) + 1
     }
 }
 

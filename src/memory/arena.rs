@@ -23,7 +23,10 @@ use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     fmt,
     ops::{Deref, DerefMut},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 /// From this length on, in bytes, a buffer is a mapping; below, a block of the heap. As low as
@@ -36,7 +39,7 @@ const MAPPED: usize = 4096;
 pub struct Arena(Arc<Shared>);
 
 struct Shared {
-    limit: u64,
+    limit: AtomicU64,
     state: Mutex<State>,
     /// Notified when bytes have been given back.
     given_back: Condvar,
@@ -65,12 +68,21 @@ impl Arena {
     /// An arena of `limit` bytes; it takes nothing yet.
     pub fn new(limit: u64) -> Arena {
         let state = Mutex::default();
-        Arena(Arc::new(Shared { limit, state, given_back: Condvar::new() }))
+        Arena(Arc::new(Shared { limit: AtomicU64::new(limit), state, given_back: Condvar::new() }))
     }
 
     /// The most bytes that may be live and idle together.
     pub fn limit(&self) -> u64 {
-        self.0.limit
+        self.0.limit()
+    }
+
+    /// Sets another limit, and gives idle ranges back that do not fit under it. Live buffers
+    /// beyond it stay; until they are dropped nothing is handed out.
+    pub fn resize(&self, limit: u64) {
+        self.0.limit.store(limit, Relaxed);
+        let state = self.0.lock();
+        let excess = (state.live + state.idle).saturating_sub(limit);
+        drop(self.0.give_back(state, excess));
     }
 
     /// The bytes that a buffer of `len` is accounted at (saturating): whole pages for a mapping;
@@ -120,7 +132,7 @@ impl Arena {
         let mut state = self.0.lock();
         loop {
             let live = state.live.saturating_add(size);
-            if live > self.0.limit {
+            if live > self.0.limit() {
                 return Err(self.exceeded(size, state.live));
             }
             if let Some(range) = state.take_idle(size) {
@@ -128,10 +140,10 @@ impl Arena {
                 return Ok(Some(range));
             }
             // Both below the limit, thus far from overflow.
-            let excess = (live + state.idle).saturating_sub(self.0.limit);
+            let excess = (live + state.idle).saturating_sub(self.0.limit());
             if excess > 0 {
                 state = self.0.give_back(state, excess);
-            } else if live + state.idle + state.leaving > self.0.limit {
+            } else if live + state.idle + state.leaving > self.0.limit() {
                 state = self.0.given_back.wait(state).unwrap_or_else(PoisonError::into_inner);
             } else {
                 state.live = live;
@@ -148,7 +160,7 @@ impl Arena {
                 "a buffer of {} does not fit: {} of {} are in use",
                 format_bytes(size),
                 format_bytes(live),
-                format_bytes(self.0.limit)
+                format_bytes(self.0.limit())
             ),
         )
         .help("give more memory, or smaller chunks")
@@ -177,6 +189,10 @@ impl Arena {
 }
 
 impl Shared {
+    fn limit(&self) -> u64 {
+        self.limit.load(Relaxed)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -263,7 +279,7 @@ impl fmt::Debug for Arena {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.0.lock();
         f.debug_struct("Arena")
-            .field("limit", &self.0.limit)
+            .field("limit", &self.0.limit())
             .field("live", &state.live)
             .field("idle", &state.idle)
             .field("leaving", &state.leaving)

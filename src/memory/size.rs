@@ -123,6 +123,20 @@ impl Memory {
         Memory(Given::Fraction(part))
     }
 
+    /// The bytes of a size of something else than a session's memory: any, but not a fraction.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] if it is not a size.
+    pub fn bytes_given(&self) -> Result<u64> {
+        match &self.0 {
+            Given::Bytes(bytes) => Ok(*bytes),
+            Given::Text(text) => parse_bytes(text),
+            Given::Default | Given::Fraction(_) => {
+                Err(FormatError::new(ErrorKind::Invalid, "a size in bytes is needed here"))
+            }
+        }
+    }
+
     /// The bytes that this means here.
     ///
     /// # Errors

@@ -195,7 +195,18 @@ impl Spill {
     /// [`ErrorKind::Invalid`] if `out` is of another length, else what the system said. After
     /// an error the content of `out` is unspecified.
     pub fn read(&self, extent: &Extent, out: &mut Buffer) -> Result<()> {
-        if out.len() != extent.len {
+        match out.len() == extent.len {
+            true => self.read_into(extent, out.padded_mut()),
+            false => self.read_into(extent, out.as_mut_slice()),
+        }
+    }
+
+    /// Reads `extent` into the front of `out`, which is as long or longer, and verifies it.
+    ///
+    /// # Errors
+    /// As [`Spill::read`].
+    pub fn read_into(&self, extent: &Extent, out: &mut [u8]) -> Result<()> {
+        if out.len() < extent.len {
             return Err(FormatError::new(
                 ErrorKind::Invalid,
                 format!("{} spilled bytes do not fit a buffer of {}", extent.len, out.len()),
@@ -203,15 +214,12 @@ impl Spill {
             .at_path(&self.dir));
         }
         let slab = self.slab()?;
-        slab.transfer(direct_part(out.padded(), extent), |file, direct| {
-            let out = match direct {
-                true => &mut out.padded_mut()[..extent.accounted() as usize],
-                false => out.as_mut_slice(),
-            };
-            read_at_least(file, out, extent.len, extent.offset)
+        slab.transfer(direct_part(out, extent), |file, direct| {
+            let len = if direct { extent.accounted() as usize } else { extent.len };
+            read_at_least(file, &mut out[..len], extent.len, extent.offset)
         })
         .map_err(|error| unusable(&self.dir, error))?;
-        if xxh3_64(out) != extent.checksum {
+        if xxh3_64(&out[..extent.len]) != extent.checksum {
             return Err(FormatError::new(
                 ErrorKind::Corrupt,
                 format!(

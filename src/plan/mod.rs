@@ -18,7 +18,7 @@ pub(crate) use edges::blocks_read;
 pub(crate) use geometry::FAN_IN;
 pub(crate) use lower::Root;
 pub(crate) use program::{Program, Value};
-pub(crate) use size::{Fetch, Layout, is_plain};
+pub(crate) use size::{Fetch, Layout};
 pub(crate) use stage::{Batch, Feed, FoldPlan, Holds, Key, PortId, Stage, StageId, Work, part_of};
 
 use crate::{
@@ -56,6 +56,9 @@ pub struct Totals {
     pub between: u64,
     /// Bytes that the largest task needs at once.
     pub largest_task: u64,
+    /// Bytes that the process will hold at the most, as far as that can be told before; 0
+    /// until it is projected for a session.
+    pub peak: u64,
 }
 
 /// What is wanted of a root.
@@ -294,6 +297,28 @@ impl Plan {
             }
         }
         bytes
+    }
+
+    /// Bytes in which so many workers run without waiting for memory.
+    pub(crate) fn comfortable(&self, workers: usize) -> u64 {
+        let running = self.totals.largest_task.saturating_mul(2 * workers as u64 + 1);
+        running.saturating_add(self.totals.between)
+    }
+
+    /// Whether chunks may have to be evicted in `arena` bytes.
+    pub(crate) fn may_spill(&self, arena: u64) -> bool {
+        let running = self.totals.largest_task.saturating_mul(2);
+        running.saturating_add(self.totals.between) > arena && self.totals.between > 0
+    }
+
+    /// Projects the peak for a session with `memory` bytes and so many workers.
+    pub(crate) fn project(&mut self, memory: u64, reserve: u64, workers: usize) {
+        let results: u64 = match self.sinks.iter().all(Option::is_none) {
+            true => self.totals.written,
+            false => 0,
+        };
+        let used = self.comfortable(workers).saturating_add(results).saturating_add(reserve);
+        self.totals.peak = used.min(memory);
     }
 
     /// # Errors

@@ -36,6 +36,13 @@ pub(crate) struct Layout {
     pub total: usize,
 }
 
+impl Layout {
+    /// Where what comes behind the landings begins: states, or else registers.
+    pub fn states_start(&self) -> usize {
+        self.states.iter().flatten().copied().min().unwrap_or(self.registers)
+    }
+}
+
 /// Where an input's box comes from, for one unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fetch {
@@ -111,7 +118,7 @@ impl Plan {
         let mut layout = Layout::default();
         let mut at = 0usize;
         let mut codec = 0u64;
-        let mut take = |at: &mut usize, bytes: u64| {
+        let take = |at: &mut usize, bytes: u64| {
             let offset = *at;
             *at += (bytes as usize).next_multiple_of(64);
             offset

@@ -160,18 +160,17 @@ impl<'a> Evaluator<'a> {
     /// Computes the program's outputs tile by tile, and hands each output's elements to
     /// `each`: (number of the output, first element, elements).
     pub fn for_each_tile(mut self, shape: &[u64], mut each: impl FnMut(usize, usize, &[u8])) {
-        // A value that is the same everywhere is written out once.
-        let mut repeated: Vec<u8> = Vec::new();
         for (start, len) in tiles(shape) {
             self.evaluate(start, len, None);
             for (number, &(value, dtype)) in self.program.outputs.iter().enumerate() {
                 match self.operand(value, start, len, dtype.size()) {
                     Operand::Run(run) => each(number, start, run),
                     Operand::One(one) => {
-                        repeated.clear();
-                        repeated.extend(one.iter().copied().cycle().take(len * dtype.size()));
-                        let aligned: Vec<u64> = bytemuck::pod_collect_to_vec(&repeated);
-                        each(number, start, &bytemuck::cast_slice(&aligned)[..repeated.len()]);
+                        // The same everywhere: a tile of it, in words so that it is aligned.
+                        let mut tile = [0u64; SEGMENT];
+                        let bytes = &mut bytemuck::cast_slice_mut(&mut tile)[..len * dtype.size()];
+                        bytes.chunks_exact_mut(dtype.size()).for_each(|e| e.copy_from_slice(one));
+                        each(number, start, bytes);
                     }
                 }
             }

@@ -1,0 +1,140 @@
+//! Functions of one element, with NumPy's names and meaning.
+
+use super::{Array, Kind, Line, cast, kept, mistake};
+use crate::{
+    expr::Expr,
+    kernel::{self, Unary},
+};
+use std::{ops, panic::Location};
+
+fn apply(op: Unary, expr: &Expr, at: Line) -> Expr {
+    kept(at, || {
+        let (input, _) = op.types(expr.meta()?.dtype).map_err(mistake(at))?;
+        Ok(Expr::apply(kernel::unary(op, input), &[&cast(expr, input, at)], at))
+    })
+}
+
+macro_rules! functions {
+    ($($(#[$doc:meta])* $name:ident $op:ident $out:ty;)*) => {
+        impl<T: Kind> Array<T> {$(
+            $(#[$doc])*
+            #[track_caller]
+            pub fn $name(&self) -> Array<$out> {
+                Array::from_expr(apply(Unary::$op, &self.expr, Location::caller()))
+            }
+        )*}
+    };
+}
+
+functions! {
+    /// The absolute values; the least signed integer stays as it is.
+    abs Abs T;
+    /// -1, 0 or 1, or NaN.
+    sign Sign T;
+    /// The greatest whole numbers not above.
+    floor Floor T;
+    /// The least whole numbers not below.
+    ceil Ceil T;
+    /// The whole parts.
+    trunc Trunc T;
+    /// The nearest whole numbers, the even ones of two.
+    rint Rint T::Real;
+    /// The squares. Integers wrap.
+    square Square T::Number;
+    /// The inverses; of integers, truncated.
+    reciprocal Reciprocal T::Number;
+    /// The square roots.
+    sqrt Sqrt T::Real;
+    /// The cube roots.
+    cbrt Cbrt T::Real;
+    /// e to the power of the elements.
+    exp Exp T::Real;
+    /// 2 to the power of the elements.
+    exp2 Exp2 T::Real;
+    /// e to the power of the elements, less 1, exact near 0.
+    expm1 Expm1 T::Real;
+    /// The natural logarithms.
+    log Log T::Real;
+    /// The logarithms to base 2.
+    log2 Log2 T::Real;
+    /// The logarithms to base 10.
+    log10 Log10 T::Real;
+    /// The natural logarithms of 1 more, exact near 0.
+    log1p Log1p T::Real;
+    /// The sines of angles in radians.
+    sin Sin T::Real;
+    /// The cosines of angles in radians.
+    cos Cos T::Real;
+    /// The tangents of angles in radians.
+    tan Tan T::Real;
+    /// The angles, in radians, with these sines.
+    arcsin Arcsin T::Real;
+    /// The angles, in radians, with these cosines.
+    arccos Arccos T::Real;
+    /// The angles, in radians, with these tangents.
+    arctan Arctan T::Real;
+    /// The hyperbolic sines.
+    sinh Sinh T::Real;
+    /// The hyperbolic cosines.
+    cosh Cosh T::Real;
+    /// The hyperbolic tangents.
+    tanh Tanh T::Real;
+    /// Degrees as radians.
+    radians Radians T::Real;
+    /// Radians as degrees.
+    degrees Degrees T::Real;
+    /// Whether elements are NaN.
+    isnan IsNan bool;
+    /// Whether elements are neither infinite nor NaN.
+    isfinite IsFinite bool;
+    /// Whether elements are infinite.
+    isinf IsInf bool;
+    /// Whether elements are zero.
+    logical_not LogicalNot bool;
+}
+
+macro_rules! operators {
+    ($($trait:ident $method:ident $op:ident),*) => {$(
+        impl<T: Kind> ops::$trait for &Array<T> {
+            type Output = Array<T>;
+            #[track_caller]
+            fn $method(self) -> Array<T> {
+                Array::from_expr(apply(Unary::$op, &self.expr, Location::caller()))
+            }
+        }
+
+        impl<T: Kind> ops::$trait for Array<T> {
+            type Output = Array<T>;
+            #[track_caller]
+            fn $method(self) -> Array<T> {
+                Array::from_expr(apply(Unary::$op, &self.expr, Location::caller()))
+            }
+        }
+    )*};
+}
+operators!(Neg neg Negative, Not not Not);
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Array, zeros};
+    use freeboard_formats::DType;
+
+    #[test]
+    fn dtypes_are_numpys() {
+        let x = zeros::<i16>([3]);
+        let root: Array<f32> = x.sqrt();
+        let wide: Array<f64> = x.cast::<i32>().sin();
+        let square: Array<i8> = x.cast::<bool>().square();
+        assert_eq!(root.dtype().unwrap(), DType::F32);
+        assert_eq!(wide.dtype().unwrap(), DType::F64);
+        assert_eq!(square.dtype().unwrap(), DType::I8);
+        assert_eq!((-&x).abs().isnan().dtype().unwrap(), DType::Bool);
+        let error = (!x.cast::<f32>()).to_string();
+        assert!(
+            error.starts_with("invert of float32 is not defined; cast to an integer"),
+            "{error}"
+        );
+        let error = (-x.cast::<bool>().to_dyn()).to_string();
+        assert!(error.starts_with("negative of bool is not defined; use invert at "), "{error}");
+    }
+}

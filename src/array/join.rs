@@ -1,0 +1,129 @@
+//! Several arrays as one.
+
+use super::{Array, Kind, Line, args::axis_of, cast, kept, mistake};
+use crate::{
+    error::Result,
+    expr::{Access, AxisView, Expr, shape_text},
+    kernel::promote::result_type,
+};
+use freeboard_formats::Meta;
+use std::{borrow::Borrow, panic::Location};
+
+/// The arrays one after the other along `axis`; they have equal shapes but there. Untyped
+/// ones promote to one dtype.
+#[track_caller]
+pub fn concatenate<T: Kind, A: Borrow<Array<T>>>(
+    arrays: impl IntoIterator<Item = A>,
+    axis: i64,
+) -> Array<T> {
+    let at = Location::caller();
+    let exprs = arrays.into_iter().map(|array| array.borrow().expr.clone()).collect();
+    Array::from_expr(kept(at, || joined(exprs, axis, "concatenate", at)))
+}
+
+/// The arrays, of equal shape, along a new axis that becomes axis `axis` of the result.
+/// Untyped ones promote to one dtype.
+#[track_caller]
+pub fn stack<T: Kind, A: Borrow<Array<T>>>(
+    arrays: impl IntoIterator<Item = A>,
+    axis: i64,
+) -> Array<T> {
+    let at = Location::caller();
+    let exprs: Vec<Expr> = arrays.into_iter().map(|array| array.borrow().expr.clone()).collect();
+    Array::from_expr(kept(at, || {
+        let metas: Vec<&Meta> = exprs.iter().map(Expr::meta).collect::<Result<_>>()?;
+        if let Some(other) = metas.iter().find(|meta| meta.shape() != metas[0].shape()) {
+            let (a, b) = (shape_text(&metas[0].shape()), shape_text(&other.shape()));
+            return Err(mistake(at)(format!("shapes {a} and {b} differ in `stack`")));
+        }
+        let mut thick = Vec::with_capacity(exprs.len());
+        for (expr, meta) in exprs.iter().zip(&metas) {
+            let axis = axis_of(axis, meta.grid.rank() + 1).map_err(mistake(at))?;
+            let mut shape = meta.shape();
+            shape.insert(axis, 1);
+            let access = Access::new((0..meta.grid.rank()).map(|from| AxisView::Along {
+                of: from + usize::from(from >= axis),
+                start: 0,
+                step: 1,
+            }));
+            thick.push(expr.view(access, &shape, at));
+        }
+        joined(thick, axis, "stack", at)
+    }))
+}
+
+fn joined(exprs: Vec<Expr>, axis: i64, verb: &str, at: Line) -> Result<Expr> {
+    let metas: Vec<&Meta> = exprs.iter().map(Expr::meta).collect::<Result<_>>()?;
+    let Some(first) = metas.first() else {
+        return Err(mistake(at)(format!("`{verb}` of no array")));
+    };
+    let shape = first.shape();
+    let axis = axis_of(axis, shape.len()).map_err(mistake(at))?;
+    let mut total = 0u64;
+    for meta in &metas {
+        let other = meta.shape();
+        let alike = other.len() == shape.len()
+            && (0..shape.len()).all(|i| i == axis || other[i] == shape[i]);
+        if !alike {
+            let (a, b) = (shape_text(&shape), shape_text(&other));
+            return Err(mistake(at)(format!(
+                "shapes {a} and {b} differ beside axis {axis} in `{verb}`"
+            )));
+        }
+        total = total
+            .checked_add(other[axis])
+            .ok_or_else(|| mistake(at)(format!("`{verb}` gives too many elements")))?;
+    }
+    let dtype = metas.iter().fold(first.dtype, |dtype, meta| result_type(dtype, meta.dtype));
+    let lens: Vec<u64> = metas.iter().map(|meta| meta.shape()[axis]).collect();
+    let mut parts: Vec<Expr> = exprs
+        .iter()
+        .zip(&lens)
+        // An array without elements adds nothing, unless there is nothing else.
+        .filter(|(_, len)| **len > 0 || total == 0)
+        .map(|(expr, _)| cast(expr, dtype, at))
+        .collect();
+    if total == 0 || parts.len() == 1 {
+        parts.truncate(1);
+        return Ok(parts.remove(0));
+    }
+    Ok(Expr::concat(parts, axis, at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Array, zeros};
+    use super::*;
+    use freeboard_formats::DType;
+
+    #[test]
+    fn shapes_grids_and_dtypes() {
+        let a = Array::chunked(&ndarray::Array2::<f32>::zeros((2, 3)), [1, 3]);
+        let b = zeros::<f32>([3, 3]);
+        let both = concatenate([&a, &b], 0);
+        assert_eq!(both.chunks().unwrap(), [vec![1, 1, 3], vec![3]]);
+        assert_eq!(concatenate(&[a.clone(), a.clone()], -1).shape().unwrap(), [2, 6]);
+        assert_eq!(stack([&a, &a], 1).shape().unwrap(), [2, 2, 3]);
+        assert_eq!(stack(vec![a.clone()], -1).shape().unwrap(), [2, 3, 1]);
+        let mixed = concatenate([a.to_dyn(), b.cast_to(DType::I32)], 0);
+        assert_eq!(mixed.dtype().unwrap(), DType::F64);
+        assert_eq!(concatenate([&zeros::<f32>([0, 3]), &a], 0).shape().unwrap(), [2, 3]);
+        assert_eq!(concatenate([&zeros::<f32>([0, 3]); 2], 0).shape().unwrap(), [0, 3]);
+    }
+
+    #[test]
+    fn mistakes() {
+        let (a, b) = (zeros::<f32>([2, 3]), zeros::<f32>([3, 3]));
+        let says = |array: Array<f32>, text: &str| {
+            let error = array.meta().unwrap_err().to_string();
+            assert!(error.starts_with(text), "{error}");
+        };
+        says(stack([&a, &b], 0), "shapes (2, 3) and (3, 3) differ in `stack` at ");
+        says(
+            concatenate([&a, &b], 1),
+            "shapes (2, 3) and (3, 3) differ beside axis 1 in `concatenate` at ",
+        );
+        says(concatenate([&a, &b], 2), "axis 2 is out of range for an array of 2 axes at ");
+        says(concatenate::<f32, Array<f32>>([], 0), "`concatenate` of no array at ");
+    }
+}

@@ -1,0 +1,326 @@
+//! Operators and functions of two arrays, and how their dtypes meet.
+//!
+//! Untyped arrays promote as NumPy's NEP 50 says, and Rust scalars beside them are weak: they
+//! take the array's dtype where their kind allows it. Typed operands have one type. The
+//! conversions are kernels of their own, so that kernels only ever see the dtypes they ask for.
+
+use super::{Array, Dyn, Kind, Line, cast, kept, mistake};
+use crate::{
+    error::Result,
+    expr::Expr,
+    kernel::{
+        self, Binary,
+        promote::{Weak, result_type, with_weak},
+    },
+};
+use freeboard_formats::{DType, Grid, Scalar};
+use std::{ops, panic::Location};
+
+/// One side of an operation; made by [`Operand`].
+#[derive(Debug)]
+pub struct Term(Side);
+
+#[derive(Debug)]
+enum Side {
+    Array(Expr),
+    Scalar(Scalar),
+}
+
+/// What may stand beside an [`Array<T>`]: such an array, a reference to one, or a scalar: a
+/// `T`, or any Rust number or `bool` beside an untyped array.
+pub trait Operand<T: Kind> {
+    /// The operand, ready to be combined.
+    fn term(self) -> Term;
+}
+
+impl<T: Kind> Operand<T> for Array<T> {
+    fn term(self) -> Term {
+        Term(Side::Array(self.expr))
+    }
+}
+
+impl<T: Kind> Operand<T> for &Array<T> {
+    fn term(self) -> Term {
+        Term(Side::Array(self.expr.clone()))
+    }
+}
+
+fn weak(value: Scalar) -> Weak {
+    match value {
+        Scalar::Bool(v) => Weak::Bool(v),
+        Scalar::U8(v) => Weak::Int(v.into()),
+        Scalar::U16(v) => Weak::Int(v.into()),
+        Scalar::U32(v) => Weak::Int(v.into()),
+        Scalar::U64(v) => Weak::Int(v.into()),
+        Scalar::I8(v) => Weak::Int(v.into()),
+        Scalar::I16(v) => Weak::Int(v.into()),
+        Scalar::I32(v) => Weak::Int(v.into()),
+        Scalar::I64(v) => Weak::Int(v.into()),
+        Scalar::F32(v) => Weak::Float(v.into()),
+        Scalar::F64(v) => Weak::Float(v),
+    }
+}
+
+/// The dtype of a side; a scalar's is the one in which it meets `other`.
+fn dtype_beside(side: &Side, other: &Side) -> Result<DType, String> {
+    match (side, other) {
+        (Side::Array(expr), _) => Ok(dtype_of(expr)),
+        (Side::Scalar(value), Side::Array(expr)) => with_weak(dtype_of(expr), weak(*value)),
+        (Side::Scalar(value), Side::Scalar(_)) => Ok(value.dtype()),
+    }
+}
+
+/// The dtype of an expression that is no mistake.
+fn dtype_of(expr: &Expr) -> DType {
+    expr.meta().map_or(DType::F64, |meta| meta.dtype)
+}
+
+fn is_comparison(op: Binary) -> bool {
+    use Binary::*;
+    matches!(op, Equal | NotEqual | Less | LessEqual | Greater | GreaterEqual)
+}
+
+fn converted(side: Side, dtype: DType, at: Line) -> Expr {
+    match side {
+        Side::Array(expr) => cast(&expr, dtype, at),
+        Side::Scalar(value) => Expr::constant(value.cast(dtype), Grid::whole(&[]), at),
+    }
+}
+
+fn check(side: &Side) -> Result<()> {
+    match side {
+        Side::Array(expr) => expr.meta().map(|_| ()),
+        Side::Scalar(_) => Ok(()),
+    }
+}
+
+fn combine(op: Binary, Term(a): Term, Term(b): Term, at: Line) -> Expr {
+    kept(at, || {
+        check(&a)?;
+        check(&b)?;
+        let dtypes = match (dtype_beside(&a, &b), dtype_beside(&b, &a)) {
+            (Ok(a), Ok(b)) => (a, b),
+            // Whether an integer beyond a dtype is greater than its values can still be told.
+            (a, b) if is_comparison(op) => {
+                let wide =
+                    |dtype: &Result<DType, String>| dtype.as_ref().map_or(DType::I64, |d| *d);
+                (wide(&a), wide(&b))
+            }
+            (Err(error), _) | (_, Err(error)) => return Err(mistake(at)(error)),
+        };
+        let (common, _) = op.types(dtypes.0, dtypes.1).map_err(mistake(at))?;
+        let (a, b) = (converted(a, common, at), converted(b, common, at));
+        Ok(Expr::apply(kernel::binary(op, common), &[&a, &b], at))
+    })
+}
+
+macro_rules! operators {
+    ($($trait:ident $method:ident $op:ident $out:ty;)*) => {$(
+        operators!(@one $trait $method $op $out; [T: Kind, R: Operand<T>] Array<T>, R);
+        operators!(@one $trait $method $op $out; ['a, T: Kind, R: Operand<T>] &'a Array<T>, R);
+        operators!(@scalar $trait $method $op $out; bool u8 u16 u32 u64 i8 i16 i32 i64 f32 f64);
+    )*};
+    (@scalar $trait:ident $method:ident $op:ident $out:ty; $($t:ty)*) => {$(
+        operators!(@one $trait $method $op $out; [T: Kind] $t, Array<T>);
+        operators!(@one $trait $method $op $out; ['a, T: Kind] $t, &'a Array<T>);
+    )*};
+    (@one $trait:ident $method:ident $op:ident $out:ty; [$($generics:tt)*] $left:ty, $right:ty) => {
+        impl<$($generics)*> ops::$trait<$right> for $left
+        where
+            $left: Operand<T>,
+        {
+            type Output = Array<$out>;
+            #[track_caller]
+            fn $method(self, right: $right) -> Array<$out> {
+                Array::from_expr(combine(Binary::$op, self.term(), right.term(), Location::caller()))
+            }
+        }
+    };
+}
+
+operators! {
+    Add add Add T;
+    Sub sub Subtract T;
+    Mul mul Multiply T;
+    Div div Divide T::Mean;
+    Rem rem Remainder T::Number;
+    BitAnd bitand And T;
+    BitOr bitor Or T;
+    BitXor bitxor Xor T;
+    Shl shl ShiftLeft T::Number;
+    Shr shr ShiftRight T::Number;
+}
+
+macro_rules! scalars {
+    ($($t:ty),*) => {$(
+        impl Operand<Dyn> for $t {
+            fn term(self) -> Term {
+                Term(Side::Scalar(self.into()))
+            }
+        }
+
+        impl Operand<$t> for $t {
+            fn term(self) -> Term {
+                Term(Side::Scalar(self.into()))
+            }
+        }
+    )*};
+}
+scalars!(bool, u8, u16, u32, u64, i8, i16, i32, i64, f32, f64);
+
+impl Operand<Dyn> for Scalar {
+    fn term(self) -> Term {
+        Term(Side::Scalar(self))
+    }
+}
+
+macro_rules! functions {
+    ($($(#[$doc:meta])* $name:ident $op:ident $out:ty;)*) => {
+        impl<T: Kind> Array<T> {$(
+            $(#[$doc])*
+            #[track_caller]
+            pub fn $name(&self, other: impl Operand<T>) -> Array<$out> {
+                Array::from_expr(combine(Binary::$op, self.term(), other.term(), Location::caller()))
+            }
+        )*}
+    };
+}
+
+functions! {
+    /// Whether elements are equal.
+    equal Equal bool;
+    /// Whether elements differ.
+    not_equal NotEqual bool;
+    /// Whether elements are less than the other's.
+    less Less bool;
+    /// Whether elements are less than the other's, or equal.
+    less_equal LessEqual bool;
+    /// Whether elements are greater than the other's.
+    greater Greater bool;
+    /// Whether elements are greater than the other's, or equal.
+    greater_equal GreaterEqual bool;
+    /// Whether elements of both are not zero.
+    logical_and LogicalAnd bool;
+    /// Whether elements of one or both are not zero.
+    logical_or LogicalOr bool;
+    /// Whether elements of exactly one are not zero.
+    logical_xor LogicalXor bool;
+    /// The smaller elements; NaN where one is NaN.
+    minimum Minimum T;
+    /// The greater elements; NaN where one is NaN.
+    maximum Maximum T;
+    /// The smaller elements; the other's where one is NaN.
+    fmin Fmin T;
+    /// The greater elements; the other's where one is NaN.
+    fmax Fmax T;
+    /// The quotients rounded down; of integers by zero, 0.
+    floor_div FloorDivide T::Number;
+    /// The elements to the power of the other's. Integers wrap.
+    pow Power T::Number;
+    /// The lengths of hypotenuses.
+    hypot Hypot T::Real;
+    /// The angles, in radians, of the points (other, self) from the first axis.
+    arctan2 Arctan2 T::Real;
+}
+
+impl<T: Kind> Array<T> {
+    /// The elements, but `low` where they are less and `high` where they are greater; NaN stays.
+    #[track_caller]
+    pub fn clip(&self, low: impl Operand<T>, high: impl Operand<T>) -> Array<T> {
+        let at = Location::caller();
+        let raised = combine(Binary::Maximum, self.term(), low.term(), at);
+        Array::from_expr(combine(Binary::Minimum, Term(Side::Array(raised)), high.term(), at))
+    }
+}
+
+impl Array<bool> {
+    /// Where this mask is true the elements of `yes`, elsewhere those of `no`: NumPy's `where`.
+    #[track_caller]
+    pub fn choose<T: Kind>(&self, yes: &Array<T>, no: impl Operand<T>) -> Array<T> {
+        let at = Location::caller();
+        Array::<T>::build(at, || {
+            self.meta()?;
+            let (Term(yes), Term(no)) = (yes.term(), no.term());
+            check(&yes)?;
+            check(&no)?;
+            let dtype = |side, other| dtype_beside(side, other).map_err(mistake(at));
+            let common = result_type(dtype(&yes, &no)?, dtype(&no, &yes)?);
+            let (yes, no) = (converted(yes, common, at), converted(no, common, at));
+            Ok(Expr::apply(kernel::select(common), &[&self.expr, &yes, &no], at))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{ones, zeros};
+    use super::*;
+    use crate::expr::Op;
+
+    fn of(dtype: DType) -> Array {
+        Array::<f64>::from_ndarray(&ndarray::arr1(&[1.0, 2.0])).cast_to(dtype)
+    }
+
+    #[test]
+    fn untyped_arrays_promote_as_numpy() {
+        use DType::*;
+        let dtype = |x: Array| x.dtype().unwrap();
+        assert_eq!(dtype(of(U8) + of(I8)), I16);
+        assert_eq!(dtype(of(I32) + of(F32)), F64);
+        assert_eq!(dtype(of(I16) / of(I16)), F64);
+        assert_eq!(dtype(of(F32) / of(F32)), F32);
+        assert_eq!(dtype(of(F32) * 2.0), F32);
+        assert_eq!(dtype(3 * &of(U8)), U8);
+        assert_eq!(dtype(of(U8) * 2.0), F64);
+        assert_eq!(dtype(of(Bool) + 1), I64);
+        assert_eq!(dtype(of(Bool) + true), Bool);
+        assert_eq!(dtype(of(Bool) % of(Bool)), I8);
+        assert_eq!(of(U8).less(1000).dtype().unwrap(), Bool);
+        let error = (of(U8) + 300).dtype().unwrap_err().to_string();
+        assert!(error.starts_with("300 is beyond uint8 (0 to 255)"), "{error}");
+        let error = (of(Bool) - of(Bool)).dtype().unwrap_err().to_string();
+        assert!(error.starts_with("subtract of bool and bool is not defined"), "{error}");
+    }
+
+    #[test]
+    fn typed_arrays_give_numpys_types() {
+        let x: Array<i32> = ones([2]);
+        let quotient: Array<f64> = &x / &x;
+        let ratio: Array<f64> = 1 / x.clone();
+        let rest: Array<i8> = zeros::<bool>([2]) % true;
+        let mask: Array<bool> = x.greater(1) | x.equal(&x);
+        let y: Array<f32> = 2.0 * &x.cast::<f32>() - 1.0;
+        for meta in [quotient.meta(), ratio.meta(), rest.meta(), mask.meta(), y.meta()] {
+            meta.unwrap();
+        }
+        let picked: Array<f32> = mask.choose(&y, 0.0);
+        assert_eq!(picked.shape().unwrap(), [2]);
+        assert_eq!(y.clip(0.0, &y).dtype().unwrap(), DType::F32);
+    }
+
+    #[test]
+    fn conversions_are_kernels_and_scalars_constants() {
+        let sum = of(DType::I16) + 1.5f32;
+        let [left, right] = sum.expr().inputs() else { panic!("two inputs") };
+        assert!(matches!(left.op(), Op::Apply(kernel) if kernel.name() == "cast"));
+        assert!(matches!(right.op(), Op::Constant(Scalar::F64(1.5))));
+    }
+
+    #[test]
+    fn shapes_that_do_not_broadcast() {
+        let (a, b) = (zeros::<f32>([2048, 2048]), zeros::<f32>([2048, 2047]));
+        let line = line!() + 1;
+        let difference = a.to_dyn() - b.to_dyn();
+        assert_eq!(
+            difference.shape().unwrap_err().to_string(),
+            format!(
+                "shapes (2048, 2048) and (2048, 2047) do not broadcast in `-` at {}:{line}",
+                file!()
+            )
+        );
+        let further: Array<Dyn> = (difference + 1).sum(0);
+        assert!(further.to_string().contains("`-`"));
+        let error = a.less(&b).meta().unwrap_err().to_string();
+        assert!(error.contains("do not broadcast in `less`"), "{error}");
+    }
+}

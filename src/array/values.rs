@@ -1,0 +1,242 @@
+//! What verbs mean, by their values: each is evaluated as its expression says, without
+//! chunks, and compared with what `ndarray` gives.
+
+use super::*;
+use crate::kernel::{At, BlockCx, Operand as Input, SEGMENT};
+use freeboard_formats::{
+    Cancel, ChunkMut, ChunkView, FileCache, ReadCx, Region, region::Coordinates, with_dtype,
+};
+use ndarray::{ArrayD, Axis, IxDyn, NewAxis, Zip, s};
+use proptest::prelude::*;
+
+/// The elements of an expression: the plainest evaluation there is.
+fn evaluate(expr: &Expr) -> AnyVec {
+    let meta = expr.meta().expect("no mistake");
+    let whole = Region::whole(&meta.shape());
+    let mut values = AnyVec::zeroed(meta.dtype, whole.volume() as usize);
+    if whole.is_empty() {
+        return values;
+    }
+    let inputs: Vec<AnyVec> = expr.inputs().iter().map(evaluate).collect();
+    let shape_of = |input: usize| expr.inputs()[input].meta().unwrap().shape();
+    let views: Vec<ChunkView<'_>> = inputs
+        .iter()
+        .enumerate()
+        .map(|(i, input)| ChunkView::new(input.dtype(), input.as_bytes(), &shape_of(i)))
+        .collect();
+    let mut out = ChunkMut::new(meta.dtype, values.as_bytes_mut(), &whole.shape);
+    match expr.op() {
+        Op::Source(source) => {
+            let mut cx = ReadCx {
+                scratch: &mut vec![0; source.cost(&whole).scratch as usize],
+                limit: u64::MAX,
+                files: &FileCache::default(),
+                cancel: &Cancel::default(),
+            };
+            source.read(&whole, out, &mut cx).unwrap();
+        }
+        Op::Constant(value) => out.fill(*value),
+        Op::Rechunk => out.assign(&views[0]),
+        Op::View(access) => {
+            out.assign(&access.view(&whole, &views[0], &Region::whole(&shape_of(0))));
+        }
+        Op::Concat { axis, offsets } => {
+            for (i, view) in views.iter().enumerate() {
+                let mut region = Region::whole(view.shape());
+                region.start[*axis] = offsets[i];
+                out.sub(&region).assign(view);
+            }
+        }
+        Op::Apply(kernel) => {
+            let constant = |i: usize| matches!(expr.inputs()[i].op(), Op::Constant(_));
+            let size = |i: usize| inputs[i].dtype().size();
+            let operands: Vec<Input<'_>> = (0..inputs.len())
+                .map(|i| match inputs[i].as_bytes() {
+                    bytes if constant(i) => Input::One(&bytes[..size(i)]),
+                    bytes => Input::Run(bytes),
+                })
+                .collect();
+            kernel.run(&operands, out.as_bytes().unwrap());
+        }
+        Op::Fold { fold, bins } => {
+            for at in Coordinates::of(whole.clone()) {
+                let start: Vec<u64> = at.iter().zip(bins).map(|(i, bin)| i * bin).collect();
+                let held = views[0].sub(&Region::new(start, bins.clone()));
+                let mut row = AnyVec::zeroed(fold.input(), held.len());
+                ChunkMut::new(fold.input(), row.as_bytes_mut(), bins).assign(&held);
+                let mut words = [0u64; 4];
+                let mut state: Vec<&mut [u8]> = words
+                    .iter_mut()
+                    .zip(fold.state())
+                    .map(|(word, dtype)| &mut bytemuck::bytes_of_mut(word)[..dtype.size()])
+                    .collect();
+                fold.start(&mut state);
+                let size = fold.input().size();
+                for (part, row) in row.as_bytes().chunks(SEGMENT * size).enumerate() {
+                    let seen = (part * SEGMENT) as u64;
+                    fold.step(&mut state, row, row.len() / size, At { index: seen, seen });
+                }
+                let state: Vec<&[u8]> = state.into_iter().map(|part| &*part).collect();
+                let one = Region::new(at, vec![1; bins.len()]);
+                fold.finish(&state, held.len() as u64, out.sub(&one).as_bytes().unwrap());
+            }
+        }
+        Op::Block(kernel) => {
+            for index in (0..meta.grid.len()).map(|i| meta.grid.index_of(i)) {
+                let blocks: Vec<ChunkView<'_>> = views
+                    .iter()
+                    .zip(expr.inputs())
+                    .map(|(view, input)| view.sub(&input.meta().unwrap().grid.region(&index)))
+                    .collect();
+                let region = meta.grid.region(&index);
+                let cx = BlockCx { index: index.to_vec(), region: region.clone() };
+                kernel.run(&blocks, out.sub(&region), &cx).unwrap();
+            }
+        }
+    }
+    values
+}
+
+fn value<T: Element + Kind>(array: &Array<T>) -> ArrayD<T> {
+    let values = evaluate(array.expr());
+    AnyArray::new(values, &array.meta().unwrap().shape()).unwrap().into_typed().unwrap()
+}
+
+/// Small whole numbers, so that no order of additions matters.
+fn numbers(shape: &[usize], seed: u64) -> ArrayD<f64> {
+    let mut at = seed;
+    ArrayD::from_shape_fn(IxDyn(shape), |_| {
+        at = at.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((at >> 40) % 17) as f64 - 8.0
+    })
+}
+
+fn lazy(array: &ArrayD<f64>, chunk: &[u64]) -> Array<f64> {
+    Array::chunked(array, &chunk[..array.ndim()])
+}
+
+prop_compose! {
+    fn cut()(
+        shape in proptest::collection::vec(1usize..6, 0..4),
+        chunk in proptest::collection::vec(1u64..4, 4),
+        seed: u64,
+    ) -> (ArrayD<f64>, Vec<u64>) {
+        (numbers(&shape, seed), chunk)
+    }
+}
+
+proptest! {
+    #[test]
+    fn arithmetic_broadcasts((a, chunk) in cut(), drop in 0usize..3, ones: u8) {
+        // The other array: fewer axes, some of length 1.
+        let shape: Vec<usize> = (drop.min(a.ndim())..a.ndim())
+            .map(|axis| if ones >> axis & 1 == 1 { 1 } else { a.shape()[axis] })
+            .collect();
+        let b = numbers(&shape, 5);
+        let (x, y) = (lazy(&a, &chunk), lazy(&b, &[1, 2, 3, 1]));
+        prop_assert_eq!(value(&(&x + &y)), &a + &b);
+        prop_assert_eq!(value(&(&y - &x)), &b - &a);
+        prop_assert_eq!(value(&(2.0 * &x * &y)), 2.0 * &a * &b);
+        let wide = b.broadcast(a.raw_dim()).unwrap();
+        let least = Zip::from(&a).and(&wide).map_collect(|&a: &f64, &b| a.min(b));
+        prop_assert_eq!(value(&x.minimum(&y)), least);
+        let mask = Zip::from(&a).and(&wide).map_collect(|&a, &b| a < b);
+        prop_assert_eq!(value(&x.less(&y)), mask.clone());
+        let chosen = Zip::from(&mask).and(&a).map_collect(|&m, &a| if m { a } else { -1.0 });
+        prop_assert_eq!(value(&x.less(&y).choose(&x, -1.0)), chosen);
+        prop_assert_eq!(value(&x.clip(-2.0, 3.0)), a.mapv(|v| v.clamp(-2.0, 3.0)));
+        prop_assert_eq!(value(&x.map(|v: f64| v as i64)), a.mapv(|v| v as i64));
+    }
+
+    #[test]
+    fn reductions_along_each_axis((a, chunk) in cut()) {
+        let x = lazy(&a, &chunk);
+        for axis in 0..a.ndim() {
+            let at = axis as i64;
+            prop_assert_eq!(value(&x.sum(at)), a.sum_axis(Axis(axis)));
+            prop_assert_eq!(value(&x.cast::<i16>().sum(at)), a.sum_axis(Axis(axis)).mapv(|v| v as i64));
+            prop_assert_eq!(value(&x.mean(at - a.ndim() as i64)), a.mean_axis(Axis(axis)).unwrap());
+            let greatest = a.map_axis(Axis(axis), |row| row.iter().copied().fold(f64::MIN, f64::max));
+            prop_assert_eq!(value(&x.max(at)), greatest.clone());
+            let place = Zip::from(a.lanes(Axis(axis))).and(&greatest).map_collect(|row, &max| {
+                row.iter().position(|&v| v == max).unwrap() as i64
+            });
+            prop_assert_eq!(value(&x.argmax(at)), place);
+        }
+        prop_assert_eq!(value(&x.sum(..))[[]], a.sum());
+        prop_assert_eq!(value(&x.count(..))[[]], a.len() as i64);
+        prop_assert_eq!(value(&x.greater(7.0).any(..))[[]], a.iter().any(|&v| v > 7.0));
+        if a.ndim() == 3 {
+            prop_assert_eq!(value(&x.sum([0, 2])), a.sum_axis(Axis(2)).sum_axis(Axis(0)));
+        }
+    }
+
+    #[test]
+    fn boxes(counts in proptest::collection::vec((1usize..4, 1usize..4), 2), chunk in proptest::collection::vec(1u64..5, 2)) {
+        let shape: Vec<usize> = counts.iter().map(|(bin, count)| bin * count).collect();
+        let bins: Vec<usize> = counts.iter().map(|(bin, _)| *bin).collect();
+        let a = numbers(&shape, 3);
+        let sums = ArrayD::from_shape_fn(IxDyn(&[counts[0].1, counts[1].1]), |at| {
+            let (i, j) = (at[0] * bins[0], at[1] * bins[1]);
+            a.slice(s![i..i + bins[0], j..j + bins[1]]).sum()
+        });
+        prop_assert_eq!(value(&lazy(&a, &chunk).rebin(&bins).sum()), sums);
+    }
+
+    #[test]
+    fn joined((a, chunk) in cut(), seed: u64) {
+        let b = numbers(a.shape(), seed);
+        let (x, y) = (lazy(&a, &chunk), lazy(&b, &[2, 1, 3]));
+        for axis in 0..a.ndim() {
+            let expected = ndarray::concatenate(Axis(axis), &[a.view(), b.view()]).unwrap();
+            prop_assert_eq!(value(&concatenate([&x, &y], axis as i64)), expected);
+        }
+        for axis in 0..=a.ndim() {
+            let expected = ndarray::stack(Axis(axis), &[a.view(), b.view()]).unwrap();
+            prop_assert_eq!(value(&stack([&x, &y], axis as i64)), expected);
+        }
+    }
+
+    #[test]
+    fn functions_of_blocks((a, chunk) in cut()) {
+        let x = lazy(&a, &chunk);
+        let twice = x.map_blocks(Chunks::same(), |block, _| block.mapv(|v| v * 2.0));
+        prop_assert_eq!(value(&twice), &a * 2.0);
+        let sums = x.map_blocks(Chunks::ones(), |block, _| {
+            ArrayD::from_elem(IxDyn(&vec![1; block.ndim()]), block.sum())
+        });
+        prop_assert_eq!(value(&sums.sum(..))[[]], a.sum());
+    }
+}
+
+#[test]
+fn chains_of_views_and_arithmetic() {
+    let a = numbers(&[4, 5, 6], 1);
+    let x = lazy(&a, &[2, 2, 4]);
+    let b = a.slice(s![1..;-2, .., NewAxis, 2]).into_owned();
+    let expected = (&b * &b).into_dyn().permuted_axes(IxDyn(&[2, 1, 0]));
+    assert_eq!(value(&x.slice(s![1..;-2, .., NewAxis, 2]).square().t()), expected);
+    let centred = &x - x.mean(0);
+    assert_eq!(value(&centred), &a - &a.mean_axis(Axis(0)).unwrap());
+    assert_eq!(value(&x.slice_numpy("..., ::-3").flip(-1)), a.slice(s![.., .., 2..;3]).into_dyn());
+    assert_eq!(value(&(&x / 0.0)).mapv(f64::is_nan), a.mapv(|v| v == 0.0));
+    assert_eq!(value(&eye::<f64>(3).sum(0)).as_slice().unwrap(), [1.0; 3]);
+    assert_eq!(value(&linspace(0.0, 1.0, 3)).as_slice().unwrap(), [0.0, 0.5, 1.0]);
+    assert_eq!(value(&arange(5, 0, -2)).as_slice().unwrap(), [5, 3, 1]);
+    let normal = random(3).normal([10, 10]);
+    assert_eq!(value(&normal.rechunk([3, 7])), value(&normal));
+}
+
+#[test]
+fn every_pair_of_dtypes_adds() {
+    for (a, b) in DType::ALL.iter().flat_map(|a| DType::ALL.iter().map(move |b| (*a, *b))) {
+        let ones = ones::<u8>([2]);
+        let sum = ones.cast_to(a) + ones.cast_to(b);
+        let expected = if (a, b) == (DType::Bool, DType::Bool) { 1.0 } else { 2.0 };
+        assert_eq!(value(&sum.cast::<f64>()).as_slice().unwrap(), [expected; 2], "{a} {b}");
+        let x = ones.cast_to(a);
+        let total = x.sum(..).cast::<f64>();
+        assert_eq!(value(&total)[[]], 2.0, "{a}");
+        with_dtype!(a, T => assert_eq!(value(&x.typed::<T>().unwrap().max(0)).ndim(), 0));
+    }
+}

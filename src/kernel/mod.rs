@@ -1,0 +1,147 @@
+//! What is done to elements: the traits, and the kernels that come with the library.
+//!
+//! Three kinds, by what they need to see:
+//!
+//! * [`Elementwise`] computes each element from the elements at the same place. A chain of
+//!   them is fused and runs a tile at a time, in cache.
+//! * [`Fold`] takes a running state and rows of elements, combines states, and finishes them:
+//!   every reduction and `rebin`.
+//! * [`BlockKernel`] sees whole blocks: functions that users hand in.
+//!
+//! Kernels are made for the dtypes they run on: promotion is settled before (in
+//! [`promote`]), so a kernel never converts its inputs. They see untyped bytes, aligned
+//! to their element size and in native order; `bool` is a byte, 0 or 1.
+
+mod arith;
+mod cast;
+mod folds;
+#[cfg(test)]
+mod oracle;
+pub mod promote;
+mod tile;
+mod unary;
+mod wide;
+
+pub use arith::{Binary, binary, select};
+pub use cast::cast;
+pub use folds::{FoldOp, fold};
+pub use unary::{Unary, unary};
+
+use freeboard_formats::{ChunkMut, ChunkView, DType, Region, Scalar};
+use std::{borrow::Cow, fmt};
+
+/// One input of an elementwise kernel over a tile of `n` elements.
+#[derive(Clone, Copy, Debug)]
+pub enum Operand<'a> {
+    /// `n` elements.
+    Run(&'a [u8]),
+    /// One element, the same for the whole tile.
+    One(&'a [u8]),
+}
+
+/// A function of the elements at one place, made for fixed input dtypes.
+pub trait Elementwise: fmt::Debug + Send + Sync {
+    /// A stable name: `add`, `sqrt`, `cast`.
+    fn name(&self) -> Cow<'static, str>;
+
+    /// What tells two kernels of one name apart, beside their dtypes.
+    fn params(&self) -> Vec<Scalar> {
+        Vec::new()
+    }
+
+    /// Whether two kernels with equal name, parameters and dtypes compute the same; closures do not.
+    fn is_named(&self) -> bool {
+        true
+    }
+
+    /// The dtypes that the inputs must have.
+    fn inputs(&self) -> &[DType];
+
+    /// The dtype of the result.
+    fn output(&self) -> DType;
+
+    /// Computes `out.len() / output().size()` elements.
+    fn run(&self, inputs: &[Operand<'_>], out: &mut [u8]);
+}
+
+/// Where a row lies, for the folds that want to know.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct At {
+    /// The C-order index, within the folded axes of the whole array, of the first element of
+    /// every run; the elements of a run follow one another. Only told to folds that
+    /// [need it](Fold::needs_index).
+    pub index: u64,
+    /// How many elements have been folded into each of the cells since [`Fold::start`].
+    pub seen: u64,
+}
+
+/// A reduction of many elements to one, made for one input dtype.
+///
+/// The state of a set of cells is one array a part (`state()`), each with an element a cell.
+/// *A partial* is `start`, then `step` for each row of one chunk in C order. Partials are
+/// combined in the order of their chunks, and the last state is finished. What a fold
+/// returns may depend on the order of its steps; that order depends on the chunks alone.
+pub trait Fold: fmt::Debug + Send + Sync {
+    /// A stable name: `sum`, `nanmean`.
+    fn name(&self) -> Cow<'static, str>;
+
+    /// What tells two folds of one name apart, beside their dtypes.
+    fn params(&self) -> Vec<Scalar> {
+        Vec::new()
+    }
+
+    /// The dtype of the elements that are folded.
+    fn input(&self) -> DType;
+
+    /// The dtype of the result.
+    fn output(&self) -> DType;
+
+    /// The dtypes of the state's parts, at most three.
+    fn state(&self) -> &[DType];
+
+    /// Whether [`At::index`] matters.
+    fn needs_index(&self) -> bool {
+        false
+    }
+
+    /// Sets all cells to the state of no element.
+    fn start(&self, state: &mut [&mut [u8]]);
+
+    /// Folds a row: `run` neighbouring elements into each cell, cell after cell.
+    /// A long run comes in several calls, cut at multiples of [`SEGMENT`] from its start.
+    fn step(&self, state: &mut [&mut [u8]], row: &[u8], run: usize, at: At);
+
+    /// Combines the state `later`, of `count_later` elements a cell, into `state`, of `count`.
+    fn combine(&self, state: &mut [&mut [u8]], count: u64, later: &[&[u8]], count_later: u64);
+
+    /// The results of cells into each of which `count` elements were folded.
+    fn finish(&self, state: &[&[u8]], count: u64, out: &mut [u8]);
+}
+
+/// The longest run that a fold is handed at once, in elements: a tile that stays in the
+/// first-level cache. Part of what fixes the bits of a sum.
+pub const SEGMENT: usize = 4096;
+
+/// What a block kernel is told beside its inputs.
+#[derive(Clone, Debug)]
+pub struct BlockCx {
+    /// The index of the block in the grid of the output.
+    pub index: Vec<u64>,
+    /// The elements of the output array that the block holds.
+    pub region: Region,
+}
+
+/// A function of whole blocks.
+pub trait BlockKernel: fmt::Debug + Send + Sync {
+    /// A name for plans and messages.
+    fn name(&self) -> Cow<'static, str>;
+
+    /// Bytes it may use beside inputs and output, for a block of these sizes.
+    fn scratch(&self, inputs: u64, output: u64) -> u64;
+
+    /// Computes one block.
+    ///
+    /// # Errors
+    /// A text for the user; the run adds the array's source line.
+    fn run(&self, inputs: &[ChunkView<'_>], out: ChunkMut<'_>, cx: &BlockCx) -> Result<(), String>;
+}

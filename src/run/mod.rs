@@ -1,0 +1,408 @@
+//! Runs: a plan, carried out in bounded memory by one or many threads.
+//!
+//! [`schedule`] decides, [`task`] computes, and this module stands between them: it holds the
+//! store (buffers in memory, extents on scratch), hands jobs to workers and tells the
+//! schedule what came of them. One lock guards schedule and store; it is held for a
+//! decision, never while a task runs or bytes move.
+//!
+//! Granted jobs lie in the workers' crossbeam deques, at most two each, so stealing moves
+//! work and never the order in which memory is given.
+
+mod fold;
+mod results;
+mod schedule;
+mod task;
+mod tile;
+
+pub(crate) use results::Collected;
+pub(crate) use task::Target;
+use task::TaskCx;
+
+use crate::{
+    error::{Error, ErrorKind, Result},
+    event::{Event, Observer},
+    memory::{Arena, Buffer, Extent, Spill},
+    plan::{Batch, Holds, Key, Plan},
+};
+use crossbeam::deque::{Steal, Stealer, Worker};
+use freeboard_formats::{Cancel, FileCache};
+use schedule::{Job, Schedule};
+use std::{
+    cell::Cell,
+    collections::HashMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, atomic::AtomicU64, atomic::Ordering},
+};
+use task::{Inputs, Lent, run_batch};
+
+thread_local! {
+    static INSIDE_TASK: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether the caller is part of a run: a task that computed would wait for itself.
+pub(crate) fn inside_task() -> bool {
+    INSIDE_TASK.get()
+}
+
+/// What a run may use.
+pub(crate) struct Engine<'a> {
+    pub arena: &'a Arena,
+    /// Bytes of the arena that the run may give out.
+    pub memory: u64,
+    pub spill: &'a Spill,
+    pub files: &'a FileCache,
+    pub cancel: &'a Cancel,
+    pub threads: usize,
+    pub observer: &'a dyn Observer,
+}
+
+/// What a run did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Batches run.
+    pub batches: u64,
+    /// Bytes fetched from storage.
+    pub read: u64,
+    /// Bytes handed to storage.
+    pub written: u64,
+    /// Chunks that were written to scratch to make room.
+    pub spilled: u64,
+    /// Their bytes.
+    pub spilled_bytes: u64,
+    /// Chunks that were dropped to make room, to be read again.
+    pub dropped: u64,
+}
+
+/// A chunk in the store.
+#[derive(Debug, Default)]
+pub(crate) struct Slot {
+    pub buffer: Option<Arc<Buffer>>,
+    pub extent: Option<Extent>,
+}
+
+/// A job, with what it works on.
+enum Assigned {
+    Run(Batch, Inputs),
+    Remake(Batch),
+    Spill(Key, Arc<Buffer>),
+    Load(Key, Extent, u64),
+}
+
+/// What came of a job.
+enum Outcome {
+    Ran(Batch, Vec<Buffer>),
+    Remade(Key, Buffer),
+    Spilled(Key, Extent),
+    Loaded(Key, Extent, Buffer),
+}
+
+struct State<'p> {
+    schedule: Schedule<'p>,
+    store: HashMap<Key, Slot>,
+    failed: Option<Error>,
+    sleeping: usize,
+    roots_done: u64,
+}
+
+struct Run<'a, 't> {
+    engine: &'a Engine<'a>,
+    cx: TaskCx<'a, 't>,
+    state: Mutex<State<'a>>,
+    wake: Condvar,
+    roots: u64,
+}
+
+/// Carries out `plan`; returns what stays in the store (the chunks of kept ports), and counts.
+///
+/// # Errors
+/// The first error of any task; then everything that the run held is given back.
+pub(crate) fn run(
+    engine: &Engine<'_>,
+    plan: &Plan,
+    targets: &[Target<'_>],
+) -> Result<(HashMap<Key, Slot>, Counts)> {
+    let spilled_before = engine.spill.stats().bytes_written;
+    let roots = plan.roots.iter().map(|&root| plan.stages[root as usize].batches()).sum();
+    // A plan of few tasks is done before a second thread has begun.
+    let threads = engine.threads.min((plan.totals().tasks as usize).div_ceil(2)).max(1);
+    let run = Run {
+        engine,
+        cx: TaskCx {
+            plan,
+            arena: engine.arena,
+            targets,
+            files: engine.files,
+            cancel: engine.cancel,
+            limit: engine.memory,
+            read: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+        },
+        state: Mutex::new(State {
+            schedule: Schedule::new(plan, engine.memory, threads),
+            store: HashMap::new(),
+            failed: None,
+            sleeping: 0,
+            roots_done: 0,
+        }),
+        wake: Condvar::new(),
+        roots,
+    };
+    let deques: Vec<Worker<Assigned>> = (0..threads).map(|_| Worker::new_lifo()).collect();
+    let stealers: Vec<Stealer<Assigned>> = deques.iter().map(Worker::stealer).collect();
+    std::thread::scope(|scope| {
+        let mut deques = deques.into_iter();
+        let own = deques.next().expect("a thread at least");
+        for (number, deque) in deques.enumerate() {
+            let (run, stealers) = (&run, &stealers);
+            let name = format!("freeboard-{}", number + 1);
+            let spawned = std::thread::Builder::new()
+                .name(name)
+                .spawn_scoped(scope, move || run.work(deque, stealers));
+            if spawned.is_err() {
+                break; // fewer threads do the same work
+            }
+        }
+        run.work(own, &stealers);
+    });
+    let counts = |schedule: &Schedule<'_>| {
+        let counts = schedule.counts();
+        Counts {
+            batches: counts.batches,
+            read: run.cx.read.load(Ordering::Relaxed),
+            written: run.cx.written.load(Ordering::Relaxed),
+            spilled: counts.spilled,
+            spilled_bytes: engine.spill.stats().bytes_written - spilled_before,
+            dropped: counts.dropped,
+        }
+    };
+    let mut state = run.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let counts = counts(&state.schedule);
+    if let Some(error) = state.failed {
+        for slot in state.store.into_values() {
+            if let Some(extent) = slot.extent {
+                engine.spill.free(extent);
+            }
+        }
+        return Err(error);
+    }
+    state.store.retain(|key, _| plan.ports[key.port as usize].kept);
+    Ok((state.store, counts))
+}
+
+impl<'a> Run<'a, '_> {
+    fn lock(&self) -> MutexGuard<'_, State<'a>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a worker does until the run is over.
+    fn work(&self, own: Worker<Assigned>, stealers: &[Stealer<Assigned>]) {
+        loop {
+            let job = own.pop().or_else(|| steal(stealers));
+            let job = match job {
+                Some(job) => job,
+                None => match self.wait(&own) {
+                    Some(job) => job,
+                    None => return,
+                },
+            };
+            INSIDE_TASK.set(true);
+            let outcome = catch_unwind(AssertUnwindSafe(|| self.execute(job)));
+            INSIDE_TASK.set(false);
+            let outcome = outcome.unwrap_or_else(|panic| Err(panicked(&*panic)));
+            let mut state = self.lock();
+            match outcome {
+                Ok(outcome) => self.settle(&mut state, outcome),
+                Err(error) => {
+                    state.failed.get_or_insert(error);
+                }
+            }
+            self.assign(&mut state, &own);
+            if state.sleeping > 0 && (own.len() > 1 || self.is_over(&state)) {
+                self.wake.notify_all();
+            }
+        }
+    }
+
+    fn is_over(&self, state: &State<'_>) -> bool {
+        state.failed.is_some() || state.schedule.is_done()
+    }
+
+    /// Waits until there is something to do; `None` once the run is over.
+    fn wait(&self, own: &Worker<Assigned>) -> Option<Assigned> {
+        let mut state = self.lock();
+        loop {
+            if self.is_over(&state) {
+                self.wake.notify_all();
+                return None;
+            }
+            if let Err(error) = self.engine.cancel.check() {
+                state.failed.get_or_insert(error.into());
+                continue;
+            }
+            self.assign(&mut state, own);
+            if let Some(job) = own.pop() {
+                return Some(job);
+            }
+            if self.is_over(&state) {
+                continue;
+            }
+            state.sleeping += 1;
+            state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.sleeping -= 1;
+        }
+    }
+
+    /// Puts up to two jobs into a worker's deque.
+    fn assign(&self, state: &mut State<'_>, own: &Worker<Assigned>) {
+        if self.is_over(state) {
+            return;
+        }
+        let (mut jobs, mut freed) = (Vec::new(), Vec::new());
+        let most = 2usize.saturating_sub(own.len());
+        if let Err(error) = state.schedule.next(most, &mut jobs, &mut freed) {
+            state.failed.get_or_insert(error);
+            return;
+        }
+        for key in freed {
+            // Dropped to come back: only the buffer goes.
+            if let Some(slot) = state.store.get_mut(&key) {
+                slot.buffer = None;
+            }
+        }
+        // The deque is a stack: the most urgent goes on top.
+        for job in jobs.into_iter().rev() {
+            let assigned = self.prepare(state, job);
+            own.push(assigned);
+        }
+    }
+
+    fn prepare(&self, state: &mut State<'_>, job: Job) -> Assigned {
+        match job {
+            Job::Run(batch) => {
+                let mut needs = Vec::new();
+                self.cx.plan.batch_needs(batch, &mut needs);
+                let inputs = needs.into_iter().map(|key| (key, self.lend(state, key))).collect();
+                Assigned::Run(batch, inputs)
+            }
+            Job::Remake(batch) => Assigned::Remake(batch),
+            Job::Spill(key) => Assigned::Spill(key, state.store[&key].buffer.clone().expect("resident")),
+            Job::Load(key) => {
+                let slot = state.store.get_mut(&key).expect("spilled");
+                let extent = slot.extent.take().expect("spilled");
+                Assigned::Load(key, extent, self.cx.plan.buffer_bytes(key))
+            }
+        }
+    }
+
+    /// A chunk for a task: the buffer itself if it is a state, which has one reader.
+    fn lend(&self, state: &mut State<'_>, key: Key) -> Lent {
+        let slot = state.store.get_mut(&key).expect("in the store");
+        let state_of_fold = match &self.cx.plan.ports[key.port as usize].holds {
+            Holds::Fold { plan, level } if plan.chain => {
+                let (block, position) = plan.place(*level, key.index);
+                !plan.is_last(*level, block, position)
+            }
+            _ => false,
+        };
+        if state_of_fold {
+            match Arc::try_unwrap(slot.buffer.take().expect("in memory")) {
+                Ok(buffer) => return Lent::Owned(buffer),
+                Err(shared) => slot.buffer = Some(shared),
+            }
+        }
+        Lent::Shared(slot.buffer.clone().expect("in memory"))
+    }
+
+    fn execute(&self, job: Assigned) -> Result<Outcome> {
+        let plan = self.cx.plan;
+        match job {
+            Assigned::Run(batch, inputs) => {
+                let name = || &*plan.stages[batch.stage as usize].name;
+                self.engine.observer.observe(&Event::Started { stage: name() });
+                let outputs = run_batch(&self.cx, batch, inputs);
+                let outputs = outputs.map_err(|e| e.at(plan.stages[batch.stage as usize].origin))?;
+                Ok(Outcome::Ran(batch, outputs))
+            }
+            Assigned::Remake(batch) => {
+                let buffer = run_batch(&self.cx, batch, Vec::new())?.pop().expect("one port");
+                let port = plan.stages[batch.stage as usize].ports[0];
+                Ok(Outcome::Remade(Key { port, index: batch.index }, buffer))
+            }
+            Assigned::Spill(key, buffer) => {
+                let extent = self.engine.spill.write(&buffer)?;
+                drop(buffer);
+                Ok(Outcome::Spilled(key, extent))
+            }
+            Assigned::Load(key, extent, bytes) => {
+                let mut buffer = self.engine.arena.alloc(bytes as usize)?;
+                self.engine.spill.read(&extent, &mut buffer)?;
+                Ok(Outcome::Loaded(key, extent, buffer))
+            }
+        }
+    }
+
+    /// Tells the schedule and the store what came of a job.
+    fn settle(&self, state: &mut State<'_>, outcome: Outcome) {
+        let mut freed = Vec::new();
+        match outcome {
+            Outcome::Ran(batch, outputs) => {
+                let stage = &self.cx.plan.stages[batch.stage as usize];
+                for (&port, buffer) in stage.ports.iter().zip(outputs) {
+                    let key = Key { port, index: batch.index };
+                    let slot = Slot { buffer: Some(Arc::new(buffer)), extent: None };
+                    state.store.insert(key, slot);
+                }
+                state.schedule.finished(batch, &mut freed);
+                if stage.root.is_some() {
+                    state.roots_done += 1;
+                    let event = Event::Progress { done: state.roots_done, of: self.roots };
+                    self.engine.observer.observe(&event);
+                }
+            }
+            Outcome::Remade(key, buffer) => {
+                state.store.entry(key).or_default().buffer = Some(Arc::new(buffer));
+                state.schedule.returned(key);
+            }
+            Outcome::Spilled(key, extent) => {
+                let away = state.schedule.spilled(key, &mut freed);
+                if let Some(slot) = state.store.get_mut(&key) {
+                    slot.extent = Some(extent);
+                    if away {
+                        slot.buffer = None;
+                    }
+                }
+            }
+            Outcome::Loaded(key, extent, buffer) => {
+                let slot = state.store.entry(key).or_default();
+                (slot.buffer, slot.extent) = (Some(Arc::new(buffer)), Some(extent));
+                state.schedule.returned(key);
+            }
+        }
+        for key in freed {
+            if let Some(Slot { extent: Some(extent), .. }) = state.store.remove(&key) {
+                self.engine.spill.free(extent);
+            }
+        }
+    }
+}
+
+fn steal(stealers: &[Stealer<Assigned>]) -> Option<Assigned> {
+    for stealer in stealers {
+        loop {
+            match stealer.steal() {
+                Steal::Success(job) => return Some(job),
+                Steal::Empty => break,
+                Steal::Retry => {}
+            }
+        }
+    }
+    None
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned());
+    Error::new(ErrorKind::Function, format!("panicked: {}", text.as_deref().unwrap_or("no message")))
+}

@@ -1,0 +1,454 @@
+//! Sessions: what owns memory, threads and scratch, and computes.
+//!
+//! There are no globals: a session is all there is, and dropping it leaves nothing behind.
+//! Its `memory` is all that the process may hold, as the operating system counts it. What
+//! the arena may take of it is settled before each run: `memory`, less what the process
+//! holds beside the arena (at least [`RESERVE`]), less the run's own results.
+
+mod persist;
+mod report;
+
+pub use report::Report;
+
+use crate::{
+    array::{AnyVec, Array, Compute, Computed, Kind},
+    error::{Error, ErrorKind, Result},
+    event::{Observer, Silent},
+    expr::Expr,
+    memory::{self, Arena, MIB, Memory, Spill, default_scratch, format_bytes},
+    plan::{Plan, Root, Wanted},
+    run::{self, Collected, Engine, Target},
+};
+use freeboard_formats::{Cancel, ChunkSink, Element, FileCache, Writer};
+use ndarray::ArrayViewMutD;
+use persist::Persisted;
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Instant,
+};
+
+/// What the process may hold beside the arena, in bytes, before the arena is made smaller for
+/// it: code, stacks, the graph, codecs' state, headers, open files.
+pub const RESERVE: u64 = 48 * MIB;
+
+/// Makes a [`Session`].
+#[derive(Debug)]
+pub struct Builder {
+    memory: Memory,
+    threads: Option<usize>,
+    scratch: Option<PathBuf>,
+    quota: Option<Memory>,
+    observer: Arc<dyn Observer>,
+    fuse: bool,
+}
+
+impl Builder {
+    /// What the process may hold: bytes, a text such as `"2GiB"`, or [`Memory::fraction`]. By
+    /// default the container's limit, or half of the machine's memory.
+    #[must_use]
+    pub fn memory(mut self, memory: impl Into<Memory>) -> Builder {
+        self.memory = memory.into();
+        self
+    }
+
+    /// How many threads compute; by default as many as there are processors.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Builder {
+        self.threads = Some(threads);
+        self
+    }
+
+    /// The folder for what does not fit in memory; by default `/var/tmp`.
+    #[must_use]
+    pub fn scratch(mut self, folder: impl Into<PathBuf>) -> Builder {
+        self.scratch = Some(folder.into());
+        self
+    }
+
+    /// The most that may lie on scratch; by default what the disk has.
+    #[must_use]
+    pub fn scratch_quota(mut self, quota: impl Into<Memory>) -> Builder {
+        self.quota = Some(quota.into());
+        self
+    }
+
+    /// Who is told what happens.
+    #[must_use]
+    pub fn observer(mut self, observer: impl Observer + 'static) -> Builder {
+        self.observer = Arc::new(observer);
+        self
+    }
+
+    /// Whether elementwise operations are computed together, which is the default. Without,
+    /// each operation is a task for each chunk: for measuring what tasks cost.
+    #[must_use]
+    pub fn fuse(mut self, fuse: bool) -> Builder {
+        self.fuse = fuse;
+        self
+    }
+
+    /// The session.
+    ///
+    /// # Errors
+    /// If the memory is no size, too little, or more than the container has; if there are no threads.
+    pub fn build(self) -> Result<Session> {
+        let memory = self.memory.resolve()?;
+        let default = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let threads = self.threads.unwrap_or_else(default);
+        if threads == 0 {
+            return Err(Error::new(ErrorKind::Session, "a session needs at least one thread"));
+        }
+        let quota = match self.quota {
+            Some(quota) => Some(quota.bytes_given()?),
+            None => None,
+        };
+        let scratch = self.scratch.unwrap_or_else(default_scratch);
+        let arena = Arena::new(memory - RESERVE);
+        Ok(Session {
+            memory,
+            threads,
+            arena,
+            spill: Arc::new(Spill::new(scratch, quota)),
+            files: FileCache::default(),
+            observer: self.observer,
+            fuse: self.fuse,
+            cancel: Mutex::default(),
+            running: Mutex::default(),
+            persisted: Mutex::default(),
+        })
+    }
+}
+
+/// What computes: memory, threads and scratch.
+#[derive(Debug)]
+pub struct Session {
+    memory: u64,
+    threads: usize,
+    arena: Arena,
+    spill: Arc<Spill>,
+    files: FileCache,
+    observer: Arc<dyn Observer>,
+    fuse: bool,
+    /// Of the run under way, and those that wait for it.
+    cancel: Mutex<Cancel>,
+    /// Held by the run under way: each has the whole budget.
+    running: Mutex<()>,
+    persisted: Mutex<Vec<Weak<Persisted>>>,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        for persisted in lock(&self.persisted).iter().filter_map(Weak::upgrade) {
+            persisted.clear();
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Session {
+    /// A session to be.
+    pub fn builder() -> Builder {
+        Builder {
+            memory: Memory::default(),
+            threads: None,
+            scratch: None,
+            quota: None,
+            observer: Arc::new(Silent),
+            fuse: true,
+        }
+    }
+
+    /// A session with the default memory, threads and scratch.
+    ///
+    /// # Errors
+    /// As for [`Builder::build`].
+    pub fn new() -> Result<Session> {
+        Session::builder().build()
+    }
+
+    /// What the process may hold, in bytes.
+    pub fn memory(&self) -> u64 {
+        self.memory
+    }
+
+    /// How many threads compute.
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// Stops the runs that are under way, from any thread: they end with an error that
+    /// [`Error::is_cancelled`]. Runs that begin later are not touched.
+    pub fn cancel(&self) {
+        std::mem::take(&mut *lock(&self.cancel)).cancel();
+    }
+
+    /// Computes arrays and values together: what they share is done once, and each chunk is
+    /// read once.
+    ///
+    /// # Errors
+    /// If the expression has a mistake, the work does not fit in memory, or reading fails.
+    pub fn compute<C: Compute>(&self, what: C) -> Result<C::Output> {
+        let mut roots = Vec::new();
+        what.roots(&mut roots);
+        let metas = roots
+            .iter()
+            .map(|root| root.meta().map(|meta| (meta.dtype, meta.shape().to_vec(), meta.bytes())))
+            .collect::<Result<Vec<_>>>()?;
+        let bytes = metas.iter().fold(0u64, |sum, (_, _, bytes)| sum.saturating_add(bytes.unwrap_or(u64::MAX)));
+        self.check_results(bytes)?;
+        let mut results: Vec<AnyVec> = Vec::new();
+        for (dtype, shape, _) in &metas {
+            results.push(AnyVec::zeroed(*dtype, shape.iter().product::<u64>() as usize));
+        }
+        let buffers: Vec<&mut [u8]> = results.iter_mut().map(AnyVec::as_bytes_mut).collect();
+        self.compute_roots(&roots, buffers, bytes)?;
+        let computed: Vec<Computed> = results
+            .into_iter()
+            .zip(metas)
+            .map(|(values, (_, shape, _))| Computed { values, shape })
+            .collect();
+        what.finish(&mut computed.into_iter())
+    }
+
+    /// Computes an array into memory of the caller's, which does not count as freeboard's.
+    ///
+    /// # Errors
+    /// As for [`Session::compute`]; and if `out` is of another shape or not in C order.
+    pub fn compute_into<T: Element<Repr = T> + Kind + bytemuck::Pod>(
+        &self,
+        array: &Array<T>,
+        mut out: ArrayViewMutD<'_, T>,
+    ) -> Result<()> {
+        let shape = array.expr().meta()?.shape();
+        let have: Vec<u64> = out.shape().iter().map(|&n| n as u64).collect();
+        if have[..] != shape[..] {
+            return Err(Error::new(
+                ErrorKind::Expression,
+                format!("an array of shape {shape:?} does not fit into one of shape {have:?}"),
+            ));
+        }
+        let Some(elements) = out.as_slice_mut() else {
+            return Err(Error::new(ErrorKind::Expression, "the array to compute into is not in C order"));
+        };
+        self.compute_roots(&[array.expr().clone()], vec![bytemuck::cast_slice_mut(elements)], 0)
+    }
+
+    fn compute_roots(&self, roots: &[Expr], buffers: Vec<&mut [u8]>, bytes: u64) -> Result<()> {
+        let wanted = roots
+            .iter()
+            .map(|expr| {
+                let grid = expr.meta()?.grid.clone();
+                Ok(Wanted { expr: expr.clone(), root: Root { grid, kept: false }, sink: None })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let run = self.begin(&wanted, bytes)?;
+        let targets: Vec<Target<'_>> = wanted
+            .iter()
+            .zip(buffers)
+            .map(|(wanted, buffer)| {
+                let dtype = wanted.expr.meta().expect("checked").dtype;
+                Target::Collect(Collected::new(dtype, &wanted.root.grid, buffer))
+            })
+            .collect();
+        self.run(&run, &targets)?;
+        Ok(())
+    }
+
+    /// What computing would do, and take, before any of it is done.
+    ///
+    /// # Errors
+    /// If the expression has a mistake.
+    pub fn plan<C: Compute>(&self, what: C) -> Result<Plan> {
+        let mut roots = Vec::new();
+        what.roots(&mut roots);
+        let wanted = roots
+            .iter()
+            .map(|expr| {
+                let grid = expr.meta()?.grid.clone();
+                Ok(Wanted { expr: expr.clone(), root: Root { grid, kept: false }, sink: None })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let mut plan = Plan::new(&wanted, self.fuse)?;
+        plan.project(self.memory, RESERVE, self.threads);
+        Ok(plan)
+    }
+
+    /// What storing would do, and take.
+    ///
+    /// # Errors
+    /// If the expression has a mistake, or the writer cannot write such an array.
+    pub fn plan_store<T: Kind>(&self, array: &Array<T>, writer: &dyn Writer) -> Result<Plan> {
+        let wanted = [wanted_by(array.expr(), writer)?];
+        let mut plan = Plan::new(&wanted, self.fuse)?;
+        plan.project(self.memory, RESERVE, self.threads);
+        Ok(plan)
+    }
+
+    /// Writes an array to storage, chunk by chunk; it is visible when it is whole.
+    ///
+    /// # Errors
+    /// If the expression has a mistake, the work does not fit in memory, the output exists
+    /// and may not be overwritten, or reading or writing fails. Then nothing is visible, and
+    /// an output that was there before still is.
+    pub fn store<T: Kind>(&self, array: &Array<T>, writer: impl Writer) -> Result<Report> {
+        self.store_dyn(array, &writer)
+    }
+
+    /// [`Session::store`] for a writer that is chosen at run time.
+    ///
+    /// # Errors
+    /// As for [`Session::store`].
+    pub fn store_dyn<T: Kind>(&self, array: &Array<T>, writer: &dyn Writer) -> Result<Report> {
+        let started = Instant::now();
+        memory::reset_peak();
+        let mut wanted = wanted_by(array.expr(), writer)?;
+        // Refused before the output is begun, if it cannot fit.
+        let before = Plan::new(std::slice::from_ref(&wanted), self.fuse)?;
+        before.check(self.arena_for(0), self.beside())?;
+        drop(before);
+        let sink: Arc<dyn ChunkSink> = {
+            let meta = wanted.expr.meta()?;
+            writer.create(meta)?
+        };
+        wanted.sink = Some(sink.clone());
+        let wanted = [wanted];
+        let run = self.begin(&wanted, 0)?;
+        let counts = self.run(&run, &[Target::Store(sink.clone())])?;
+        sink.seal()?;
+        sink.publish()?;
+        Ok(self.report(&run.plan, counts, started))
+    }
+
+    /// Computes an array and keeps its chunks: in memory while there is room, else on scratch.
+    /// What is returned reads them. They are freed when its last handle is dropped, or the session.
+    ///
+    /// # Errors
+    /// As for [`Session::compute`].
+    pub fn persist<T: Kind>(&self, array: &Array<T>) -> Result<Array<T>> {
+        let expr = array.expr();
+        let grid = expr.meta()?.grid.clone();
+        let wanted = [Wanted {
+            expr: expr.clone(),
+            root: Root { grid: grid.clone(), kept: true },
+            sink: None,
+        }];
+        let run = self.begin(&wanted, 0)?;
+        let engine = self.engine(&run);
+        let (mut store, _) = run::run(&engine, &run.plan, &[Target::Keep])?;
+        let port = run.plan.stages[run.plan.roots[0] as usize].ports[0];
+        let chunks = (0..grid.len())
+            .map(|index| store.remove(&crate::plan::Key { port, index }).unwrap_or_default())
+            .collect();
+        let meta = expr.meta()?.clone();
+        let persisted = Arc::new(Persisted::new(meta, chunks, self.spill.clone()));
+        lock(&self.persisted).push(Arc::downgrade(&persisted));
+        Ok(Array::from_expr(Expr::source(persisted, expr.origin())))
+    }
+
+    fn check_results(&self, bytes: u64) -> Result<()> {
+        let room = self.memory - RESERVE;
+        if bytes < room {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Budget,
+            format!(
+                "the results take {}, and the memory is {}",
+                format_bytes(bytes),
+                format_bytes(self.memory)
+            ),
+        )
+        .help("store the array instead of computing it, or give more memory"))
+    }
+
+    /// What the process holds beside the arena, in bytes.
+    fn beside(&self) -> u64 {
+        let arena = self.arena.live() + self.arena.idle();
+        let resident = memory::resident().unwrap_or(0).saturating_sub(arena);
+        // Some of the reserve is for what the run itself will take.
+        RESERVE.max(resident + RESERVE / 4)
+    }
+
+    /// What the arena may take of the memory, for a run with results of `bytes`.
+    fn arena_for(&self, bytes: u64) -> u64 {
+        self.memory.saturating_sub(self.beside()).saturating_sub(bytes)
+    }
+
+    /// Plans a run, checks that it fits, and waits until it may begin. Results of `bytes`
+    /// bytes are not resident yet.
+    fn begin(&self, wanted: &[Wanted], bytes: u64) -> Result<Begun<'_>> {
+        if run::inside_task() {
+            return Err(Error::new(ErrorKind::Session, "a task cannot compute: it is being computed"));
+        }
+        let cancel = lock(&self.cancel).clone();
+        let guard = lock(&self.running);
+        let plan = Plan::new(wanted, self.fuse)?;
+        let arena = self.arena_for(bytes);
+        plan.check(arena, self.beside() + bytes)?;
+        self.arena.resize(arena);
+        // Chunks that were persisted make room for the run, the oldest first.
+        let room = plan.comfortable(self.threads).min(arena);
+        let mut all = lock(&self.persisted);
+        all.retain(|persisted| persisted.strong_count() > 0);
+        for persisted in all.iter().filter_map(Weak::upgrade) {
+            if self.arena.live() + room <= arena {
+                break;
+            }
+            persisted.spill(self.arena.live() + room - arena)?;
+        }
+        drop(all);
+        let memory = arena.saturating_sub(self.arena.live());
+        if plan.may_spill(memory) {
+            self.spill.probe(0)?;
+        }
+        Ok(Begun { plan, memory, cancel, _guard: guard })
+    }
+
+    fn engine<'a>(&'a self, begun: &'a Begun<'_>) -> Engine<'a> {
+        Engine {
+            arena: &self.arena,
+            memory: begun.memory,
+            spill: &self.spill,
+            files: &self.files,
+            cancel: &begun.cancel,
+            threads: self.threads,
+            observer: &*self.observer,
+        }
+    }
+
+    fn run(&self, begun: &Begun<'_>, targets: &[Target<'_>]) -> Result<run::Counts> {
+        let (_, counts) = run::run(&self.engine(begun), &begun.plan, targets)?;
+        Ok(counts)
+    }
+
+    fn report(&self, plan: &Plan, counts: run::Counts, started: Instant) -> Report {
+        Report {
+            seconds: started.elapsed().as_secs_f64(),
+            predicted: plan.totals(),
+            read: counts.read,
+            written: counts.written,
+            spilled: counts.spilled_bytes,
+            peak: memory::peak_resident(),
+            memory: self.memory,
+        }
+    }
+}
+
+/// A run that may begin.
+struct Begun<'a> {
+    plan: Plan,
+    /// Bytes of the arena that it may give out.
+    memory: u64,
+    cancel: Cancel,
+    _guard: MutexGuard<'a, ()>,
+}
+
+fn wanted_by(expr: &Expr, writer: &dyn Writer) -> Result<Wanted> {
+    let grid = writer.grid(expr.meta()?)?;
+    let expr = expr.rechunk(grid.clone(), expr.origin());
+    Ok(Wanted { expr, root: Root { grid, kept: false }, sink: None })
+}

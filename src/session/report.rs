@@ -1,0 +1,40 @@
+//! What a run did, beside what was predicted.
+
+use crate::{memory::format_bytes, plan::Totals};
+use std::fmt;
+
+/// What storing an array took.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Report {
+    /// From the call to the output's being visible.
+    pub seconds: f64,
+    /// What the plan said.
+    pub predicted: Totals,
+    /// Bytes fetched from storage.
+    pub read: u64,
+    /// Bytes handed to storage.
+    pub written: u64,
+    /// Bytes written to scratch.
+    pub spilled: u64,
+    /// The most that the process held, as the operating system counts it; `None` where it does not tell.
+    pub peak: Option<u64>,
+    /// What it was allowed to hold.
+    pub memory: u64,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:.1} s · read {} · wrote {}",
+            self.seconds,
+            format_bytes(self.read),
+            format_bytes(self.written)
+        )?;
+        if let Some(peak) = self.peak {
+            write!(f, " · peak {} of {}", format_bytes(peak), format_bytes(self.memory))?;
+        }
+        write!(f, " · spilled {}", if self.spilled == 0 { "0".into() } else { format_bytes(self.spilled).to_string() })
+    }
+}
