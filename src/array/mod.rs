@@ -33,8 +33,6 @@ mod ops;
 mod reduce;
 mod shape;
 mod slice_str;
-#[cfg(test)]
-mod values;
 
 pub use any::{AnyArray, AnyVec};
 pub use args::{Axes, Bytes, Chunks, Sizes};

@@ -19,11 +19,8 @@ fn reduce(expr: &Expr, op: FoldOp, axes: &Axes, at: Line) -> Expr {
         let is_reduced = |axis: usize| reduced.contains(&axis);
         let left: Dims =
             (0..shape.len()).filter(|&axis| !is_reduced(axis)).map(|axis| shape[axis]).collect();
-        if let Some(&empty) = reduced.iter().find(|&&axis| shape[axis] == 0) {
-            if has_no_identity(op) && !left.contains(&0) {
-                return Err(nothing_to_reduce(op, empty, at));
-            }
-            return Ok(Expr::constant(of_nothing(&*fold), Grid::whole(&left), at));
+        if let Some(empty) = shape.iter().position(|&len| len == 0) {
+            return without_elements(op, &*fold, empty, &left, at);
         }
         let bins: Dims =
             (0..shape.len()).map(|axis| if is_reduced(axis) { shape[axis] } else { 1 }).collect();
@@ -49,8 +46,19 @@ fn has_no_identity(op: FoldOp) -> bool {
     matches!(op, Min | Max | ArgMin | ArgMax | NanMin | NanMax | NanArgMin | NanArgMax)
 }
 
-fn nothing_to_reduce(op: FoldOp, axis: usize, at: Line) -> Error {
-    Error::expression(format!("{} of no element: axis {axis} has length 0", op.name()), at)
+/// The reduction, to `shape`, of an array whose axis `empty` has length 0: no element has to be
+/// looked at.
+fn without_elements(
+    op: FoldOp,
+    fold: &dyn Fold,
+    empty: usize,
+    shape: &[u64],
+    at: Line,
+) -> Result<Expr> {
+    if has_no_identity(op) && !shape.contains(&0) {
+        return Err(mistake(at)(format!("{} of no element: axis {empty} has length 0", op.name())));
+    }
+    Ok(Expr::constant(of_nothing(fold), Grid::whole(shape), at))
 }
 
 /// What `fold` gives of no element.
@@ -198,20 +206,17 @@ impl<T: Kind> Rebinned<T> {
             let meta = self.array.meta()?;
             let bins = checked_bins(self.bins.as_slice(), &meta.shape(), at)?;
             let fold: Arc<dyn Fold> = kernel::fold(op, meta.dtype).map_err(mistake(at))?;
-            let Some(empty) = bins.iter().position(|&bin| bin == 0) else {
+            let shape = meta.shape();
+            let Some(empty) = shape.iter().position(|&len| len == 0) else {
                 return Ok(self.array.expr.fold(fold, &bins, at));
             };
             // The whole of an axis without elements is one box of nothing.
-            let shape: Dims = meta
-                .shape()
+            let boxes: Dims = shape
                 .iter()
                 .zip(&bins)
-                .map(|(&len, &bin)| len.checked_div(bin).unwrap_or(1))
+                .map(|(len, &bin)| len.checked_div(bin).unwrap_or(1))
                 .collect();
-            if has_no_identity(op) && !shape.contains(&0) {
-                return Err(nothing_to_reduce(op, empty, at));
-            }
-            Ok(Expr::constant(of_nothing(&*fold), Grid::whole(&shape), at))
+            without_elements(op, &*fold, empty, &boxes, at)
         })
     }
 }

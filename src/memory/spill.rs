@@ -197,21 +197,17 @@ impl Spill {
     pub fn read(&self, extent: &Extent, out: &mut Buffer) -> Result<()> {
         match out.len() == extent.len {
             true => self.read_into(extent, out.padded_mut()),
-            false => self.read_into(extent, out.as_mut_slice()),
+            false => Err(self.misfit(extent, out.len())),
         }
     }
 
     /// Reads `extent` into the front of `out`, which is as long or longer, and verifies it.
     ///
     /// # Errors
-    /// As [`Spill::read`].
+    /// As [`Spill::read`]. What lies behind the extent's bytes is unspecified, too.
     pub fn read_into(&self, extent: &Extent, out: &mut [u8]) -> Result<()> {
         if out.len() < extent.len {
-            return Err(FormatError::new(
-                ErrorKind::Invalid,
-                format!("{} spilled bytes do not fit a buffer of {}", extent.len, out.len()),
-            )
-            .at_path(&self.dir));
+            return Err(self.misfit(extent, out.len()));
         }
         let slab = self.slab()?;
         slab.transfer(direct_part(out, extent), |file, direct| {
@@ -233,6 +229,11 @@ impl Spill {
         }
         self.bytes_read.fetch_add(extent.len as u64, Relaxed);
         Ok(())
+    }
+
+    fn misfit(&self, extent: &Extent, len: usize) -> FormatError {
+        let message = format!("{} spilled bytes do not fit a buffer of {len}", extent.len);
+        FormatError::new(ErrorKind::Invalid, message).at_path(&self.dir)
     }
 
     /// Gives an extent back; the next write may take its place.

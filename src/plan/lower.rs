@@ -361,7 +361,7 @@ impl Lowering<'_> {
             let even = geometry.bins.iter().zip(geometry.chunks.axes()).all(|(&bin, axis)| {
                 axis.regular_chunk().is_some_and(|chunk| bin <= chunk || axis.len().is_multiple_of(chunk))
             });
-            let uniform = even.then(|| geometry.elements_of(0));
+            let uniform = (even && !geometry.chunks.is_empty()).then(|| geometry.elements_of(0));
             let fold = Arc::new(FoldPlan { fold, geometry, chain, ports, output, uniform });
             for level in first..=levels {
                 let stage = if level == first {

@@ -205,18 +205,7 @@ impl Plan {
     /// Bytes of scratch that a batch takes: its units work one after the other.
     pub(crate) fn batch_scratch(&self, batch: Batch) -> u64 {
         let units = self.stages[batch.stage as usize].units_of(batch.index);
-        let most = match units.end - units.start {
-            0 => 0,
-            // Bundled units are tiny; their layouts differ by less than the rounding.
-            1 => self.layout(batch.stage, units.start).total,
-            _ => [units.start, units.end - 1]
-                .map(|unit| self.layout(batch.stage, unit).total)
-                .into_iter()
-                .max()
-                .unwrap_or(0)
-                .next_multiple_of(4096),
-        };
-        most as u64
+        units.map(|unit| self.layout(batch.stage, unit).total).max().unwrap_or(0) as u64
     }
 
     /// The length of the buffer that a batch puts into a port, in bytes.

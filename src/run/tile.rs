@@ -20,7 +20,7 @@ pub(super) fn tiles(shape: &[u64]) -> impl Iterator<Item = (usize, usize)> {
     std::iter::from_fn(move || {
         let len = match row <= SEGMENT {
             true => (rows * row).min(count - at),
-            false => SEGMENT.min(row - at % row),
+            false => SEGMENT.min(row - at % row).min(count - at),
         };
         at += len;
         (len > 0).then_some((at - len, len))
@@ -38,7 +38,8 @@ enum Fed<'a> {
 pub(super) struct Evaluator<'a> {
     program: &'a Program,
     fed: SmallVec<[Fed<'a>; 4]>,
-    constants: SmallVec<[[u8; 8]; 4]>,
+    /// As words, so that they are aligned.
+    constants: SmallVec<[u64; 4]>,
     /// The program's registers, and behind them one for each input that is strided.
     registers: SmallVec<[&'a mut [u8]; 8]>,
 }
@@ -84,7 +85,7 @@ impl<'a> Evaluator<'a> {
             registers.push(register);
             scratch = rest;
         }
-        let constants = program.constants.iter().map(|c: &Scalar| c.bytes().0).collect();
+        let constants = program.constants.iter().map(|c: &Scalar| u64::from_ne_bytes(c.bytes().0)).collect();
         Evaluator { program, fed, constants, registers }
     }
 
@@ -120,7 +121,9 @@ impl<'a> Evaluator<'a> {
     fn operand(&self, value: Value, start: usize, len: usize, size: usize) -> Operand<'_> {
         match value {
             Value::Register(at) => Operand::Run(&self.registers[at as usize][..len * size]),
-            Value::Constant(at) => Operand::One(&self.constants[at as usize][..size]),
+            Value::Constant(at) => {
+                Operand::One(&bytemuck::bytes_of(&self.constants[at as usize])[..size])
+            }
             Value::Input(at) => match &self.fed[at as usize] {
                 Fed::Run(bytes, size) => Operand::Run(&bytes[start * size..(start + len) * size]),
                 Fed::One(bytes) => Operand::One(bytes),

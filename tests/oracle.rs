@@ -1,13 +1,27 @@
-//! What verbs mean, by their values: each is evaluated as its expression says, without
-//! chunks, and compared with what `ndarray` gives.
+//! What verbs mean, by their values: each is computed by sessions of one and of two threads, by
+//! the plainest evaluation of its expression, and by `ndarray`, on random grids; all agree to
+//! the bit.
 
-use super::*;
-use crate::kernel::{At, BlockCx, Operand as Input, SEGMENT};
-use freeboard_formats::{
-    Cancel, ChunkMut, ChunkView, FileCache, ReadCx, Region, region::Coordinates, with_dtype,
+use freeboard::{
+    Array, DType, Element, Session,
+    array::{
+        AnyArray, AnyVec, Chunks, Compute, Kind, arange, concatenate, eye, linspace, ones, random,
+        stack,
+    },
+    expr::{Expr, Op},
+    formats::{
+        Cancel, ChunkMut, ChunkView, FileCache, ReadCx, Region, region::Coordinates, with_dtype,
+    },
+    kernel::{At, BlockCx, Operand as Input, SEGMENT},
+    s,
 };
-use ndarray::{ArrayD, Axis, IxDyn, NewAxis, Zip, s};
+use ndarray::{ArrayD, Axis, IxDyn, NewAxis, Zip};
 use proptest::prelude::*;
+use std::sync::LazyLock;
+
+static SESSIONS: LazyLock<[Session; 2]> = LazyLock::new(|| {
+    [1, 2].map(|threads| Session::builder().memory("512MiB").threads(threads).build().unwrap())
+});
 
 /// The elements of an expression: the plainest evaluation there is.
 fn evaluate(expr: &Expr) -> AnyVec {
@@ -97,9 +111,21 @@ fn evaluate(expr: &Expr) -> AnyVec {
     values
 }
 
-fn value<T: Element + Kind>(array: &Array<T>) -> ArrayD<T> {
-    let values = evaluate(array.expr());
-    AnyArray::new(values, &array.meta().unwrap().shape()).unwrap().into_typed().unwrap()
+fn value<T: Element + Kind<Output = ArrayD<T>>>(array: &Array<T>) -> ArrayD<T> {
+    let mut roots = Vec::new();
+    array.roots(&mut roots);
+    let expected = evaluate(&roots[0]);
+    for session in SESSIONS.iter() {
+        let computed = session.compute(array).unwrap_or_else(|error| panic!("{error}\n{array}"));
+        let bytes: Vec<u8> =
+            computed.iter().flat_map(|v| bytemuck::bytes_of(&v.to_repr()).to_vec()).collect();
+        assert!(
+            bytes == expected.as_bytes(),
+            "{} threads computed\n{computed:?}\nof {array}, not\n{expected:?}",
+            session.threads()
+        );
+    }
+    AnyArray::new(expected, &array.meta().unwrap().shape()).unwrap().into_typed().unwrap()
 }
 
 /// Small whole numbers, so that no order of additions matters.
@@ -126,6 +152,8 @@ prop_compose! {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn arithmetic_broadcasts((a, chunk) in cut(), drop in 0usize..3, ones: u8) {
         // The other array: fewer axes, some of length 1.
@@ -206,6 +234,49 @@ proptest! {
             ArrayD::from_elem(IxDyn(&vec![1; block.ndim()]), block.sum())
         });
         prop_assert_eq!(value(&sums.sum(..))[[]], a.sum());
+    }
+}
+
+/// What `step` makes of an array whose elements stay small whole numbers.
+fn stepped(x: Array<f64>, step: u8, number: u64) -> Array<f64> {
+    let rank = x.rank().unwrap();
+    let last = rank as i64 - 1;
+    match step {
+        _ if rank == 0 => 3.0 - x,
+        0 => x.t(),
+        1 => x.sum(number as i64 % (last + 1)),
+        2 => &x - x.max(number as i64 % (last + 1)).expand_dims(number as i64 % (last + 1)),
+        3 => x.flip(last),
+        4 => x.rechunk(vec![number as i64 % 3 + 1; rank]),
+        5 => concatenate([&x, &(&x + 1.0), &x.slice_numpy("..., 1:")], last),
+        6 => x.slice_numpy(if number.is_multiple_of(2) { "::-2" } else { "..., 1:3" }),
+        7 => x.less(x.t().t().flip(0)).choose(&x, 2.0),
+        8 => x.map_blocks(Chunks::same(), |block, _| block.mapv(|v| v - 1.0)),
+        9 => x.min(last).broadcast_to(x.t().shape().unwrap().split_off(1)),
+        _ => stack([&x, &x.clip(-1.0, 1.0)], number as i64 % (rank as i64 + 1)),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_verbs_one_after_the_other(
+        (a, chunk) in cut(),
+        steps in proptest::collection::vec((0u8..11, 0u64..6), 1..7),
+    ) {
+        let mut x = lazy(&a, &chunk);
+        for (step, number) in steps {
+            let next = stepped(x.clone(), step, number);
+            // Axes of length 0 have no maximum, and shapes may not fit: mistakes are kept elsewhere.
+            match next.nbytes() {
+                Ok(bytes) if bytes < 100_000 => x = next,
+                _ => {}
+            }
+        }
+        value(&x);
+        let (twice, total) = SESSIONS[1].compute((&x + &x, x.sum(..).item())).unwrap();
+        prop_assert_eq!(twice.sum(), 2.0 * total);
     }
 }
 
