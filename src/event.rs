@@ -11,7 +11,7 @@ pub enum Event<'a> {
         /// The stage's name.
         stage: &'a str,
     },
-    /// So many of the tasks whose elements leave the run are finished.
+    /// So many of the plan's tasks are finished.
     Progress {
         /// Finished.
         done: u64,

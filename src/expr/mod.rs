@@ -9,7 +9,7 @@ mod access;
 mod unify;
 
 pub use access::{Access, AxisView};
-pub(crate) use unify::{broadcast_shape, shape_text};
+pub(crate) use unify::shape_text;
 
 use crate::{
     error::{Error, Result},

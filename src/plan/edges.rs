@@ -11,6 +11,7 @@ use super::{
 };
 use crate::expr::{Access, AxisView};
 use freeboard_formats::{Grid, Region, region::Coordinates};
+use smallvec::SmallVec;
 use std::ops::Range;
 
 /// The blocks of `grid` that hold an element which `access` selects for `region`.
@@ -65,6 +66,7 @@ impl Plan {
         let this = &self.stages[stage as usize];
         match &this.work {
             Work::Read(_) => {}
+            Work::Shuffle => self.inputs_read(this, &[0], &this.region(unit), &mut each),
             Work::Map { axis, parts } => {
                 let region = this.region(unit);
                 let part = part_of(*axis, parts, &region);
@@ -216,15 +218,55 @@ impl Plan {
 
     /// The buffer in which `unit` of the stage behind `port` lies.
     pub(crate) fn key(&self, port: PortId, unit: u64) -> Key {
-        let stage = &self.stages[self.ports[port as usize].stage as usize];
-        Key { port, index: unit / stage.batch }
+        Key { port, index: unit / self.bundled(port) }
+    }
+
+    /// How many units lie in one buffer of a port.
+    pub(crate) fn bundled(&self, port: PortId) -> u64 {
+        let this = &self.ports[port as usize];
+        match this.holds {
+            Holds::Pieces { .. } => 1,
+            _ => self.stages[this.stage as usize].batch,
+        }
+    }
+
+    /// The units whose results lie in a buffer.
+    fn units_in(&self, key: Key) -> Range<u64> {
+        match self.ports[key.port as usize].holds {
+            Holds::Pieces { .. } => key.index..key.index + 1,
+            _ => self.stages[self.ports[key.port as usize].stage as usize].units_of(key.index),
+        }
+    }
+
+    /// The batch that makes a buffer.
+    pub(crate) fn maker_of(&self, key: Key) -> Batch {
+        let port = &self.ports[key.port as usize];
+        let index = match &port.holds {
+            Holds::Pieces { grid, .. } => {
+                let grids = &self.stages[port.stage as usize].grid;
+                let piece = grid.region(&grid.index_of(key.index));
+                grids.linear_of(&grids.covering(&piece).start)
+            }
+            _ => key.index,
+        };
+        Batch { stage: port.stage, index }
+    }
+
+    /// The buffers that a batch makes: one for each port, or each piece.
+    pub(crate) fn made_by(&self, batch: Batch) -> SmallVec<[Key; 2]> {
+        let stage = &self.stages[batch.stage as usize];
+        if let (Work::Shuffle, &[port]) = (&stage.work, &stage.ports[..]) {
+            let (grid, _) = self.ports[port as usize].array();
+            let pieces = Coordinates::of(grid.covering(&stage.region(batch.index)));
+            return pieces.map(|index| Key { port, index: grid.linear_of(&index) }).collect();
+        }
+        stage.ports.iter().map(|&port| Key { port, index: batch.index }).collect()
     }
 
     /// How many batches need what a batch put into a port.
     pub(crate) fn reader_count(&self, key: Key) -> u64 {
         let port = &self.ports[key.port as usize];
-        let maker = &self.stages[port.stage as usize];
-        if maker.batch == 1 && matches!(port.holds, Holds::Blocks { .. }) {
+        if self.bundled(key.port) == 1 && !matches!(port.holds, Holds::Fold { .. }) {
             let single = port.readers.iter().all(|&(s, _)| self.stages[s as usize].batch == 1);
             let mut stages: Vec<StageId> = port.readers.iter().map(|&(s, _)| s).collect();
             stages.sort_unstable();
@@ -238,7 +280,7 @@ impl Plan {
             }
         }
         let mut readers: Vec<(StageId, Range<u64>)> = Vec::new();
-        for unit in maker.units_of(key.index) {
+        for unit in self.units_in(key) {
             self.readers(key.port, unit, |stage, units| {
                 let batch = self.stages[stage as usize].batch;
                 readers.push((stage, units.start / batch..(units.end - 1) / batch + 1));
@@ -256,5 +298,66 @@ impl Plan {
             done = Some((stage, end));
         }
         count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Means, Root, Wanted};
+    use super::*;
+    use crate::array::Array;
+    use proptest::prelude::*;
+    use std::collections::{HashMap, HashSet};
+
+    /// How often each buffer is read, by following all needs from the roots.
+    fn followed(plan: &Plan) -> HashMap<Key, u64> {
+        let mut reads = HashMap::new();
+        let mut seen: HashSet<Batch> = HashSet::new();
+        let mut stack: Vec<Batch> = Vec::new();
+        for &root in &plan.roots {
+            stack.extend((0..plan.stages[root as usize].batches()).map(|index| Batch { stage: root, index }));
+        }
+        let mut needs = Vec::new();
+        while let Some(batch) = stack.pop() {
+            if seen.insert(batch) {
+                plan.batch_needs(batch, &mut needs);
+                for &key in &needs {
+                    *reads.entry(key).or_insert(0) += 1;
+                    stack.push(plan.maker_of(key));
+                }
+            }
+        }
+        reads
+    }
+
+    proptest! {
+        #[test]
+        fn both_directions_name_the_same_edges(
+            side in 3usize..12, chunk in 1u64..6, rank in 1usize..4, arena in 200u64..100_000,
+            verbs in proptest::collection::vec(0u8..6, 1..5), fuse in proptest::bool::ANY,
+        ) {
+            let values = ndarray::ArrayD::<f64>::zeros(ndarray::IxDyn(&vec![side; rank]));
+            let mut x = Array::chunked(&values, vec![chunk; rank]);
+            for verb in verbs {
+                let rank = x.rank().unwrap();
+                let even = x.shape().unwrap().windows(2).all(|pair| pair[0] == pair[1]);
+                x = match verb {
+                    0 if rank > 0 => &x - x.mean(0),
+                    1 if even => &x + x.t(),
+                    2 if rank > 0 => x.rechunk((0..rank).map(|a| if a == 0 { -1 } else { 3 }).collect::<Vec<i64>>()),
+                    3 if rank > 0 => x.max(-1) - x.min(-1),
+                    4 => x.std(..) + &x,
+                    5 if rank > 0 => crate::array::concatenate(&[x.clone(), x.flip(0)], 0),
+                    _ => x,
+                };
+            }
+            let expr = x.expr().clone();
+            let grid = expr.meta().unwrap().grid.clone();
+            let wanted = [Wanted { expr, root: Root { grid, kept: false }, sink: None }];
+            let plan = Plan::new(&wanted, Means { arena, workers: 2, fuse }).unwrap();
+            for (key, reads) in followed(&plan) {
+                prop_assert_eq!(plan.reader_count(key), reads, "{:?} of\n{}", key, plan);
+            }
+        }
     }
 }

@@ -68,11 +68,6 @@ impl FoldGeometry {
         volume(&self.blocks.region(&self.blocks.index_of(block)).shape)
     }
 
-    /// How many elements fall into one cell of the whole array.
-    pub fn elements(&self) -> u64 {
-        volume(&self.bins)
-    }
-
     /// How many elements of the chunk with the number `chunk` fall into each cell.
     pub fn elements_of(&self, chunk: u64) -> u64 {
         let shape = self.chunks.region(&self.chunks.index_of(chunk)).shape;

@@ -268,7 +268,7 @@ impl Lowering<'_> {
                     .map(|(start, len)| start + (len - 1) * at / of)
                     .collect();
                 let region = blocks.region(&index).intersection(&within);
-                region.map_or(0, |region| source.cost(&access.region(&region)).decoded)
+                region.map_or(0, |region| effort(&**source, &access.region(&region)))
             };
             let samples = [sample(0, 2), sample(1, 2), sample(2, 2)];
             let mean = samples.iter().sum::<u64>() as f64 / 3.0;
@@ -595,6 +595,27 @@ impl Lowering<'_> {
         });
         Value::Input(at as u32)
     }
+}
+
+/// What reading a region takes, in bytes decoded. Elements that lie scattered in their
+/// chunks are fetched in runs, each of which costs about as much as a page.
+fn effort(source: &dyn ChunkSource, region: &Region) -> u64 {
+    const PAGE: u64 = 4096;
+    let decoded = source.cost(region).decoded;
+    let meta = source.meta();
+    if region.is_empty() || source.storage().files == 0 {
+        return decoded;
+    }
+    let chunk = meta.grid.max_chunk();
+    let mut run = meta.dtype.size() as u64;
+    for axis in (0..region.rank()).rev() {
+        run *= region.shape[axis].min(chunk[axis]);
+        if region.shape[axis] < chunk[axis] {
+            break;
+        }
+    }
+    let bytes = region.volume() * meta.dtype.size() as u64;
+    decoded.max(bytes.div_ceil(run).saturating_mul(run.max(PAGE)))
 }
 
 fn single(program: Program) -> Work {

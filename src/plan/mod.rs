@@ -11,6 +11,7 @@ mod lower;
 mod program;
 mod repeat;
 mod share;
+mod shuffle;
 mod size;
 mod stage;
 
@@ -69,23 +70,84 @@ pub(crate) struct Wanted {
     pub sink: Option<Arc<dyn ChunkSink>>,
 }
 
+/// What a plan is made for. Values do not depend on it; how work is cut does.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Means {
+    /// Bytes that the run may give out.
+    pub arena: u64,
+    pub workers: usize,
+    /// Whether elementwise nodes become part of the stages that use them.
+    pub fuse: bool,
+}
+
 /// A batch is worth at least about this many bytes of work; smaller tasks are bundled.
 const BATCH_BYTES: u64 = 64 << 10;
 /// The most units that are bundled.
 const BATCH_UNITS: u64 = 512;
 
 impl Plan {
-    /// The plan that makes `wanted`. Without `fuse`, each elementwise node is a stage of its own.
-    pub(crate) fn new(wanted: &[Wanted], fuse: bool) -> Result<Plan> {
+    /// The plan that makes `wanted` with these means: with shuffles where tasks would need a
+    /// large part of the memory, unless they need more themselves.
+    pub(crate) fn new(wanted: &[Wanted], means: Means) -> Result<Plan> {
+        let shuffled = Plan::with_share(wanted, means, means.arena / (means.workers as u64 + 1))?;
+        if shuffled.totals.largest_task <= means.arena || !shuffled.has_shuffles() {
+            return Ok(shuffled);
+        }
+        let plain = Plan::with_share(wanted, means, u64::MAX)?;
+        Ok(match plain.totals.largest_task < shuffled.totals.largest_task {
+            true => plain,
+            false => shuffled,
+        })
+    }
+
+    fn has_shuffles(&self) -> bool {
+        self.stages.iter().any(|stage| matches!(stage.work, Work::Shuffle))
+    }
+
+    /// [`Plan::new`], checked: every task fits in the arena. `beside` is what the process
+    /// holds beside it.
+    ///
+    /// # Errors
+    /// If a task does not fit; the error names the smallest memory that would do.
+    pub(crate) fn fitting(wanted: &[Wanted], means: Means, beside: u64) -> Result<Plan> {
+        let plan = Plan::new(wanted, means)?;
+        for number in 0..plan.stages.len() {
+            for batch in plan.samples(number as StageId) {
+                let need = plan.batch_need(batch);
+                if need > means.arena {
+                    let smallest = Plan::smallest(wanted, means, plan.totals.largest_task)?;
+                    return Err(plan.too_large(batch, need, means.arena, smallest + beside));
+                }
+            }
+        }
+        Ok(plan)
+    }
+
+    /// The smallest arena in which a plan for it fits. `some` is one that a plan needed.
+    pub(crate) fn smallest(wanted: &[Wanted], means: Means, some: u64) -> Result<u64> {
+        let mut arena = some;
+        for _ in 0..8 {
+            let needed = Plan::new(wanted, Means { arena, ..means })?.totals.largest_task;
+            if needed <= arena {
+                return Ok(arena);
+            }
+            arena = needed;
+        }
+        // Without shuffles the need does not depend on the arena.
+        Ok(Plan::with_share(wanted, means, u64::MAX)?.totals.largest_task.max(arena))
+    }
+
+    fn with_share(wanted: &[Wanted], means: Means, share: u64) -> Result<Plan> {
         let roots: Vec<Expr> = wanted.iter().map(|wanted| wanted.expr.clone()).collect();
         let (nodes, numbers) = share::share(&roots)?;
         let roots: Vec<(usize, Root)> =
             numbers.into_iter().zip(wanted.iter().map(|wanted| wanted.root.clone())).collect();
-        let mut plan = lower::lower(&nodes, &roots, fuse);
+        let mut plan = lower::lower(&nodes, &roots, means.fuse);
         drop(nodes);
         plan.root_dtypes =
             wanted.iter().map(|w| w.expr.meta().map(|meta| meta.dtype)).collect::<Result<_>>()?;
         plan.sinks = wanted.iter().map(|wanted| wanted.sink.clone()).collect();
+        shuffle::insert(&mut plan, share);
         plan.connect();
         plan.demand();
         plan.bundle();
@@ -116,7 +178,7 @@ impl Plan {
     /// The stage whose grid a port's blocks follow from: of a fold, its visit.
     fn maker(&self, port: PortId) -> StageId {
         match &self.ports[port as usize].holds {
-            Holds::Blocks { .. } => self.ports[port as usize].stage,
+            Holds::Blocks { .. } | Holds::Pieces { .. } => self.ports[port as usize].stage,
             Holds::Fold { plan, .. } => self.ports[plan.ports[0] as usize].stage,
         }
     }
@@ -149,8 +211,10 @@ impl Plan {
                         wanted = Some(wanted.map_or(units.clone(), |other| lower::hull(&other, &units)));
                     }
                 }
-                if let Some(wanted) = wanted {
-                    self.stages[number].demanded = wanted;
+                match wanted {
+                    Some(wanted) => self.stages[number].demanded = wanted,
+                    // Nobody reads it.
+                    None => self.stages[number].demanded.shape.fill(0),
                 }
             }
             for input in 0..self.stages[number].inputs.len() {
@@ -194,7 +258,15 @@ impl Plan {
 
     /// The box of the maker's units that make a box of a port's blocks.
     fn units_for(&self, port: PortId, blocks: Region) -> Region {
-        let Holds::Fold { plan, .. } = &self.ports[port as usize].holds else { return blocks };
+        let plan = match &self.ports[port as usize].holds {
+            Holds::Blocks { .. } => return blocks,
+            Holds::Pieces { grid, .. } => {
+                let last: Vec<u64> = (0..blocks.rank()).map(|a| blocks.range(a).end - 1).collect();
+                let pieces = lower::hull(&grid.region(&blocks.start), &grid.region(&last));
+                return self.stages[self.ports[port as usize].stage as usize].grid.covering(&pieces);
+            }
+            Holds::Fold { plan, .. } => plan,
+        };
         let geometry = &plan.geometry;
         let mut units = blocks;
         for axis in 0..units.rank() {
@@ -214,7 +286,7 @@ impl Plan {
             let stage = &self.stages[number];
             let bundled = match &stage.work {
                 // What a user's function takes is not known, nor how long a file takes to open.
-                Work::Block { .. } => false,
+                Work::Block { .. } | Work::Shuffle => false,
                 Work::Read(source) => source.storage().files == 0,
                 Work::Map { parts, .. } => {
                     let program = |p: &Program| p.steps.iter().all(|step| step.kernel.is_named());
@@ -289,6 +361,12 @@ impl Plan {
                 continue;
             }
             let region = stage.region(unit);
+            if let (Work::Shuffle, Some(Feed::Source(source))) =
+                (&stage.work, stage.inputs.first().map(|input| &input.feed))
+            {
+                bytes += source.cost(&region).bytes;
+                continue;
+            }
             for input in self.inputs_of(stage, &region).0 {
                 let region = stage.input_region(input, unit);
                 if let (Feed::Source(source), false) = (&stage.inputs[input].feed, region.is_empty()) {
@@ -321,25 +399,9 @@ impl Plan {
         self.totals.peak = used.min(memory);
     }
 
-    /// # Errors
-    /// If a task cannot run in `arena` bytes; `beside` is what the process holds beside it.
-    pub(crate) fn check(&self, arena: u64, beside: u64) -> Result<()> {
-        for number in 0..self.stages.len() {
-            for batch in self.samples(number as StageId) {
-                let need = self.batch_need(batch);
-                if need > arena {
-                    return Err(self.too_large(batch, need, arena, beside));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn too_large(&self, batch: Batch, need: u64, arena: u64, beside: u64) -> Error {
+    fn too_large(&self, batch: Batch, need: u64, arena: u64, smallest: u64) -> Error {
         let stage = &self.stages[batch.stage as usize];
-        // The budget that would do is that of the plan's largest task, whichever that is.
-        let all = self.totals.largest_task.max(need);
-        let smallest = (all + beside).next_multiple_of(1 << 20);
+        let smallest = smallest.next_multiple_of(1 << 20);
         let chunk = match &stage.work {
             Work::Combine { .. } => String::new(),
             _ => format!(" on a chunk of {}", crate::expr::shape_text(&stage.region(batch.index).shape)),

@@ -15,7 +15,7 @@ use crate::{
     kernel::SEGMENT,
     memory::Arena,
 };
-use freeboard_formats::Region;
+use freeboard_formats::{Region, region::Coordinates};
 use smallvec::SmallVec;
 
 /// Where things lie in the scratch of one unit, as byte offsets; all are multiples of 64.
@@ -91,7 +91,7 @@ impl Plan {
             }
             Work::Visit { program, .. } => (program.inputs.iter().copied().collect(), Some(program)),
             Work::Block { .. } => ((0..stage.inputs.len()).collect(), None),
-            Work::Read(_) | Work::Combine { .. } => (SmallVec::new(), None),
+            Work::Read(_) | Work::Shuffle | Work::Combine { .. } => (SmallVec::new(), None),
         }
     }
 
@@ -126,7 +126,18 @@ impl Plan {
         if let Work::Read(source) = &this.work {
             codec = source.cost(&this.region(unit)).scratch;
         }
-        if !matches!(this.work, Work::Read(_) | Work::Combine { .. }) {
+        if let (Work::Shuffle, Feed::Source(source)) = (&this.work, this.inputs.first().map_or(&Feed::Port(0), |i| &i.feed)) {
+            // Chunks are read one after the other.
+            let grid = &source.meta().grid;
+            let mut landing = 0;
+            for chunk in Coordinates::of(grid.covering(&this.region(unit))) {
+                let region = grid.region(&chunk);
+                landing = landing.max(region.volume() * source.meta().dtype.size() as u64);
+                codec = codec.max(source.cost(&region).scratch);
+            }
+            layout.landings.push(Some(take(&mut at, landing)));
+        }
+        if !matches!(this.work, Work::Read(_) | Work::Shuffle | Work::Combine { .. }) {
             let region = this.region(unit);
             let (inputs, program) = self.inputs_of(this, &region);
             layout.landings = SmallVec::from_elem(None, this.inputs.len());
@@ -211,11 +222,12 @@ impl Plan {
     /// The length of the buffer that a batch puts into a port, in bytes.
     pub(crate) fn buffer_bytes(&self, key: Key) -> u64 {
         let port = &self.ports[key.port as usize];
-        let stage = &self.stages[port.stage as usize];
-        let units = stage.units_of(key.index);
-        match stage.batch {
-            1 => port.unit_bytes(units.start),
-            _ => (units.end - units.start) * self.slot(key.port),
+        match self.bundled(key.port) {
+            1 => port.unit_bytes(key.index),
+            _ => {
+                let units = self.stages[port.stage as usize].units_of(key.index);
+                (units.end - units.start) * self.slot(key.port)
+            }
         }
     }
 
@@ -234,9 +246,7 @@ impl Plan {
 
     /// Bytes of a batch's results.
     pub(crate) fn batch_output(&self, batch: Batch) -> u64 {
-        let ports = &self.stages[batch.stage as usize].ports;
-        let key = |&port: &u32| Key { port, index: batch.index };
-        ports.iter().map(|port| Arena::rounded(self.buffer_bytes(key(port)))).sum()
+        self.made_by(batch).iter().map(|&key| Arena::rounded(self.buffer_bytes(key))).sum()
     }
 
     /// The batches of a stage that stand for all of them when the largest is asked for: all

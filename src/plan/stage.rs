@@ -65,6 +65,8 @@ pub(crate) enum Work {
     Map { axis: usize, parts: Vec<Part> },
     /// Computes the elements of a chunk and folds them, each fold into a state of its own.
     Visit { program: Program, folds: Vec<Arc<FoldPlan>> },
+    /// Cuts large blocks of its one input into the pieces that other blocks are made of.
+    Shuffle,
     /// Combines the states of one level of a fold's tree into the next.
     Combine { fold: Arc<FoldPlan>, level: u32 },
     /// Hands a block of each input to a function. The blocks of input `i` are those of `grids[i]`.
@@ -112,6 +114,8 @@ pub(crate) struct Port {
 pub(crate) enum Holds {
     /// The blocks of an array, unit by unit.
     Blocks { grid: Grid, dtype: DType },
+    /// Pieces of an array, many of them made by one task: each has a buffer of its own.
+    Pieces { grid: Grid, dtype: DType },
     /// States of a fold at a level, and, at its last level, the blocks of its output.
     Fold { plan: Arc<FoldPlan>, level: u32 },
 }
@@ -276,7 +280,7 @@ impl Port {
     /// The bytes that a unit puts into the port.
     pub fn unit_bytes(&self, unit: u64) -> u64 {
         match &self.holds {
-            Holds::Blocks { grid, dtype } => {
+            Holds::Blocks { grid, dtype } | Holds::Pieces { grid, dtype } => {
                 grid.region(&grid.index_of(unit)).volume() * dtype.size() as u64
             }
             Holds::Fold { plan, level } => {
@@ -294,7 +298,7 @@ impl Port {
     /// The most bytes that any unit puts into the port.
     pub fn max_unit_bytes(&self) -> u64 {
         match &self.holds {
-            Holds::Blocks { grid, dtype } => {
+            Holds::Blocks { grid, dtype } | Holds::Pieces { grid, dtype } => {
                 grid.max_chunk().iter().product::<u64>() * dtype.size() as u64
             }
             Holds::Fold { plan, level } => {
@@ -313,7 +317,7 @@ impl Port {
     /// The array that the port holds the blocks of: its grid and dtype.
     pub fn array(&self) -> (&Grid, DType) {
         match &self.holds {
-            Holds::Blocks { grid, dtype } => (grid, *dtype),
+            Holds::Blocks { grid, dtype } | Holds::Pieces { grid, dtype } => (grid, *dtype),
             Holds::Fold { plan, .. } => (&plan.geometry.blocks, plan.fold.output()),
         }
     }
@@ -321,7 +325,7 @@ impl Port {
     /// The unit that makes the block with the number `block` of [`Port::array`].
     pub fn unit_of(&self, block: u64) -> u64 {
         match &self.holds {
-            Holds::Blocks { .. } => block,
+            Holds::Blocks { .. } | Holds::Pieces { .. } => block,
             Holds::Fold { plan, level } => plan.unit(*level, block, 0),
         }
     }
@@ -329,7 +333,7 @@ impl Port {
     /// The block of [`Port::array`] that a unit makes, if it makes one.
     pub fn block_of(&self, unit: u64) -> Option<u64> {
         match &self.holds {
-            Holds::Blocks { .. } => Some(unit),
+            Holds::Blocks { .. } | Holds::Pieces { .. } => Some(unit),
             Holds::Fold { plan, level } => {
                 let (block, position) = plan.place(*level, unit);
                 plan.is_last(*level, block, position).then_some(block)

@@ -12,6 +12,8 @@ mod fold;
 mod results;
 mod schedule;
 mod task;
+#[cfg(test)]
+mod tests;
 mod tile;
 
 pub(crate) use results::Collected;
@@ -30,7 +32,7 @@ use schedule::{Job, Schedule};
 use std::{
     cell::Cell,
     collections::HashMap,
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::{AssertUnwindSafe, Location, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, atomic::AtomicU64, atomic::Ordering},
 };
 use task::{Inputs, Lent, run_batch};
@@ -101,7 +103,7 @@ struct State<'p> {
     store: HashMap<Key, Slot>,
     failed: Option<Error>,
     sleeping: usize,
-    roots_done: u64,
+    tasks_done: u64,
 }
 
 struct Run<'a, 't> {
@@ -109,7 +111,7 @@ struct Run<'a, 't> {
     cx: TaskCx<'a, 't>,
     state: Mutex<State<'a>>,
     wake: Condvar,
-    roots: u64,
+    tasks: u64,
 }
 
 /// Carries out `plan`; returns what stays in the store (the chunks of kept ports), and counts.
@@ -122,7 +124,6 @@ pub(crate) fn run(
     targets: &[Target<'_>],
 ) -> Result<(HashMap<Key, Slot>, Counts)> {
     let spilled_before = engine.spill.stats().bytes_written;
-    let roots = plan.roots.iter().map(|&root| plan.stages[root as usize].batches()).sum();
     // A plan of few tasks is done before a second thread has begun.
     let threads = engine.threads.min((plan.totals().tasks as usize).div_ceil(2)).max(1);
     let run = Run {
@@ -142,10 +143,10 @@ pub(crate) fn run(
             store: HashMap::new(),
             failed: None,
             sleeping: 0,
-            roots_done: 0,
+            tasks_done: 0,
         }),
         wake: Condvar::new(),
-        roots,
+        tasks: plan.totals().tasks,
     };
     let deques: Vec<Worker<Assigned>> = (0..threads).map(|_| Worker::new_lifo()).collect();
     let stealers: Vec<Stealer<Assigned>> = deques.iter().map(Worker::stealer).collect();
@@ -177,16 +178,20 @@ pub(crate) fn run(
     };
     let mut state = run.state.into_inner().unwrap_or_else(PoisonError::into_inner);
     let counts = counts(&state.schedule);
-    if let Some(error) = state.failed {
-        for slot in state.store.into_values() {
-            if let Some(extent) = slot.extent {
-                engine.spill.free(extent);
-            }
+    // What a failed run leaves; and chunks that others were expected to read: where a view
+    // jumps over blocks, or two views of a block function ask for distant ones, more readers
+    // are counted than there are.
+    let failed = state.failed.take();
+    let stays = |key: &Key| failed.is_none() && plan.ports[key.port as usize].kept;
+    for (_, slot) in state.store.extract_if(|key, _| !stays(key)) {
+        if let Some(extent) = slot.extent {
+            engine.spill.free(extent);
         }
-        return Err(error);
     }
-    state.store.retain(|key, _| plan.ports[key.port as usize].kept);
-    Ok((state.store, counts))
+    match failed {
+        Some(error) => Err(error),
+        None => Ok((state.store, counts)),
+    }
 }
 
 impl<'a> Run<'a, '_> {
@@ -205,13 +210,19 @@ impl<'a> Run<'a, '_> {
                     None => return,
                 },
             };
+            let origin = self.origin(&job);
             INSIDE_TASK.set(true);
             let outcome = catch_unwind(AssertUnwindSafe(|| self.execute(job)));
             INSIDE_TASK.set(false);
             let outcome = outcome.unwrap_or_else(|panic| Err(panicked(&*panic)));
+            let outcome = outcome.map_err(|error| error.at(origin));
             let mut state = self.lock();
             match outcome {
-                Ok(outcome) => self.settle(&mut state, outcome),
+                Ok(outcome) => {
+                    self.settle(&mut state, outcome);
+                    #[cfg(test)]
+                    state.schedule.check();
+                }
                 Err(error) => {
                     state.failed.get_or_insert(error);
                 }
@@ -313,15 +324,22 @@ impl<'a> Run<'a, '_> {
         Lent::Shared(slot.buffer.clone().expect("in memory"))
     }
 
+    /// The user's line behind a job.
+    fn origin(&self, job: &Assigned) -> &'static Location<'static> {
+        let stage = match job {
+            Assigned::Run(batch, _) | Assigned::Remake(batch) => batch.stage,
+            Assigned::Spill(key, _) | Assigned::Load(key, ..) => self.cx.plan.ports[key.port as usize].stage,
+        };
+        self.cx.plan.stages[stage as usize].origin
+    }
+
     fn execute(&self, job: Assigned) -> Result<Outcome> {
         let plan = self.cx.plan;
         match job {
             Assigned::Run(batch, inputs) => {
                 let name = || &*plan.stages[batch.stage as usize].name;
                 self.engine.observer.observe(&Event::Started { stage: name() });
-                let outputs = run_batch(&self.cx, batch, inputs);
-                let outputs = outputs.map_err(|e| e.at(plan.stages[batch.stage as usize].origin))?;
-                Ok(Outcome::Ran(batch, outputs))
+                Ok(Outcome::Ran(batch, run_batch(&self.cx, batch, inputs)?))
             }
             Assigned::Remake(batch) => {
                 let buffer = run_batch(&self.cx, batch, Vec::new())?.pop().expect("one port");
@@ -347,17 +365,16 @@ impl<'a> Run<'a, '_> {
         match outcome {
             Outcome::Ran(batch, outputs) => {
                 let stage = &self.cx.plan.stages[batch.stage as usize];
-                for (&port, buffer) in stage.ports.iter().zip(outputs) {
-                    let key = Key { port, index: batch.index };
+                for (key, buffer) in self.cx.plan.made_by(batch).into_iter().zip(outputs) {
                     let slot = Slot { buffer: Some(Arc::new(buffer)), extent: None };
                     state.store.insert(key, slot);
                 }
                 state.schedule.finished(batch, &mut freed);
-                if stage.root.is_some() {
-                    state.roots_done += 1;
-                    let event = Event::Progress { done: state.roots_done, of: self.roots };
-                    self.engine.observer.observe(&event);
-                }
+                let units = stage.units_of(batch.index);
+                // Totals are told before; the bar must not run past its end.
+                state.tasks_done = (state.tasks_done + (units.end - units.start)).min(self.tasks);
+                let event = Event::Progress { done: state.tasks_done, of: self.tasks };
+                self.engine.observer.observe(&event);
             }
             Outcome::Remade(key, buffer) => {
                 state.store.entry(key).or_default().buffer = Some(Arc::new(buffer));

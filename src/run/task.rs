@@ -16,6 +16,7 @@ use crate::{
 };
 use freeboard_formats::{
     Cancel, ChunkMut, ChunkSink, ChunkSource, ChunkView, FileCache, ReadCx, Region,
+    region::Coordinates,
 };
 use smallvec::SmallVec;
 use std::sync::{
@@ -76,7 +77,7 @@ fn lent<'a>(plan: &Plan, inputs: &'a [(Key, Lent)], port: PortId, unit: u64) -> 
 /// Where a unit lies in the buffer of its batch.
 fn unit_range(plan: &Plan, port: PortId, unit: u64) -> std::ops::Range<usize> {
     let this = &plan.ports[port as usize];
-    let batch = plan.stages[this.stage as usize].batch;
+    let batch = plan.bundled(port);
     let start = if batch == 1 { 0 } else { (unit % batch * plan.slot(port)) as usize };
     start..start + this.unit_bytes(unit) as usize
 }
@@ -93,24 +94,23 @@ pub(crate) fn run_batch(cx: &TaskCx<'_, '_>, batch: Batch, mut inputs: Inputs) -
     let mut scratch = cx.arena.alloc(plan.batch_scratch(batch) as usize)?;
     // Carried states stay where they are; everything else gets a buffer of its own.
     let mut outputs: SmallVec<[Option<Buffer>; 2]> = SmallVec::new();
-    for &port in &stage.ports {
-        let carried = carried_state(plan, stage, port, batch.index, &mut inputs);
+    let made = plan.made_by(batch);
+    for &key in &made {
+        let carried = carried_state(plan, stage, key.port, batch.index, &mut inputs);
         outputs.push(match carried {
             Some(state) => Some(state),
-            None => {
-                let key = Key { port, index: batch.index };
-                Some(cx.arena.alloc(plan.buffer_bytes(key) as usize)?)
-            }
+            None => Some(cx.arena.alloc(plan.buffer_bytes(key) as usize)?),
         });
     }
     let mut buffers: Vec<Buffer> = outputs.into_iter().flatten().collect();
     for unit in stage.units_of(batch.index) {
         let mut slices: SmallVec<[&mut [u8]; 2]> = SmallVec::new();
-        for (buffer, &port) in buffers.iter_mut().zip(&stage.ports) {
-            let range = unit_range(plan, port, unit);
+        for (buffer, key) in buffers.iter_mut().zip(&made) {
             // A state that is finished here is larger or smaller than what comes of it.
-            let whole = stage.batch == 1;
-            slices.push(if whole { buffer.as_mut_slice() } else { &mut buffer[range] });
+            slices.push(match stage.batch {
+                1 => buffer.as_mut_slice(),
+                _ => &mut buffer[unit_range(plan, key.port, unit)],
+            });
         }
         let layout = plan.layout(batch.stage, unit);
         let scratch = &mut scratch.as_mut_slice()[..layout.total];
@@ -174,6 +174,7 @@ impl<'a> UnitTask<'a, '_> {
                 let out = ChunkMut::new(source.meta().dtype, outs[0], &region.shape);
                 self.read(&**source, &region, out, scratch)
             }
+            Work::Shuffle => self.shuffle(inputs, outs, scratch),
             Work::Combine { fold, level } => {
                 self.combine(fold, *level, inputs, outs[0], scratch);
                 Ok(())
@@ -430,6 +431,48 @@ impl<'a> UnitTask<'a, '_> {
         match out.as_bytes() {
             Some(bytes) => Evaluator::new(program, views, count, registers).run(&region.shape, bytes),
             None => unreachable!("results are made in one run"),
+        }
+        Ok(())
+    }
+
+    /// Cuts the chunks of a large block into pieces, one chunk after the other.
+    fn shuffle(&self, inputs: &Inputs, outs: &mut [&mut [u8]], scratch: &mut [u8]) -> Result<()> {
+        let input = &self.stage.inputs[0];
+        let region = self.stage.region(self.unit);
+        let (pieces, dtype) = self.plan.ports[self.stage.ports[0] as usize].array();
+        let first = pieces.covering(&region);
+        let mut cut = |at: &Region, chunk: &ChunkView<'_>| {
+            for index in Coordinates::of(pieces.covering(at)) {
+                let piece = pieces.region(&index);
+                let Some(common) = piece.intersection(at) else { continue };
+                let number = index.iter().zip(&first.start).zip(&first.shape);
+                let number = number.fold(0, |n, ((i, start), len)| n * len + (i - start));
+                ChunkMut::new(dtype, outs[number as usize], &piece.shape)
+                    .sub(&common.relative_to(&piece.start))
+                    .assign(&chunk.sub(&common.relative_to(&at.start)));
+            }
+        };
+        match &input.feed {
+            Feed::Source(source) => {
+                let (landing, codec) = scratch.split_at_mut(self.layout.codec);
+                let grid = &source.meta().grid;
+                for index in Coordinates::of(grid.covering(&region)) {
+                    let at = grid.region(&index);
+                    let landing = &mut landing[..at.volume() as usize * dtype.size()];
+                    self.read(&**source, &at, ChunkMut::new(dtype, landing, &at.shape), codec)?;
+                    cut(&at, &ChunkView::new(dtype, landing, &at.shape));
+                }
+            }
+            Feed::Port(port) => {
+                let this = &self.plan.ports[*port as usize];
+                let (grid, _) = this.array();
+                for index in Coordinates::of(grid.covering(&region)) {
+                    let at = grid.region(&index);
+                    let unit = this.unit_of(grid.linear_of(&index));
+                    let bytes = lent(self.plan, inputs, *port, unit);
+                    cut(&at, &ChunkView::new(dtype, bytes, &at.shape));
+                }
+            }
         }
         Ok(())
     }

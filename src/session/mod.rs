@@ -16,7 +16,7 @@ use crate::{
     event::{Observer, Silent},
     expr::Expr,
     memory::{self, Arena, MIB, Memory, Spill, default_scratch, format_bytes},
-    plan::{Plan, Root, Wanted},
+    plan::{Means, Plan, Root, Wanted},
     run::{self, Collected, Engine, Target},
 };
 use freeboard_formats::{Cancel, ChunkSink, Element, FileCache, Writer};
@@ -192,6 +192,14 @@ impl Session {
     /// # Errors
     /// If the expression has a mistake, the work does not fit in memory, or reading fails.
     pub fn compute<C: Compute>(&self, what: C) -> Result<C::Output> {
+        self.compute_reported(what).map(|(output, _)| output)
+    }
+
+    /// [`Session::compute`], and what it took.
+    ///
+    /// # Errors
+    /// As for [`Session::compute`].
+    pub fn compute_reported<C: Compute>(&self, what: C) -> Result<(C::Output, Report)> {
         let mut roots = Vec::new();
         what.roots(&mut roots);
         let metas = roots
@@ -205,13 +213,13 @@ impl Session {
             results.push(AnyVec::zeroed(*dtype, shape.iter().product::<u64>() as usize));
         }
         let buffers: Vec<&mut [u8]> = results.iter_mut().map(AnyVec::as_bytes_mut).collect();
-        self.compute_roots(&roots, buffers, bytes)?;
+        let report = self.compute_roots(&roots, buffers, bytes)?;
         let computed: Vec<Computed> = results
             .into_iter()
             .zip(metas)
             .map(|(values, (_, shape, _))| Computed { values, shape })
             .collect();
-        what.finish(&mut computed.into_iter())
+        Ok((what.finish(&mut computed.into_iter())?, report))
     }
 
     /// Computes an array into memory of the caller's, which does not count as freeboard's.
@@ -234,10 +242,13 @@ impl Session {
         let Some(elements) = out.as_slice_mut() else {
             return Err(Error::new(ErrorKind::Expression, "the array to compute into is not in C order"));
         };
-        self.compute_roots(&[array.expr().clone()], vec![bytemuck::cast_slice_mut(elements)], 0)
+        self.compute_roots(&[array.expr().clone()], vec![bytemuck::cast_slice_mut(elements)], 0)?;
+        Ok(())
     }
 
-    fn compute_roots(&self, roots: &[Expr], buffers: Vec<&mut [u8]>, bytes: u64) -> Result<()> {
+    fn compute_roots(&self, roots: &[Expr], buffers: Vec<&mut [u8]>, bytes: u64) -> Result<Report> {
+        let started = Instant::now();
+        memory::reset_peak();
         let wanted = roots
             .iter()
             .map(|expr| {
@@ -254,8 +265,8 @@ impl Session {
                 Target::Collect(Collected::new(dtype, &wanted.root.grid, buffer))
             })
             .collect();
-        self.run(&run, &targets)?;
-        Ok(())
+        let counts = self.run(&run, &targets)?;
+        Ok(self.report(&run.plan, counts, started))
     }
 
     /// What computing would do, and take, before any of it is done.
@@ -272,7 +283,7 @@ impl Session {
                 Ok(Wanted { expr: expr.clone(), root: Root { grid, kept: false }, sink: None })
             })
             .collect::<Result<Vec<_>>>()?;
-        let mut plan = Plan::new(&wanted, self.fuse)?;
+        let mut plan = Plan::new(&wanted, self.means(0))?;
         plan.project(self.memory, RESERVE, self.threads);
         Ok(plan)
     }
@@ -283,7 +294,7 @@ impl Session {
     /// If the expression has a mistake, or the writer cannot write such an array.
     pub fn plan_store<T: Kind>(&self, array: &Array<T>, writer: &dyn Writer) -> Result<Plan> {
         let wanted = [wanted_by(array.expr(), writer)?];
-        let mut plan = Plan::new(&wanted, self.fuse)?;
+        let mut plan = Plan::new(&wanted, self.means(0))?;
         plan.project(self.memory, RESERVE, self.threads);
         Ok(plan)
     }
@@ -307,9 +318,7 @@ impl Session {
         memory::reset_peak();
         let mut wanted = wanted_by(array.expr(), writer)?;
         // Refused before the output is begun, if it cannot fit.
-        let before = Plan::new(std::slice::from_ref(&wanted), self.fuse)?;
-        before.check(self.arena_for(0), self.beside())?;
-        drop(before);
+        drop(Plan::fitting(std::slice::from_ref(&wanted), self.means(0), self.beside())?);
         let sink: Arc<dyn ChunkSink> = {
             let meta = wanted.expr.meta()?;
             writer.create(meta)?
@@ -373,6 +382,10 @@ impl Session {
         RESERVE.max(resident + RESERVE / 4)
     }
 
+    fn means(&self, bytes: u64) -> Means {
+        Means { arena: self.arena_for(bytes), workers: self.threads, fuse: self.fuse }
+    }
+
     /// What the arena may take of the memory, for a run with results of `bytes`.
     fn arena_for(&self, bytes: u64) -> u64 {
         self.memory.saturating_sub(self.beside()).saturating_sub(bytes)
@@ -386,9 +399,9 @@ impl Session {
         }
         let cancel = lock(&self.cancel).clone();
         let guard = lock(&self.running);
-        let plan = Plan::new(wanted, self.fuse)?;
-        let arena = self.arena_for(bytes);
-        plan.check(arena, self.beside() + bytes)?;
+        let means = self.means(bytes);
+        let arena = means.arena;
+        let plan = Plan::fitting(wanted, means, self.beside() + bytes)?;
         self.arena.resize(arena);
         // Chunks that were persisted make room for the run, the oldest first.
         let room = plan.comfortable(self.threads).min(arena);

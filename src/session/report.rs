@@ -1,6 +1,7 @@
 //! What a run did, beside what was predicted.
 
 use crate::{memory::format_bytes, plan::Totals};
+use serde_json::{Value, json};
 use std::fmt;
 
 /// What storing an array took.
@@ -21,6 +22,23 @@ pub struct Report {
     pub peak: Option<u64>,
     /// What it was allowed to hold.
     pub memory: u64,
+}
+
+impl Report {
+    /// The report as JSON, for programs: `seconds`, `read`, `written`, `spilled`, `peak` (null
+    /// where it is not known) and `memory` in bytes, and what was `predicted`, as
+    /// [`Totals::to_json`] has it.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "seconds": self.seconds,
+            "read": self.read,
+            "written": self.written,
+            "spilled": self.spilled,
+            "peak": self.peak,
+            "memory": self.memory,
+            "predicted": self.predicted.to_json(),
+        })
+    }
 }
 
 impl fmt::Display for Report {

@@ -1,0 +1,242 @@
+//! Whole runs, on arenas of any size: the same bits whatever the budget, the number of
+//! threads and what was spilled, and nothing left behind.
+
+use super::{Collected, Counts, Engine, Target, run};
+use crate::{
+    array::{Array, AnyVec},
+    error::Result,
+    event::Silent,
+    memory::{Arena, Spill},
+    plan::{Means, Plan, Root, Wanted},
+};
+use freeboard_formats::{
+    Cancel, ChunkMut, ChunkSource, FileCache, Fingerprint, Grid, Meta, ReadCost, ReadCx, Region, SourceSpec,
+    Storage,
+    memory::MemorySource,
+    region::Coordinates,
+    wrap::{Counters, Counting},
+};
+use ndarray::{ArrayD, IxDyn};
+use proptest::prelude::*;
+use std::sync::Arc;
+
+/// Computes `x` with so many bytes and threads, and checks that nothing is left.
+fn compute(x: &Array<f64>, memory: u64, threads: usize, fuse: bool) -> Result<(Vec<u64>, Counts)> {
+    let expr = x.expr().clone();
+    let grid = expr.meta()?.grid.clone();
+    let wanted = [Wanted { expr, root: Root { grid: grid.clone(), kept: false }, sink: None }];
+    let plan = Plan::fitting(&wanted, Means { arena: memory, workers: threads, fuse }, 0)?;
+    let dir = tempfile::tempdir().expect("a folder");
+    let (arena, spill) = (Arena::new(memory), Spill::new(dir.path().to_owned(), None).allow_tmpfs(true));
+    let engine = Engine {
+        arena: &arena,
+        memory,
+        spill: &spill,
+        files: &FileCache::default(),
+        cancel: &Cancel::default(),
+        threads,
+        observer: &Silent,
+    };
+    let shape = grid.shape();
+    let mut out = AnyVec::zeroed(freeboard_formats::DType::F64, shape.iter().product::<u64>() as usize);
+    let target = Target::Collect(Collected::new(freeboard_formats::DType::F64, &grid, out.as_bytes_mut()));
+    let (kept, counts) = run(&engine, &plan, &[target])?;
+    assert!(kept.is_empty());
+    assert_eq!(arena.live(), 0, "grants and pins are 0 at the end");
+    assert_eq!(spill.stats().live, 0, "no extent is left");
+    assert!(arena.peak() <= memory);
+    Ok((bytemuck::cast_slice::<u8, u64>(out.as_bytes()).to_vec(), counts))
+}
+
+fn array(shape: &[usize], chunk: &[u64], seed: u64) -> Array<f64> {
+    let count = shape.iter().product::<usize>() as u64;
+    let value = |i: u64| ((i + seed).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as f64 / 1024.0 - 8000.0;
+    let values = (0..count).map(value).collect();
+    let array = ArrayD::from_shape_vec(IxDyn(shape), values).expect("a shape");
+    Array::chunked(&array, chunk)
+}
+
+/// Chunks that are decoded whole, as compressed ones are.
+#[derive(Debug)]
+struct Whole(MemorySource);
+
+impl ChunkSource for Whole {
+    fn meta(&self) -> &Meta {
+        self.0.meta()
+    }
+    fn cost(&self, region: &Region) -> ReadCost {
+        let grid = &self.meta().grid;
+        let chunks = Coordinates::of(grid.covering(region));
+        let decoded = chunks.map(|index| grid.region(&index).volume() * 8).sum();
+        ReadCost { decoded, ..ReadCost::default() }
+    }
+    fn read(&self, region: &Region, out: ChunkMut<'_>, cx: &mut ReadCx<'_>) -> freeboard_formats::Result<()> {
+        self.0.read(region, out, cx)
+    }
+    fn fingerprint(&self) -> freeboard_formats::Result<Fingerprint> {
+        self.0.fingerprint()
+    }
+    fn spec(&self) -> SourceSpec {
+        self.0.spec()
+    }
+    fn storage(&self) -> Storage {
+        self.0.storage()
+    }
+}
+
+fn whole(values: &ArrayD<f64>, chunk: &[u64]) -> (Array<f64>, Arc<Counters>) {
+    let (counting, counters) = Counting::new(Arc::new(Whole(MemorySource::new(values, chunk))) as Arc<dyn ChunkSource>);
+    (Array::from_source(Arc::new(counting)).typed().expect("f64"), counters)
+}
+
+/// The budget in which the largest task just fits.
+fn smallest(x: &Array<f64>, threads: usize, fuse: bool) -> u64 {
+    let expr = x.expr().clone();
+    let grid = expr.meta().expect("no mistake").grid.clone();
+    let wanted = [Wanted { expr, root: Root { grid, kept: false }, sink: None }];
+    let means = Means { arena: 1 << 30, workers: threads, fuse };
+    let some = Plan::new(&wanted, means).expect("no mistake").totals().largest_task;
+    Plan::smallest(&wanted, means, some).expect("no mistake")
+}
+
+fn verb(x: Array<f64>, verb: u8) -> Array<f64> {
+    let rank = x.rank().unwrap();
+    let shape = x.shape().unwrap();
+    match verb {
+        0 => &x - x.mean(0),
+        1 => &x + x.t().t().rechunk(vec![2; rank]),
+        2 if shape.iter().all(|n| *n == shape[0]) => &x + x.t(),
+        3 => x.rechunk((0..rank).map(|axis| if axis == 0 { -1 } else { 3 }).collect::<Vec<i64>>()),
+        4 => x.std(0) + x.sum(..),
+        5 if rank > 0 => x.slice(ndarray::SliceInfo::<_, IxDyn, IxDyn>::try_from(
+            (0..rank).map(|_| ndarray::SliceInfoElem::Slice { start: 0, end: None, step: -2 }).collect::<Vec<_>>(),
+        ).unwrap().as_ref()),
+        6 => x.max(-1) - x.min(-1) + x.argmax(-1).cast::<f64>(),
+        7 => (&x * 2.0 + 1.0).abs().sqrt(),
+        _ => x,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    #[test]
+    fn bits_do_not_depend_on_budget_threads_or_fusion(
+        side in 3usize..14, chunk in 1u64..6, rank in 1usize..4,
+        verbs in proptest::collection::vec(0u8..8, 1..5), seed in 0u64..100,
+    ) {
+        let mut x = array(&vec![side; rank], &vec![chunk; rank], seed);
+        for v in verbs {
+            if x.rank().unwrap() > 0 && x.shape().unwrap().iter().all(|&n| n > 0) {
+                x = verb(x, v);
+            }
+        }
+        let (expected, _) = compute(&x, 1 << 30, 1, true).unwrap();
+        for (threads, fuse) in [(1, true), (1, false), (3, true)] {
+            let least = smallest(&x, threads, fuse);
+            for memory in [least, least * 2, least * 8] {
+                let (bits, _) = compute(&x, memory, threads, fuse).unwrap();
+                prop_assert_eq!(&bits, &expected, "{} bytes, {} threads, fuse {}", memory, threads, fuse);
+            }
+        }
+    }
+}
+
+#[test]
+fn more_than_memory_is_spilled_and_comes_back() {
+    let values = ArrayD::from_shape_fn(IxDyn(&[64, 64, 64]), |i| (i[0] * 4096 + i[1] * 64 + i[2]) as f64);
+    let (x, _) = whole(&values, &[1, 64, 64]);
+    let columns = (&x + 1.0).rechunk([64, 8, 8]);
+    let memory = 1 << 20; // of 2 MiB
+    let (bits, counts) = compute(&columns, memory, 2, true).unwrap();
+    assert!(counts.spilled > 0);
+    let (expected, free) = compute(&columns, 1 << 30, 2, true).unwrap();
+    assert_eq!(free.spilled, 0);
+    assert_eq!(bits, expected);
+}
+
+#[test]
+fn a_shuffle_reads_each_chunk_once() {
+    let values = ArrayD::from_shape_fn(IxDyn(&[64, 32, 32]), |i| (i[0] * 1024 + i[1] * 32 + i[2]) as f64);
+    let (x, counters) = whole(&values, &[1, 32, 32]);
+    let columns = x.rechunk([64, 4, 4]);
+    let (bits, _) = compute(&columns, 200 << 10, 1, true).unwrap();
+    assert_eq!(bits.iter().map(|b| f64::from_bits(*b)).collect::<Vec<_>>(), values.into_raw_vec_and_offset().0);
+    for frame in 0..64 {
+        let region = Region::new(vec![frame, 0, 0], vec![1, 32, 32]);
+        assert_eq!(counters.reads_of(&region), 1, "frame {frame}");
+    }
+}
+
+#[test]
+fn too_little_memory_is_refused_before_a_task_and_what_is_named_would_do() {
+    let x = array(&[8, 4096], &[1, 4096], 3);
+    let y = &x - x.mean(0);
+    let least = smallest(&y, 1, true);
+    let error = compute(&y, least - 4096, 1, true).unwrap_err();
+    assert_eq!(error.kind(), crate::ErrorKind::Budget);
+    assert!(compute(&y, least, 1, true).is_ok());
+}
+
+#[test]
+fn a_panic_ends_the_run_with_the_users_line() {
+    let x = array(&[8, 8], &[2, 8], 3);
+    let line = line!() + 1;
+    let y = x.map(|v: f64| if v > 1e9 { v } else { panic!("no {v}") });
+    let error = compute(&y, 1 << 20, 2, true).unwrap_err();
+    assert_eq!(error.kind(), crate::ErrorKind::Function);
+    assert!(error.to_string().contains("panicked: no "), "{error}");
+    assert_eq!(error.location().map(|at| at.line()), Some(line), "{error}");
+}
+
+#[test]
+fn a_million_stages_one_above_the_other() {
+    let mut x = array(&[4], &[4], 0);
+    for _ in 0..100_000 {
+        x = x + 1.0;
+    }
+    let (bits, _) = compute(&x, 64 << 20, 1, true).unwrap();
+    let (unfused, _) = compute(&x, 64 << 20, 1, false).unwrap();
+    assert_eq!(bits, unfused);
+}
+
+#[test]
+fn one_pass_reads_each_chunk_once() {
+    let values = ArrayD::from_shape_fn(IxDyn(&[20, 30]), |i| (i[0] * 30 + i[1]) as f64);
+    let (x, counters) = whole(&values, &[4, 30]);
+    let wanted: Vec<Wanted> = [x.sum(..), x.mean(0), x.max(..), (&x * &x).sum(1)]
+        .into_iter()
+        .map(|array| {
+            let expr = array.expr().clone();
+            let grid: Grid = expr.meta().unwrap().grid.clone();
+            Wanted { expr, root: Root { grid, kept: false }, sink: None }
+        })
+        .collect();
+    let means = Means { arena: 1 << 20, workers: 1, fuse: true };
+    let plan = Plan::new(&wanted, means).unwrap();
+    let (arena, files) = (Arena::new(1 << 20), FileCache::default());
+    let spill = Spill::new(std::env::temp_dir(), None);
+    let engine = Engine {
+        arena: &arena,
+        memory: 1 << 20,
+        spill: &spill,
+        files: &files,
+        cancel: &Cancel::default(),
+        threads: 1,
+        observer: &Silent,
+    };
+    let mut outs: Vec<Vec<f64>> =
+        wanted.iter().map(|w| vec![0.0; w.root.grid.shape().iter().product::<u64>() as usize]).collect();
+    let targets: Vec<Target<'_>> = wanted
+        .iter()
+        .zip(&mut outs)
+        .map(|(wanted, out)| {
+            let out = bytemuck::cast_slice_mut(out);
+            Target::Collect(Collected::new(freeboard_formats::DType::F64, &wanted.root.grid, out))
+        })
+        .collect();
+    run(&engine, &plan, &targets).unwrap();
+    drop(targets);
+    assert_eq!(outs[0], [values.sum()]);
+    assert_eq!(counters.reads(), 5);
+}
