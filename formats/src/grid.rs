@@ -11,6 +11,8 @@ use std::{fmt, ops::Range, sync::Arc};
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct AxisGrid {
     len: u64,
+    /// The number of chunks: asked for at every step, and a division to find out.
+    count: u64,
     cuts: Cuts,
 }
 
@@ -29,7 +31,8 @@ impl AxisGrid {
     /// If `chunk` is 0 and `len` is not.
     pub fn regular(len: u64, chunk: u64) -> AxisGrid {
         assert!(chunk > 0 || len == 0, "a chunk has at least one element along an axis");
-        AxisGrid { len, cuts: Cuts::Every(chunk.clamp(1, len.max(1))) }
+        let chunk = chunk.clamp(1, len.max(1));
+        AxisGrid { len, count: len.div_ceil(chunk), cuts: Cuts::Every(chunk) }
     }
 
     /// An axis in one chunk.
@@ -65,7 +68,8 @@ impl AxisGrid {
         if regular {
             AxisGrid::regular(len, step)
         } else {
-            AxisGrid { len, cuts: Cuts::At(boundaries.into()) }
+            let count = boundaries.len() as u64 - 1;
+            AxisGrid { len, count, cuts: Cuts::At(boundaries.into()) }
         }
     }
 
@@ -81,10 +85,7 @@ impl AxisGrid {
 
     /// The number of chunks along the axis.
     pub fn count(&self) -> u64 {
-        match &self.cuts {
-            Cuts::Every(chunk) => self.len.div_ceil(*chunk),
-            Cuts::At(at) => at.len() as u64 - 1,
-        }
+        self.count
     }
 
     /// The elements of chunk `index`.
@@ -231,6 +232,9 @@ impl Grid {
 
     /// The chunk with the number `linear` in C order.
     pub fn index_of(&self, mut linear: u64) -> Dims {
+        if self.rank() == 1 {
+            return Dims::from_slice(&[linear]);
+        }
         let mut index = Dims::from_elem(0, self.rank());
         for (axis, grid) in self.axes.iter().enumerate().rev() {
             let count = grid.count();

@@ -20,6 +20,9 @@ pub(crate) fn blocks_read(access: &Access, region: &Region, grid: &Grid, mut eac
         return;
     }
     let blocks = grid.covering(&access.region(region));
+    if blocks.volume() == 1 {
+        return each(&blocks.start);
+    }
     // A long step may jump over whole blocks.
     let jumps = access.axes().iter().any(|a| matches!(a, AxisView::Along { step, .. } if step.abs() > 1));
     for index in Coordinates::of(blocks) {
@@ -235,6 +238,17 @@ impl Plan {
         match self.ports[key.port as usize].holds {
             Holds::Pieces { .. } => key.index..key.index + 1,
             _ => self.stages[self.ports[key.port as usize].stage as usize].units_of(key.index),
+        }
+    }
+
+    /// Whether a buffer holds the state of a chained fold, which its one reader changes in place.
+    pub(crate) fn is_carried(&self, key: Key) -> bool {
+        match &self.ports[key.port as usize].holds {
+            Holds::Fold { plan, level } if plan.chain => {
+                let (block, position) = plan.place(*level, key.index);
+                !plan.is_last(*level, block, position)
+            }
+            _ => false,
         }
     }
 

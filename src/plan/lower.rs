@@ -306,6 +306,7 @@ impl Lowering<'_> {
             inputs: Vec::new(),
             ports: SmallVec::new(),
             root: None,
+            aligned: false,
         });
         self.plan.stages.len() as StageId - 1
     }

@@ -149,6 +149,7 @@ impl Plan {
         plan.sinks = wanted.iter().map(|wanted| wanted.sink.clone()).collect();
         shuffle::insert(&mut plan, share);
         plan.connect();
+        plan.align();
         plan.demand();
         plan.bundle();
         plan.totals = plan.total();
@@ -172,6 +173,28 @@ impl Plan {
                     self.ports[port as usize].readers.push((number as StageId, input));
                 }
             }
+        }
+    }
+
+    /// Notes which stages take the blocks of their own index, so that much need not be asked
+    /// of each unit.
+    fn align(&mut self) {
+        for number in 0..self.stages.len() {
+            let stage = &self.stages[number];
+            let one_program = match &stage.work {
+                Work::Map { parts, .. } => parts.len() == 1,
+                Work::Visit { .. } => true,
+                _ => false,
+            };
+            let aligned = one_program
+                && stage.inputs.iter().all(|input| match input.feed {
+                    Feed::Source(_) => true,
+                    Feed::Port(port) => {
+                        let (grid, _) = self.ports[port as usize].array();
+                        *grid == stage.grid && input.access.is_identity(grid.rank())
+                    }
+                });
+            self.stages[number].aligned = aligned;
         }
     }
 

@@ -106,6 +106,7 @@ fn before(plan: &mut Plan, number: usize, input: usize, port: PortId, share: u64
         inputs: vec![Input { feed, access, dtype }],
         ports: smallvec![shuffled],
         root: None,
+        aligned: false,
     });
     plan.stages[number].inputs[input].feed = Feed::Port(shuffled);
 }

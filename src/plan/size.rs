@@ -106,7 +106,9 @@ impl Plan {
         let copied = program.and_then(Program::copied_input) == Some(input)
             && matches!(stage.work, Work::Map { .. });
         match &stage.inputs[input].feed {
-            Feed::Port(_) if in_one_block(self, stage, input, region) => Fetch::InPlace,
+            Feed::Port(_) if stage.aligned || in_one_block(self, stage, input, region) => {
+                Fetch::InPlace
+            }
             _ if copied && is_plain(&stage.inputs[input].access, region.rank()) => Fetch::Direct,
             _ => Fetch::Landed,
         }
@@ -215,8 +217,27 @@ impl Plan {
 
     /// Bytes of scratch that a batch takes: its units work one after the other.
     pub(crate) fn batch_scratch(&self, batch: Batch) -> u64 {
-        let units = self.stages[batch.stage as usize].units_of(batch.index);
+        let stage = &self.stages[batch.stage as usize];
+        let units = stage.units_of(batch.index);
+        if stage.aligned && units.end - units.start > 1 && self.is_even(stage) {
+            // The first unit is as large as any, and takes what the others take.
+            return self.layout(batch.stage, units.start).total as u64;
+        }
         units.map(|unit| self.layout(batch.stage, unit).total).max().unwrap_or(0) as u64
+    }
+
+    /// Whether the units of a stage that is aligned are equal but for smaller ones at the
+    /// edges, which take no more.
+    fn is_even(&self, stage: &Stage) -> bool {
+        let made = |input: &super::stage::Input| match &input.feed {
+            Feed::Source(source) => source.storage().files == 0,
+            Feed::Port(_) => true,
+        };
+        stage.inputs.iter().all(made) && stage.grid.axes().iter().all(|axis| axis.regular_chunk().is_some())
+            && match &stage.work {
+                Work::Visit { folds, .. } => folds.iter().all(|fold| !fold.chain),
+                _ => true,
+            }
     }
 
     /// The length of the buffer that a batch puts into a port, in bytes.

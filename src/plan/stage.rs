@@ -53,6 +53,9 @@ pub(crate) struct Stage {
     pub ports: SmallVec<[PortId; 2]>,
     /// Of a stage whose elements leave the plan: the number of the root.
     pub root: Option<usize>,
+    /// Whether units of equal shape work in equal layouts: they take the blocks of their own
+    /// index, whole, or read sources.
+    pub aligned: bool,
 }
 
 /// What a stage does.

@@ -24,7 +24,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     event::{Event, Observer},
     memory::{Arena, Buffer, Extent, Spill},
-    plan::{Batch, Holds, Key, Plan},
+    plan::{Batch, Key, Plan},
 };
 use crossbeam::deque::{Steal, Stealer, Worker};
 use freeboard_formats::{Cancel, FileCache};
@@ -290,10 +290,9 @@ impl<'a> Run<'a, '_> {
     fn prepare(&self, state: &mut State<'_>, job: Job) -> Assigned {
         match job {
             Job::Run(batch) => {
-                let mut needs = Vec::new();
-                self.cx.plan.batch_needs(batch, &mut needs);
-                let inputs = needs.into_iter().map(|key| (key, self.lend(state, key))).collect();
-                Assigned::Run(batch, inputs)
+                let State { schedule, store, .. } = state;
+                let needs = schedule.needs(batch).iter();
+                Assigned::Run(batch, needs.map(|&key| (key, self.lend(store, key))).collect())
             }
             Job::Remake(batch) => Assigned::Remake(batch),
             Job::Spill(key) => Assigned::Spill(key, state.store[&key].buffer.clone().expect("resident")),
@@ -306,16 +305,9 @@ impl<'a> Run<'a, '_> {
     }
 
     /// A chunk for a task: the buffer itself if it is a state, which has one reader.
-    fn lend(&self, state: &mut State<'_>, key: Key) -> Lent {
-        let slot = state.store.get_mut(&key).expect("in the store");
-        let state_of_fold = match &self.cx.plan.ports[key.port as usize].holds {
-            Holds::Fold { plan, level } if plan.chain => {
-                let (block, position) = plan.place(*level, key.index);
-                !plan.is_last(*level, block, position)
-            }
-            _ => false,
-        };
-        if state_of_fold {
+    fn lend(&self, store: &mut HashMap<Key, Slot>, key: Key) -> Lent {
+        let slot = store.get_mut(&key).expect("in the store");
+        if self.cx.plan.is_carried(key) {
             match Arc::try_unwrap(slot.buffer.take().expect("in memory")) {
                 Ok(buffer) => return Lent::Owned(buffer),
                 Err(shared) => slot.buffer = Some(shared),

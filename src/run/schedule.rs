@@ -154,6 +154,11 @@ impl<'p> Schedule<'p> {
         self.roots_left == 0
     }
 
+    /// What a batch that was given out takes from the store.
+    pub fn needs(&self, batch: Batch) -> &[Key] {
+        &self.tasks[&batch].needs
+    }
+
     /// Batches run, chunks spilled and dropped so far.
     pub fn counts(&self) -> Counts {
         self.counts
@@ -286,6 +291,11 @@ impl<'p> Schedule<'p> {
     /// Gives `batch` all it needs, or begins to make room for it.
     fn grant(&mut self, batch: Batch, jobs: &mut Vec<Job>, freed: &mut Vec<Key>) -> bool {
         let needs = std::mem::take(&mut self.tasks.get_mut(&batch).expect("ready").needs);
+        // A state is changed in place by who reads it, so it must not be being written out.
+        if needs.iter().any(|key| self.chunks[key].state == State::Spilling && self.plan.is_carried(*key)) {
+            self.tasks.get_mut(&batch).expect("ready").needs = needs;
+            return false;
+        }
         let mut need = self.tasks[&batch].scratch + self.plan.batch_output(batch);
         for &key in &needs {
             let chunk = self.chunks.get_mut(&key).expect("made");

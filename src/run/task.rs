@@ -15,7 +15,7 @@ use crate::{
     },
 };
 use freeboard_formats::{
-    Cancel, ChunkMut, ChunkSink, ChunkSource, ChunkView, FileCache, ReadCx, Region,
+    Cancel, ChunkMut, ChunkSink, ChunkSource, ChunkView, Dims, FileCache, ReadCx, Region,
     region::Coordinates,
 };
 use smallvec::SmallVec;
@@ -103,6 +103,7 @@ pub(crate) fn run_batch(cx: &TaskCx<'_, '_>, batch: Batch, mut inputs: Inputs) -
         });
     }
     let mut buffers: Vec<Buffer> = outputs.into_iter().flatten().collect();
+    let mut last: Option<(Dims, Layout)> = None;
     for unit in stage.units_of(batch.index) {
         let mut slices: SmallVec<[&mut [u8]; 2]> = SmallVec::new();
         for (buffer, key) in buffers.iter_mut().zip(&made) {
@@ -112,7 +113,15 @@ pub(crate) fn run_batch(cx: &TaskCx<'_, '_>, batch: Batch, mut inputs: Inputs) -
                 _ => &mut buffer[unit_range(plan, key.port, unit)],
             });
         }
-        let layout = plan.layout(batch.stage, unit);
+        let layout = match (&last, stage.aligned && stage.batch > 1) {
+            (Some((shape, layout)), true) if *shape == stage.region(unit).shape => layout.clone(),
+            (_, true) => {
+                let layout = plan.layout(batch.stage, unit);
+                last = Some((stage.region(unit).shape, layout.clone()));
+                layout
+            }
+            (_, false) => plan.layout(batch.stage, unit),
+        };
         let scratch = &mut scratch.as_mut_slice()[..layout.total];
         let task = UnitTask { cx, plan, stage, unit, layout };
         task.run(&mut inputs, &mut slices, scratch)?;

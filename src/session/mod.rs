@@ -401,7 +401,8 @@ impl Session {
         let guard = lock(&self.running);
         let means = self.means(bytes);
         let arena = means.arena;
-        let plan = Plan::fitting(wanted, means, self.beside() + bytes)?;
+        let mut plan = Plan::fitting(wanted, means, self.beside() + bytes)?;
+        plan.project(self.memory, RESERVE, self.threads);
         self.arena.resize(arena);
         // Chunks that were persisted make room for the run, the oldest first.
         let room = plan.comfortable(self.threads).min(arena);

@@ -53,6 +53,10 @@ impl fmt::Display for Report {
         if let Some(peak) = self.peak {
             write!(f, " · peak {} of {}", format_bytes(peak), format_bytes(self.memory))?;
         }
-        write!(f, " · spilled {}", if self.spilled == 0 { "0".into() } else { format_bytes(self.spilled).to_string() })
+        write!(
+            f,
+            " · spilled {}",
+            if self.spilled == 0 { "0".into() } else { format_bytes(self.spilled).to_string() }
+        )
     }
 }
