@@ -59,8 +59,13 @@ impl Error {
                 let old = &self.0;
                 // A source cannot be cloned: a changed copy keeps its text.
                 let message = old.source.as_ref().map_or(old.message.clone(), ToString::to_string);
-                let mut inner =
-                    Inner { kind: old.kind, message, help: old.help.clone(), at: old.at, source: None };
+                let mut inner = Inner {
+                    kind: old.kind,
+                    message,
+                    help: old.help.clone(),
+                    at: old.at,
+                    source: None,
+                };
                 change(&mut inner);
                 self.0 = Arc::new(inner);
             }

@@ -1,2 +1,126 @@
-//! x
-fn main() {}
+//! freeboard on the workloads that its peers are measured on, under the same stopwatch.
+//!
+//! Called as `peers/peers.py` calls any program: it runs one workload once and prints, as its
+//! last line, `{"seconds": 1.5, "result": {…}, "extra": {…}}`. Each workload is a file, written
+//! with the public interface alone, as a user would write it.
+
+mod context;
+mod w01;
+mod w02;
+mod w04;
+mod w05;
+mod w06;
+mod w07;
+mod w10;
+mod w11;
+mod w12;
+
+use clap::{Parser, ValueEnum};
+use context::{Context, Outcome, Result};
+use std::{path::PathBuf, process::ExitCode};
+
+/// What runs a workload.
+type Workload = fn(&Context) -> Result<Outcome>;
+
+/// The workloads; those of `peers/README.md` that are missing here need verbs that freeboard
+/// does not have.
+const WORKLOADS: [(&str, Workload); 14] = [
+    ("w01-u16", w01::unsigned),
+    ("w01-f32", w01::float),
+    ("w02-rebin", w02::rebin),
+    ("w02-spectrum", w02::spectrum),
+    ("w04-stack", w04::stack),
+    ("w04-big", w04::big),
+    ("w05", w05::cube),
+    ("w06", w06::grey),
+    ("w07-raw", w07::raw),
+    ("w07-zstd", w07::zstd),
+    ("w10-tree", w10::tree),
+    ("w10-array", w10::array),
+    ("w11", w11::persisted),
+    ("w12", w12::frames),
+];
+
+/// Workloads of the peers that freeboard cannot be asked for, and what they need.
+const MISSING: [(&str, &str); 5] = [
+    ("w03-clip", "a median and a clipped mean along an axis"),
+    ("w03-median", "a median along an axis"),
+    ("w08", "a matrix product"),
+    ("w09-gauss", "filters over neighbouring chunks"),
+    ("w09-label", "labels of connected regions"),
+];
+
+/// Which of the data sets that `make_data.py` makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Size {
+    Full,
+    Half,
+    Quick,
+}
+
+/// Runs one workload of `peers/README.md` once.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Args {
+    /// The workload: w01-f32, w02-rebin, …
+    #[arg(long)]
+    workload: String,
+    /// Which of the data sets.
+    #[arg(long, value_enum, default_value = "full")]
+    size: Size,
+    /// The folder that make_data.py filled.
+    #[arg(long)]
+    data: PathBuf,
+    /// The folder for outputs and for what does not fit in memory.
+    #[arg(long)]
+    scratch: PathBuf,
+    /// How many threads compute.
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+    /// How many tasks, of w10.
+    #[arg(long, default_value_t = 100_000)]
+    tasks: u64,
+    /// All that the process may hold: 1000MB, 2GiB; by default freeboard's own default.
+    #[arg(long)]
+    memory: Option<String>,
+}
+
+fn run(args: Args) -> Result<Outcome> {
+    let Some((_, workload)) = WORKLOADS.iter().find(|(name, _)| *name == args.workload) else {
+        return Err(unknown(&args.workload).into());
+    };
+    workload(&Context::new(args))
+}
+
+fn unknown(name: &str) -> String {
+    if let Some((_, needs)) = MISSING.iter().find(|(missing, _)| *missing == name) {
+        return format!("{name} is not run: it needs {needs}");
+    }
+    let known: Vec<&str> = WORKLOADS.iter().map(|(name, _)| *name).collect();
+    format!("there is no workload {name:?}; there are {}", known.join(", "))
+}
+
+fn main() -> ExitCode {
+    match run(Args::parse()) {
+        Ok(outcome) => {
+            println!("{}", outcome.line());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_workload_is_run_or_refused_by_name() {
+        assert!(unknown("w08").starts_with("w08 is not run: it needs a matrix product"));
+        assert!(unknown("w99").starts_with("there is no workload \"w99\"; there are w01-u16, "));
+        assert!(WORKLOADS.iter().all(|(name, _)| MISSING.iter().all(|(other, _)| name != other)));
+    }
+}

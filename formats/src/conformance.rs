@@ -1,6 +1,6 @@
 //! The suite that every adapter passes: the seam's contract, as library code.
 //!
-//! [`source`] holds any source against what it should give; [`format`] writes an array and
+//! [`source`] holds any source against what it should give; [`format()`] writes an array and
 //! reads it back, through everything that a store may go through; [`damaged`] shows that
 //! bad bytes are errors. They are for tests: what does not hold is a panic that says what
 //! was asked for and what came. Random choices are the same in every run.

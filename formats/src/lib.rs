@@ -33,6 +33,7 @@ mod pattern;
 #[cfg(any(feature = "npy", feature = "zarr"))]
 mod raw;
 pub mod stack;
+#[cfg(any(feature = "fits", feature = "h5", feature = "npy", feature = "zarr"))]
 mod staging;
 pub mod wrap;
 #[cfg(feature = "zarr")]

@@ -99,6 +99,22 @@ pub fn list(location: &str) -> Result<Vec<Item>> {
     Registry(FORMATS).list(location)
 }
 
+/// The files and folders that are opened for these locations: of globs, patterns and folders
+/// of files, the files.
+///
+/// # Errors
+/// If nothing is there.
+pub fn paths(locations: &[String]) -> Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for location in locations {
+        match Registry(FORMATS).find(split_item(location).0)? {
+            Found::One(path) => paths.push(path),
+            Found::Many(list) => paths.extend(list.paths),
+        }
+    }
+    Ok(paths)
+}
+
 /// What writes an array to `path`, in the format that the ending of its name tells.
 ///
 /// # Errors

@@ -4,10 +4,7 @@
 //! either sign, transposes, new axes, dropped axes and broadcasts are all of this form,
 //! they compose into one, and each is applied as a strided view, without a copy.
 
-use freeboard_formats::{
-    AxisGrid, ChunkView, Dims, Grid, Region,
-    view::Strides,
-};
+use freeboard_formats::{AxisGrid, ChunkView, Dims, Grid, Region, view::Strides};
 use smallvec::SmallVec;
 use std::ops::Range;
 
@@ -123,7 +120,11 @@ impl Access {
     pub fn selects(&self, axis: usize, within: &Range<u64>, among: Range<u64>) -> Range<u64> {
         match self.axes[axis] {
             AxisView::At(at) => {
-                if within.contains(&at) { among } else { 0..0 }
+                if within.contains(&at) {
+                    among
+                } else {
+                    0..0
+                }
             }
             AxisView::Along { start, step, .. } => {
                 if within.is_empty() || among.is_empty() {
@@ -161,7 +162,9 @@ impl Access {
             let (len, cut) = (shape[of], &input.axes()[i]);
             axes[of] = match cut.regular_chunk() {
                 _ if len == 0 => AxisGrid::whole(0),
-                Some(chunk) if step == 1 && start as u64 % chunk == 0 => AxisGrid::regular(len, chunk),
+                Some(chunk) if step == 1 && (start as u64).is_multiple_of(chunk) => {
+                    AxisGrid::regular(len, chunk)
+                }
                 _ => {
                     let mut sizes: Vec<u64> = cut
                         .covering(self.region_along(start, step, len))

@@ -165,13 +165,19 @@ impl Expr {
 
     /// A reduction over boxes of `bins` elements, each of which divides the axis' length and
     /// is not 0. Chunks that a box would straddle are cut anew before.
-    pub fn fold(&self, fold: Arc<dyn Fold>, bins: &[u64], origin: &'static Location<'static>) -> Expr {
+    pub fn fold(
+        &self,
+        fold: Arc<dyn Fold>,
+        bins: &[u64],
+        origin: &'static Location<'static>,
+    ) -> Expr {
         let aligned = match self.meta() {
             Ok(meta) => self.rechunk(unify::aligned(&meta.grid, bins), origin),
             Err(_) => self.clone(),
         };
         let meta = aligned.meta().map(|meta| {
-            let grid = Grid::new(meta.grid.axes().iter().zip(bins).map(|(axis, &bin)| folded(axis, bin)));
+            let grid =
+                Grid::new(meta.grid.axes().iter().zip(bins).map(|(axis, &bin)| folded(axis, bin)));
             Arc::new(Meta { dtype: fold.output(), grid, ..meta.clone() })
         });
         Expr::new(Op::Fold { fold, bins: bins.into() }, [aligned], meta, origin)
@@ -189,13 +195,16 @@ impl Expr {
                 }
                 let first = metas[0];
                 let along = AxisGrid::from_sizes(
-                    metas.iter().flat_map(|meta| meta.grid.axes()[axis].sizes().collect::<Vec<_>>()),
+                    metas
+                        .iter()
+                        .flat_map(|meta| meta.grid.axes()[axis].sizes().collect::<Vec<_>>()),
                 );
                 let grid = Grid::new(first.grid.axes().iter().enumerate().map(|(i, cut)| {
                     if i == axis {
                         return along.clone();
                     }
-                    let finest = metas.iter().map(|m| &m.grid.axes()[i]).min_by_key(|c| c.max_chunk());
+                    let finest =
+                        metas.iter().map(|m| &m.grid.axes()[i]).min_by_key(|c| c.max_chunk());
                     finest.unwrap_or(cut).clone()
                 }));
                 (Ok(Arc::new(Meta { grid, ..first.clone() })), offsets)
@@ -225,7 +234,12 @@ impl Expr {
         let mut changed = meta.clone();
         change(&mut changed);
         debug_assert_eq!((changed.dtype, &changed.grid), (meta.dtype, &meta.grid));
-        Expr::new(self.0.op.clone(), self.0.inputs.iter().cloned(), Ok(Arc::new(changed)), self.0.origin)
+        Expr::new(
+            self.0.op.clone(),
+            self.0.inputs.iter().cloned(),
+            Ok(Arc::new(changed)),
+            self.0.origin,
+        )
     }
 
     /// What the node does.
@@ -301,7 +315,10 @@ mod tests {
         assert_eq!(folded(&axis, 1), axis);
         assert_eq!(folded(&axis, 2), AxisGrid::regular(10, 2));
         assert_eq!(folded(&axis, 20), AxisGrid::whole(1));
-        assert_eq!(folded(&AxisGrid::from_sizes([2, 4, 4, 2]), 2), AxisGrid::from_sizes([1, 2, 2, 1]));
+        assert_eq!(
+            folded(&AxisGrid::from_sizes([2, 4, 4, 2]), 2),
+            AxisGrid::from_sizes([1, 2, 2, 1])
+        );
         assert_eq!(folded(&AxisGrid::from_sizes([4, 6, 2]), 4), AxisGrid::from_sizes([1, 2]));
     }
 }

@@ -109,7 +109,9 @@ fn sign(name: &str) -> &str {
 pub(super) fn aligned(grid: &Grid, bins: &[u64]) -> Grid {
     Grid::new(grid.axes().iter().zip(bins).map(|(axis, &bin)| {
         let straddled = match axis.regular_chunk() {
-            Some(chunk) => !chunk.is_multiple_of(bin) && !bin.is_multiple_of(chunk) && bin != axis.len(),
+            Some(chunk) => {
+                !chunk.is_multiple_of(bin) && !bin.is_multiple_of(chunk) && bin != axis.len()
+            }
             // Inside a box, both sides of a cut must stay within it.
             None => (0..axis.count()).any(|i| {
                 let bounds = axis.bounds(i);
@@ -141,18 +143,16 @@ mod tests {
 
     #[test]
     fn broadcasting_is_numpys() {
-        let table: [(&[&[u64]], Option<&[u64]>); 6] = [
-            (&[&[3, 4], &[4]], Some(&[3, 4])),
-            (&[&[3, 1], &[1, 4]], Some(&[3, 4])),
-            (&[&[], &[2]], Some(&[2])),
-            (&[&[0], &[1]], Some(&[0])),
-            (&[&[0], &[2]], None),
-            (&[&[3, 4], &[3]], None),
-        ];
-        for (shapes, expected) in table {
+        let check = |shapes: &[&[u64]], expected: Option<&[u64]>| {
             let shape = broadcast_shape(shapes.iter().copied());
             assert_eq!(shape.as_deref(), expected, "{shapes:?}");
-        }
+        };
+        check(&[&[3, 4], &[4]], Some(&[3, 4]));
+        check(&[&[3, 1], &[1, 4]], Some(&[3, 4]));
+        check(&[&[], &[2]], Some(&[2]));
+        check(&[&[0], &[1]], Some(&[0]));
+        check(&[&[0], &[2]], None);
+        check(&[&[3, 4], &[3]], None);
     }
 
     #[test]
@@ -160,6 +160,9 @@ mod tests {
         let grid = Grid::regular(&[35, 40], &[7, 8]);
         assert_eq!(aligned(&grid, &[7, 4]), grid);
         assert_eq!(aligned(&grid, &[35, 16]), grid);
-        assert_eq!(aligned(&grid, &[5, 8]).axes()[0], AxisGrid::from_boundaries(vec![0, 5, 10, 20, 25, 35]));
+        assert_eq!(
+            aligned(&grid, &[5, 8]).axes()[0],
+            AxisGrid::from_boundaries(vec![0, 5, 10, 20, 25, 35])
+        );
     }
 }

@@ -15,7 +15,12 @@ use smallvec::SmallVec;
 use std::ops::Range;
 
 /// The blocks of `grid` that hold an element which `access` selects for `region`.
-pub(crate) fn blocks_read(access: &Access, region: &Region, grid: &Grid, mut each: impl FnMut(&[u64])) {
+pub(crate) fn blocks_read(
+    access: &Access,
+    region: &Region,
+    grid: &Grid,
+    mut each: impl FnMut(&[u64]),
+) {
     if region.is_empty() {
         return;
     }
@@ -24,7 +29,8 @@ pub(crate) fn blocks_read(access: &Access, region: &Region, grid: &Grid, mut eac
         return each(&blocks.start);
     }
     // A long step may jump over whole blocks.
-    let jumps = access.axes().iter().any(|a| matches!(a, AxisView::Along { step, .. } if step.abs() > 1));
+    let jumps =
+        access.axes().iter().any(|a| matches!(a, AxisView::Along { step, .. } if step.abs() > 1));
     for index in Coordinates::of(blocks) {
         let selected = |(axis, &block): (usize, &u64)| match access.axes()[axis] {
             AxisView::Along { of, step, .. } if step.abs() > 1 => {
@@ -124,7 +130,12 @@ impl Plan {
     }
 
     /// Calls `each` with ranges of units, of a stage, that need what `unit` put into `port`.
-    pub(crate) fn readers(&self, port: PortId, unit: u64, mut each: impl FnMut(StageId, Range<u64>)) {
+    pub(crate) fn readers(
+        &self,
+        port: PortId,
+        unit: u64,
+        mut each: impl FnMut(StageId, Range<u64>),
+    ) {
         let this = &self.ports[port as usize];
         if let Holds::Fold { plan, level } = &this.holds {
             let (block, position) = plan.place(*level, unit);
@@ -175,7 +186,13 @@ impl Plan {
     }
 
     /// The demanded units of `stage`, as a box of indices, whose input `input` reads the block `index`.
-    fn reading_box(&self, stage: StageId, input: usize, index: &[u64], grid: &Grid) -> Option<Region> {
+    fn reading_box(
+        &self,
+        stage: StageId,
+        input: usize,
+        index: &[u64],
+        grid: &Grid,
+    ) -> Option<Region> {
         let this = &self.stages[stage as usize];
         let access = &this.inputs[input].access;
         let units = match &this.work {
@@ -289,7 +306,8 @@ impl Plan {
             if single && stages.len() == port.readers.len() {
                 let (grid, _) = port.array();
                 let index = grid.index_of(key.index);
-                let boxes = port.readers.iter().filter_map(|&(s, i)| self.reading_box(s, i, &index, grid));
+                let boxes =
+                    port.readers.iter().filter_map(|&(s, i)| self.reading_box(s, i, &index, grid));
                 return boxes.map(|units| units.volume()).sum();
             }
         }
@@ -329,7 +347,9 @@ mod tests {
         let mut seen: HashSet<Batch> = HashSet::new();
         let mut stack: Vec<Batch> = Vec::new();
         for &root in &plan.roots {
-            stack.extend((0..plan.stages[root as usize].batches()).map(|index| Batch { stage: root, index }));
+            stack.extend(
+                (0..plan.stages[root as usize].batches()).map(|index| Batch { stage: root, index }),
+            );
         }
         let mut needs = Vec::new();
         while let Some(batch) = stack.pop() {

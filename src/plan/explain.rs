@@ -126,7 +126,8 @@ impl fmt::Display for Fed {
     }
 }
 
-fn name_of(stage: &Stage) -> &str {
+/// What a stage is called; one that only moves elements has no name of its own.
+pub(super) fn name_of(stage: &Stage) -> &str {
     match &*stage.name {
         "" => "copy",
         name => name,

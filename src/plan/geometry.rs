@@ -91,8 +91,16 @@ mod tests {
     #[test]
     fn chunks_and_positions_are_inverse() {
         let geometry = FoldGeometry {
-            chunks: Grid::new([AxisGrid::regular(40, 1), AxisGrid::from_sizes([4, 6, 2]), AxisGrid::regular(9, 3)]),
-            blocks: Grid::new([AxisGrid::regular(8, 1), AxisGrid::from_sizes([2, 3, 1]), AxisGrid::whole(1)]),
+            chunks: Grid::new([
+                AxisGrid::regular(40, 1),
+                AxisGrid::from_sizes([4, 6, 2]),
+                AxisGrid::regular(9, 3),
+            ]),
+            blocks: Grid::new([
+                AxisGrid::regular(8, 1),
+                AxisGrid::from_sizes([2, 3, 1]),
+                AxisGrid::whole(1),
+            ]),
             bins: [5, 2, 9].as_slice().into(),
         };
         assert_eq!(geometry.max_count(), 15);

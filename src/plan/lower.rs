@@ -9,7 +9,7 @@
 use super::{
     Plan,
     geometry::FoldGeometry,
-    program::{Program, Step, Value},
+    program::Program,
     share::Shared,
     stage::{Feed, FoldPlan, Holds, Input, Part, Port, PortId, Stage, StageId, Work},
 };
@@ -45,14 +45,14 @@ struct Group {
     leaves: Vec<usize>,
 }
 
-struct Lowering<'a> {
-    nodes: &'a [Shared],
+pub(super) struct Lowering<'a> {
+    pub(super) nodes: &'a [Shared],
     roots: &'a [(usize, Root)],
     uses: Vec<SmallVec<[(Owner, Access); 1]>>,
-    made: Vec<bool>,
+    pub(super) made: Vec<bool>,
     groups: Vec<Group>,
     group_of: HashMap<usize, usize>,
-    feeds: HashMap<usize, Feed>,
+    pub(super) feeds: HashMap<usize, Feed>,
     plan: Plan,
 }
 
@@ -80,11 +80,11 @@ pub(crate) fn lower(nodes: &[Shared], roots: &[(usize, Root)], fuse: bool) -> Pl
 }
 
 impl Lowering<'_> {
-    fn meta(&self, node: usize) -> &freeboard_formats::Meta {
+    pub(super) fn meta(&self, node: usize) -> &freeboard_formats::Meta {
         self.nodes[node].expr.meta().expect("checked when the nodes were shared")
     }
 
-    fn rank(&self, node: usize) -> usize {
+    pub(super) fn rank(&self, node: usize) -> usize {
         self.meta(node).grid.rank()
     }
 
@@ -103,7 +103,8 @@ impl Lowering<'_> {
         let mut depths = vec![0u32; self.nodes.len()];
         for (number, node) in self.nodes.iter().enumerate() {
             let below = node.inputs.iter().map(|&input| depths[input]).max().unwrap_or(0);
-            let barrier = matches!(node.expr.op(), Op::Fold { .. } | Op::Block(_) | Op::Concat { .. });
+            let barrier =
+                matches!(node.expr.op(), Op::Fold { .. } | Op::Block(_) | Op::Concat { .. });
             depths[number] = below + u32::from(barrier);
             let Op::Fold { fold, bins } = node.expr.op() else { continue };
             let geometry = self.geometry(number);
@@ -151,7 +152,9 @@ impl Lowering<'_> {
             match self.nodes[node].expr.op() {
                 Op::View(_) | Op::Rechunk | Op::Apply(_) => stack.extend(&self.nodes[node].inputs),
                 Op::Constant(_) => {}
-                Op::Source(_) | Op::Fold { .. } | Op::Block(_) | Op::Concat { .. } => leaves.push(node),
+                Op::Source(_) | Op::Fold { .. } | Op::Block(_) | Op::Concat { .. } => {
+                    leaves.push(node)
+                }
             }
         }
         leaves
@@ -204,7 +207,11 @@ impl Lowering<'_> {
                 }
                 Op::Block(_) => {
                     for &input in &node.inputs {
-                        self.add_use(input, Owner::Node(number), Access::identity(self.rank(input)));
+                        self.add_use(
+                            input,
+                            Owner::Node(number),
+                            Access::identity(self.rank(input)),
+                        );
                     }
                 }
                 Op::Concat { axis, offsets } => {
@@ -289,11 +296,16 @@ impl Lowering<'_> {
     }
 
     fn new_port(&mut self, stage: StageId, holds: Holds) -> PortId {
-        self.plan.ports.push(Port { stage, holds, readers: Vec::new(), kept: false });
+        self.plan.ports.push(Port { stage, holds, readers: Vec::new(), kept: false, slot: 0 });
         self.plan.ports.len() as PortId - 1
     }
 
-    fn new_stage(&mut self, name: String, origin: &'static Location<'static>, grid: Grid) -> StageId {
+    fn new_stage(
+        &mut self,
+        name: String,
+        origin: &'static Location<'static>,
+        grid: Grid,
+    ) -> StageId {
         let demanded = Region::whole(&grid.counts());
         self.plan.stages.push(Stage {
             name,
@@ -345,7 +357,9 @@ impl Lowering<'_> {
         let mut folds = Vec::new();
         let mut programs_outputs: Vec<usize> = Vec::new();
         for number in members {
-            let Op::Fold { fold, .. } = self.nodes[number].expr.op() else { unreachable!("a fold") };
+            let Op::Fold { fold, .. } = self.nodes[number].expr.op() else {
+                unreachable!("a fold")
+            };
             let fold = fold.clone();
             let geometry = self.geometry(number);
             let chain = FoldPlan::is_chained(&*fold, &geometry);
@@ -355,12 +369,14 @@ impl Lowering<'_> {
             let base = self.plan.ports.len() as PortId;
             let ports: Vec<PortId> = (0..levels - first + 1).map(|level| base + level).collect();
             let input = self.nodes[number].inputs[0];
-            let output = programs_outputs.iter().position(|&node| node == input).unwrap_or_else(|| {
-                programs_outputs.push(input);
-                programs_outputs.len() - 1
-            });
+            let output =
+                programs_outputs.iter().position(|&node| node == input).unwrap_or_else(|| {
+                    programs_outputs.push(input);
+                    programs_outputs.len() - 1
+                });
             let even = geometry.bins.iter().zip(geometry.chunks.axes()).all(|(&bin, axis)| {
-                axis.regular_chunk().is_some_and(|chunk| bin <= chunk || axis.len().is_multiple_of(chunk))
+                axis.regular_chunk()
+                    .is_some_and(|chunk| bin <= chunk || axis.len().is_multiple_of(chunk))
             });
             let uniform = (even && !geometry.chunks.is_empty()).then(|| geometry.elements_of(0));
             let fold = Arc::new(FoldPlan { fold, geometry, chain, ports, output, uniform });
@@ -370,7 +386,8 @@ impl Lowering<'_> {
                 } else {
                     let units = fold.units(level);
                     let name = format!("combine {}", fold.fold.name());
-                    let stage = self.new_stage(name, self.nodes[number].expr.origin(), Grid::new([]));
+                    let stage =
+                        self.new_stage(name, self.nodes[number].expr.origin(), Grid::new([]));
                     let this = &mut self.plan.stages[stage as usize];
                     this.units = units;
                     this.work = Work::Combine { fold: fold.clone(), level };
@@ -416,9 +433,11 @@ impl Lowering<'_> {
                     ("concatenate".to_owned(), Work::Map { axis: *axis, parts })
                 }
                 Op::Block(kernel) => {
-                    let grids = node.inputs.iter().map(|&input| self.meta(input).grid.clone()).collect();
+                    let grids =
+                        node.inputs.iter().map(|&input| self.meta(input).grid.clone()).collect();
                     for &input in &node.inputs {
-                        let (leaf, access) = self.below_views(input, Access::identity(self.rank(input)));
+                        let (leaf, access) =
+                            self.below_views(input, Access::identity(self.rank(input)));
                         let feed = self.feed_or_constant(leaf);
                         inputs.push(Input { feed, access, dtype: self.meta(leaf).dtype });
                     }
@@ -449,7 +468,11 @@ impl Lowering<'_> {
             if let Work::Visit { program, folds } = &mut this.work {
                 let names: Vec<_> = folds.iter().map(|fold| fold.fold.name()).collect();
                 let work = compiled.names();
-                this.name = format!("{work}{}{}", if work.is_empty() { "" } else { " → " }, names.join(" + "));
+                this.name = format!(
+                    "{work}{}{}",
+                    if work.is_empty() { "" } else { " → " },
+                    names.join(" + ")
+                );
                 *program = compiled;
             }
         }
@@ -471,130 +494,6 @@ impl Lowering<'_> {
             this.root = Some(root);
             self.plan.roots.push(stage);
         }
-    }
-
-    /// The node below views and rechunks, and the access to it.
-    fn below_views(&self, mut node: usize, mut access: Access) -> (usize, Access) {
-        loop {
-            match self.nodes[node].expr.op() {
-                Op::View(view) => access = view.then(&access),
-                Op::Rechunk => {}
-                _ => return (node, access),
-            }
-            node = self.nodes[node].inputs[0];
-        }
-    }
-
-    /// The feed of a node with elements of its own; of a constant, a source that repeats it.
-    fn feed_or_constant(&self, node: usize) -> Feed {
-        match self.nodes[node].expr.op() {
-            Op::Constant(value) => Feed::Source(Arc::new(super::repeat::Repeated::new(
-                *value,
-                self.meta(node).grid.clone(),
-            ))),
-            _ => self.feeds[&node].clone(),
-        }
-    }
-
-    /// The program of a made elementwise node, which is not taken from its own port.
-    fn compile_node(&self, number: usize, inputs: &mut Vec<Input>) -> Program {
-        let access = Access::identity(self.rank(number));
-        self.compile_targets(&[(number, access)], inputs, Some(number))
-    }
-
-    fn compile(&self, targets: &[(usize, Access)], inputs: &mut Vec<Input>) -> Program {
-        self.compile_targets(targets, inputs, None)
-    }
-
-    fn compile_targets(
-        &self,
-        targets: &[(usize, Access)],
-        inputs: &mut Vec<Input>,
-        own: Option<usize>,
-    ) -> Program {
-        let mut program = Program::default();
-        let mut done: HashMap<usize, Value> = HashMap::new();
-        for (target, access) in targets {
-            let value = self.compile_value(*target, access, inputs, own, &mut program, &mut done);
-            program.outputs.push((value, self.meta(*target).dtype));
-        }
-        program.allocate();
-        program
-    }
-
-    fn compile_value(
-        &self,
-        target: usize,
-        access: &Access,
-        inputs: &mut Vec<Input>,
-        own: Option<usize>,
-        program: &mut Program,
-        done: &mut HashMap<usize, Value>,
-    ) -> Value {
-        // An elementwise node's access is the same on every path to it (else it has a stage),
-        // so its value is known by its number alone.
-        let (node, access) = self.below_views(target, access.clone());
-        let mut stack: Vec<(usize, Access, usize)> = vec![(node, access, 0)];
-        let mut values: Vec<Value> = Vec::new();
-        while let Some((node, access, next)) = stack.pop() {
-            let inline = matches!(self.nodes[node].expr.op(), Op::Apply(_))
-                && (!self.made[node] || own == Some(node));
-            if !inline {
-                values.push(match self.nodes[node].expr.op() {
-                    Op::Constant(value) => {
-                        program.constants.push(*value);
-                        Value::Constant(program.constants.len() as u32 - 1)
-                    }
-                    _ => self.input_value(node, access, inputs, program),
-                });
-                continue;
-            }
-            if let Some(&value) = done.get(&node) {
-                values.push(value);
-                continue;
-            }
-            let below = &self.nodes[node].inputs;
-            if next < below.len() {
-                let (input, input_access) = self.below_views(below[next], access.clone());
-                stack.push((node, access, next + 1));
-                stack.push((input, input_access, 0));
-                continue;
-            }
-            let Op::Apply(kernel) = self.nodes[node].expr.op() else { unreachable!("inline") };
-            let arguments = values.drain(values.len() - below.len()..).collect();
-            let to = program.steps.len() as u32;
-            program.steps.push(Step { kernel: kernel.clone(), arguments, to });
-            done.insert(node, Value::Register(to));
-            values.push(Value::Register(to));
-        }
-        values.pop().expect("the target's value")
-    }
-
-    fn input_value(
-        &self,
-        node: usize,
-        access: Access,
-        inputs: &mut Vec<Input>,
-        program: &mut Program,
-    ) -> Value {
-        let feed = self.feed_or_constant(node);
-        let same = |input: &Input| {
-            input.access == access
-                && match (&input.feed, &feed) {
-                    (Feed::Port(a), Feed::Port(b)) => a == b,
-                    (Feed::Source(a), Feed::Source(b)) => Arc::ptr_eq(a, b),
-                    _ => false,
-                }
-        };
-        let number = program.inputs.iter().copied().find(|&i| same(&inputs[i])).unwrap_or_else(|| {
-            inputs.push(Input { feed: feed.clone(), access: access.clone(), dtype: self.meta(node).dtype });
-            inputs.len() - 1
-        });
-        let at = program.inputs.iter().position(|&i| i == number).unwrap_or_else(|| {
-            program.inputs.push(number);
-            program.inputs.len() - 1
-        });
-        Value::Input(at as u32)
     }
 }
 

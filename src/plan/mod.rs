@@ -4,6 +4,7 @@
 //! out stages, [`edges`] tells what needs what, [`size`] what each task takes. It holds
 //! nothing that grows with the number of chunks.
 
+mod compile;
 mod edges;
 mod explain;
 mod geometry;
@@ -165,8 +166,11 @@ impl Plan {
         self.totals
     }
 
-    /// Tells each port who reads it.
+    /// Tells each port who reads it, and how far apart its units lie.
     fn connect(&mut self) {
+        for port in &mut self.ports {
+            port.slot = port.max_unit_bytes().next_multiple_of(8);
+        }
         for (number, stage) in self.stages.iter().enumerate() {
             for (input, fed) in stage.inputs.iter().enumerate() {
                 if let Feed::Port(port) = fed.feed {
@@ -209,7 +213,9 @@ impl Plan {
     /// The ports that a stage makes blocks for: its own, or of a visit those of its folds' last levels.
     fn block_ports(&self, stage: &Stage) -> Vec<PortId> {
         match &stage.work {
-            Work::Visit { folds, .. } => folds.iter().map(|fold| fold.port(fold.last_level())).collect(),
+            Work::Visit { folds, .. } => {
+                folds.iter().map(|fold| fold.port(fold.last_level())).collect()
+            }
             Work::Combine { .. } => Vec::new(),
             _ => stage.ports.to_vec(),
         }
@@ -229,9 +235,12 @@ impl Plan {
                 let mut wanted: Option<Region> = None;
                 for port in self.block_ports(&self.stages[number]) {
                     let boxes = self.ports[port as usize].readers.iter();
-                    for units in boxes.filter_map(|&(stage, input)| self.demanded_of(port, stage, input)) {
+                    for units in
+                        boxes.filter_map(|&(stage, input)| self.demanded_of(port, stage, input))
+                    {
                         let units = self.units_for(port, units);
-                        wanted = Some(wanted.map_or(units.clone(), |other| lower::hull(&other, &units)));
+                        wanted =
+                            Some(wanted.map_or(units.clone(), |other| lower::hull(&other, &units)));
                     }
                 }
                 match wanted {
@@ -286,7 +295,9 @@ impl Plan {
             Holds::Pieces { grid, .. } => {
                 let last: Vec<u64> = (0..blocks.rank()).map(|a| blocks.range(a).end - 1).collect();
                 let pieces = lower::hull(&grid.region(&blocks.start), &grid.region(&last));
-                return self.stages[self.ports[port as usize].stage as usize].grid.covering(&pieces);
+                return self.stages[self.ports[port as usize].stage as usize]
+                    .grid
+                    .covering(&pieces);
             }
             Holds::Fold { plan, .. } => plan,
         };
@@ -294,8 +305,10 @@ impl Plan {
         let mut units = blocks;
         for axis in 0..units.rank() {
             let range = units.range(axis);
-            let (first, last) =
-                (geometry.blocks.axes()[axis].bounds(range.start), geometry.blocks.axes()[axis].bounds(range.end - 1));
+            let (first, last) = (
+                geometry.blocks.axes()[axis].bounds(range.start),
+                geometry.blocks.axes()[axis].bounds(range.end - 1),
+            );
             let bin = geometry.bins[axis];
             let chunks = geometry.chunks.axes()[axis].covering(first.start * bin..last.end * bin);
             (units.start[axis], units.shape[axis]) = (chunks.start, chunks.end - chunks.start);
@@ -392,7 +405,9 @@ impl Plan {
             }
             for input in self.inputs_of(stage, &region).0 {
                 let region = stage.input_region(input, unit);
-                if let (Feed::Source(source), false) = (&stage.inputs[input].feed, region.is_empty()) {
+                if let (Feed::Source(source), false) =
+                    (&stage.inputs[input].feed, region.is_empty())
+                {
                     bytes += source.cost(&stage.inputs[input].access.region(&region)).bytes;
                 }
             }
@@ -427,13 +442,16 @@ impl Plan {
         let smallest = smallest.next_multiple_of(1 << 20);
         let chunk = match &stage.work {
             Work::Combine { .. } => String::new(),
-            _ => format!(" on a chunk of {}", crate::expr::shape_text(&stage.region(batch.index).shape)),
+            _ => format!(
+                " on a chunk of {}",
+                crate::expr::shape_text(&stage.region(batch.index).shape)
+            ),
         };
         Error::new(
             ErrorKind::Budget,
             format!(
                 "`{}`{chunk} needs {} at once, and the budget leaves {}",
-                stage.name,
+                explain::name_of(stage),
                 format_bytes(need),
                 format_bytes(arena),
             ),

@@ -124,7 +124,9 @@ mod tests {
         let kernel = unary(Unary::Negative, DType::F64);
         let steps = (0..100u32).map(|i| Step {
             kernel: kernel.clone(),
-            arguments: [if i == 0 { Value::Input(0) } else { Value::Register(i - 1) }].into_iter().collect(),
+            arguments: [if i == 0 { Value::Input(0) } else { Value::Register(i - 1) }]
+                .into_iter()
+                .collect(),
             to: i,
         });
         let mut program = Program {

@@ -1,7 +1,8 @@
 //! A constant as a source, for functions that are handed blocks of it.
 
 use freeboard_formats::{
-    ChunkMut, ChunkSource, Fingerprint, Grid, Meta, ReadCost, ReadCx, Region, Scalar, SourceSpec, Storage,
+    ChunkMut, ChunkSource, Fingerprint, Grid, Meta, ReadCost, ReadCx, Region, Scalar, SourceSpec,
+    Storage,
 };
 
 /// One value everywhere.

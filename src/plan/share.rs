@@ -45,7 +45,9 @@ fn bits(scalars: &[Scalar]) -> SmallVec<[(u64, DType); 2]> {
 fn identity(expr: &Expr, inputs: &SmallVec<[usize; 2]>) -> Identity {
     let grid = || expr.meta().ok().map(|meta| meta.grid.clone());
     let (kind, grid) = match expr.op() {
-        Op::Source(source) => (Kind::Source(std::sync::Arc::as_ptr(source) as *const u8 as usize), None),
+        Op::Source(source) => {
+            (Kind::Source(std::sync::Arc::as_ptr(source) as *const u8 as usize), None)
+        }
         Op::Constant(value) => (Kind::Constant(bits(&[*value])[0].0, value.dtype()), grid()),
         Op::View(access) => {
             let shape = expr.meta().map(freeboard_formats::Meta::shape).unwrap_or_default();
@@ -53,9 +55,10 @@ fn identity(expr: &Expr, inputs: &SmallVec<[usize; 2]>) -> Identity {
         }
         Op::Concat { axis, .. } => (Kind::Concat(*axis), None),
         Op::Rechunk => (Kind::Rechunk, grid()),
-        Op::Apply(kernel) if kernel.is_named() => {
-            (Kind::Named(kernel.name(), bits(&kernel.params()), kernel.output(), Dims::new()), grid())
-        }
+        Op::Apply(kernel) if kernel.is_named() => (
+            Kind::Named(kernel.name(), bits(&kernel.params()), kernel.output(), Dims::new()),
+            grid(),
+        ),
         Op::Fold { fold, bins } => {
             (Kind::Named(fold.name(), bits(&fold.params()), fold.output(), bins.clone()), None)
         }
@@ -108,7 +111,8 @@ mod tests {
         let here = Location::caller();
         let x = Expr::constant(Scalar::F64(2.0), Grid::whole(&[3]), here);
         let make = |op| Expr::apply(unary(op, DType::F64), &[&x], here);
-        let (nodes, roots) = share(&[make(Unary::Sqrt), make(Unary::Sqrt), make(Unary::Exp)]).unwrap();
+        let (nodes, roots) =
+            share(&[make(Unary::Sqrt), make(Unary::Sqrt), make(Unary::Exp)]).unwrap();
         assert_eq!(nodes.len(), 3);
         assert_eq!(roots[0], roots[1]);
         assert_ne!(roots[0], roots[2]);

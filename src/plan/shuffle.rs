@@ -22,7 +22,10 @@ const PIECE: u64 = 128 << 10;
 /// Puts a shuffle before each input of which one task would need more than `share` bytes.
 pub(super) fn insert(plan: &mut Plan, share: u64) {
     for number in 0..plan.stages.len() {
-        if !matches!(plan.stages[number].work, Work::Map { .. } | Work::Visit { .. } | Work::Block { .. }) {
+        if !matches!(
+            plan.stages[number].work,
+            Work::Map { .. } | Work::Visit { .. } | Work::Block { .. }
+        ) {
             continue;
         }
         for input in 0..plan.stages[number].inputs.len() {
@@ -94,6 +97,7 @@ fn before(plan: &mut Plan, number: usize, input: usize, port: PortId, share: u64
         holds: Holds::Pieces { grid: pieces, dtype },
         readers: Vec::new(),
         kept: false,
+        slot: 0,
     });
     plan.stages.push(Stage {
         name: "shuffle".into(),
@@ -116,7 +120,7 @@ fn cuts_of_reader(access: &Access, wanted: &Grid, grid: &Grid) -> Grid {
     Grid::new(access.axes().iter().enumerate().map(|(axis, view)| {
         let own = &grid.axes()[axis];
         match *view {
-            AxisView::Along { of, start, step } if step.abs() == 1 && own.len() > 0 => {
+            AxisView::Along { of, start, step } if step.abs() == 1 && !own.is_empty() => {
                 let mut at: Vec<u64> = wanted.axes()[of]
                     .boundaries()
                     .map(|cut| start + step * cut as i64 + i64::from(step < 0))
@@ -180,7 +184,9 @@ fn pieces(taken: &Grid, cuts: &Grid, least: u64, most: u64) -> Grid {
         });
         let joint: u64 = cuts.iter().map(AxisGrid::max_chunk).product();
         match wide {
-            Some(axis) if volume < least && 2 * joint <= most => cuts[axis] = joined(&cuts[axis], 2),
+            Some(axis) if volume < least && 2 * joint <= most => {
+                cuts[axis] = joined(&cuts[axis], 2)
+            }
             _ => return grid,
         }
     }

@@ -89,7 +89,9 @@ impl Plan {
                 let program = &part_of(*axis, parts, region).program;
                 (program.inputs.iter().copied().collect(), Some(program))
             }
-            Work::Visit { program, .. } => (program.inputs.iter().copied().collect(), Some(program)),
+            Work::Visit { program, .. } => {
+                (program.inputs.iter().copied().collect(), Some(program))
+            }
             Work::Block { .. } => ((0..stage.inputs.len()).collect(), None),
             Work::Read(_) | Work::Shuffle | Work::Combine { .. } => (SmallVec::new(), None),
         }
@@ -128,7 +130,9 @@ impl Plan {
         if let Work::Read(source) = &this.work {
             codec = source.cost(&this.region(unit)).scratch;
         }
-        if let (Work::Shuffle, Feed::Source(source)) = (&this.work, this.inputs.first().map_or(&Feed::Port(0), |i| &i.feed)) {
+        if let (Work::Shuffle, Feed::Source(source)) =
+            (&this.work, this.inputs.first().map_or(&Feed::Port(0), |i| &i.feed))
+        {
             // Chunks are read one after the other.
             let grid = &source.meta().grid;
             let mut landing = 0;
@@ -198,7 +202,8 @@ impl Plan {
                 let read = inputs.iter().map(|&i| {
                     this.input_region(i, unit).volume() * this.inputs[i].dtype.size() as u64
                 });
-                let made = this.ports.iter().map(|&p| self.ports[p as usize].unit_bytes(unit)).sum();
+                let made =
+                    this.ports.iter().map(|&p| self.ports[p as usize].unit_bytes(unit)).sum();
                 codec = codec.max(kernel.scratch(read.sum(), made));
             }
         }
@@ -233,7 +238,8 @@ impl Plan {
             Feed::Source(source) => source.storage().files == 0,
             Feed::Port(_) => true,
         };
-        stage.inputs.iter().all(made) && stage.grid.axes().iter().all(|axis| axis.regular_chunk().is_some())
+        stage.inputs.iter().all(made)
+            && stage.grid.axes().iter().all(|axis| axis.regular_chunk().is_some())
             && match &stage.work {
                 Work::Visit { folds, .. } => folds.iter().all(|fold| !fold.chain),
                 _ => true,
@@ -247,14 +253,9 @@ impl Plan {
             1 => port.unit_bytes(key.index),
             _ => {
                 let units = self.stages[port.stage as usize].units_of(key.index);
-                (units.end - units.start) * self.slot(key.port)
+                (units.end - units.start) * port.slot
             }
         }
-    }
-
-    /// The distance between the results of bundled units in a port's buffer, in bytes.
-    pub(crate) fn slot(&self, port: u32) -> u64 {
-        self.ports[port as usize].max_unit_bytes().next_multiple_of(8)
     }
 
     /// Bytes that a batch needs at once, all of them in memory: inputs, results and scratch.

@@ -110,6 +110,9 @@ pub(crate) struct Port {
     pub readers: Vec<(StageId, usize)>,
     /// Whether the buffers outlive the run.
     pub kept: bool,
+    /// The distance between the results of bundled units in a buffer, in bytes: as much as
+    /// any unit makes.
+    pub slot: u64,
 }
 
 /// What lies in a port's buffers.
@@ -147,7 +150,8 @@ impl FoldPlan {
     pub fn is_chained(fold: &dyn Fold, geometry: &FoldGeometry) -> bool {
         let cells = geometry.blocks.max_chunk().iter().product::<u64>();
         let state = cells * fold.state().iter().map(|d| d.size() as u64).sum::<u64>();
-        let chunk = geometry.chunks.max_chunk().iter().product::<u64>() * fold.input().size() as u64;
+        let chunk =
+            geometry.chunks.max_chunk().iter().product::<u64>() * fold.input().size() as u64;
         state > 4096 && state > chunk / 16
     }
 
@@ -213,8 +217,7 @@ impl FoldPlan {
 
     /// Whether a unit of the stage that makes `level` makes a finished block.
     pub fn is_last(&self, level: u32, block: u64, position: u64) -> bool {
-        level == self.last_level()
-            && (!self.chain || position + 1 == self.count(block, level - 1))
+        level == self.last_level() && (!self.chain || position + 1 == self.count(block, level - 1))
     }
 
     /// How many elements have been folded into each cell of state `node` of `block` at `level`.

@@ -100,7 +100,8 @@ impl Rows {
                     () => (left / self.run, self.run),
                 };
                 let (now, later) = piece.split_at(cells * run * size);
-                let position = At { index: (index + skip) as u64, seen: self.seen + (seen + skip) as u64 };
+                let position =
+                    At { index: (index + skip) as u64, seen: self.seen + (seen + skip) as u64 };
                 step(fold, parts, cell + first, cells, now, run, position);
                 skip += run;
                 if skip >= self.run {
@@ -144,7 +145,11 @@ fn step(
 }
 
 /// The parts of a state of `cells` cells that lies in `bytes`.
-pub(super) fn parts_mut<'a>(plan: &FoldPlan, cells: u64, bytes: &'a mut [u8]) -> SmallVec<[&'a mut [u8]; 3]> {
+pub(super) fn parts_mut<'a>(
+    plan: &FoldPlan,
+    cells: u64,
+    bytes: &'a mut [u8],
+) -> SmallVec<[&'a mut [u8]; 3]> {
     let mut rest = bytes;
     let mut parts = SmallVec::new();
     for dtype in plan.fold.state() {

@@ -9,6 +9,7 @@
 //! work and never the order in which memory is given.
 
 mod fold;
+mod reduce;
 mod results;
 mod schedule;
 mod task;
@@ -295,7 +296,9 @@ impl<'a> Run<'a, '_> {
                 Assigned::Run(batch, needs.map(|&key| (key, self.lend(store, key))).collect())
             }
             Job::Remake(batch) => Assigned::Remake(batch),
-            Job::Spill(key) => Assigned::Spill(key, state.store[&key].buffer.clone().expect("resident")),
+            Job::Spill(key) => {
+                Assigned::Spill(key, state.store[&key].buffer.clone().expect("resident"))
+            }
             Job::Load(key) => {
                 let slot = state.store.get_mut(&key).expect("spilled");
                 let extent = slot.extent.take().expect("spilled");
@@ -320,7 +323,9 @@ impl<'a> Run<'a, '_> {
     fn origin(&self, job: &Assigned) -> &'static Location<'static> {
         let stage = match job {
             Assigned::Run(batch, _) | Assigned::Remake(batch) => batch.stage,
-            Assigned::Spill(key, _) | Assigned::Load(key, ..) => self.cx.plan.ports[key.port as usize].stage,
+            Assigned::Spill(key, _) | Assigned::Load(key, ..) => {
+                self.cx.plan.ports[key.port as usize].stage
+            }
         };
         self.cx.plan.stages[stage as usize].origin
     }
@@ -413,5 +418,8 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
         .downcast_ref::<&str>()
         .map(|text| (*text).to_owned())
         .or_else(|| panic.downcast_ref::<String>().cloned());
-    Error::new(ErrorKind::Function, format!("panicked: {}", text.as_deref().unwrap_or("no message")))
+    Error::new(
+        ErrorKind::Function,
+        format!("panicked: {}", text.as_deref().unwrap_or("no message")),
+    )
 }

@@ -24,7 +24,9 @@ impl<'a> Collected<'a> {
         let mut starts = vec![0];
         if let Some(axis) = grid.axes().first() {
             let every = axis.count().div_ceil(SLABS).max(1);
-            starts.extend((every..axis.count()).step_by(every as usize).map(|i| axis.bounds(i).start));
+            starts.extend(
+                (every..axis.count()).step_by(every as usize).map(|i| axis.bounds(i).start),
+            );
         }
         let end = shape.first().copied().unwrap_or(1);
         starts.push(end);

@@ -127,8 +127,11 @@ pub(crate) struct Schedule<'p> {
 impl<'p> Schedule<'p> {
     /// A schedule for `plan` that gives out at most `arena` bytes to `workers` workers.
     pub fn new(plan: &'p Plan, arena: u64, workers: usize) -> Schedule<'p> {
-        let cursors: Vec<(StageId, u64, u64)> =
-            plan.roots.iter().map(|&root| (root, 0, plan.stages[root as usize].batches())).collect();
+        let cursors: Vec<(StageId, u64, u64)> = plan
+            .roots
+            .iter()
+            .map(|&root| (root, 0, plan.stages[root as usize].batches()))
+            .collect();
         Schedule {
             plan,
             arena,
@@ -292,7 +295,10 @@ impl<'p> Schedule<'p> {
     fn grant(&mut self, batch: Batch, jobs: &mut Vec<Job>, freed: &mut Vec<Key>) -> bool {
         let needs = std::mem::take(&mut self.tasks.get_mut(&batch).expect("ready").needs);
         // A state is changed in place by who reads it, so it must not be being written out.
-        if needs.iter().any(|key| self.chunks[key].state == State::Spilling && self.plan.is_carried(*key)) {
+        if needs
+            .iter()
+            .any(|key| self.chunks[key].state == State::Spilling && self.plan.is_carried(*key))
+        {
             self.tasks.get_mut(&batch).expect("ready").needs = needs;
             return false;
         }

@@ -1,16 +1,12 @@
 //! Running one batch: its units one after the other, each from its inputs to its results.
 
-use super::{
-    fold::{Rows, parts, parts_mut},
-    results::Collected,
-    tile::{Evaluator, register_bytes},
-};
+use super::{results::Collected, tile::Evaluator};
 use crate::{
     error::{Error, ErrorKind, Result},
     kernel::BlockCx,
     memory::{Arena, Buffer},
     plan::{
-        Batch, FAN_IN, Feed, Fetch, FoldPlan, Holds, Key, Layout, Plan, PortId, Program, Stage, Work,
+        Batch, FAN_IN, Feed, Fetch, Holds, Key, Layout, Plan, PortId, Program, Stage, Work,
         blocks_read, part_of,
     },
 };
@@ -68,7 +64,12 @@ impl Lent {
 pub(crate) type Inputs = Vec<(Key, Lent)>;
 
 /// Bytes of the unit `unit` behind `port`, among `inputs`.
-fn lent<'a>(plan: &Plan, inputs: &'a [(Key, Lent)], port: PortId, unit: u64) -> &'a [u8] {
+pub(super) fn lent<'a>(
+    plan: &Plan,
+    inputs: &'a [(Key, Lent)],
+    port: PortId,
+    unit: u64,
+) -> &'a [u8] {
     let key = plan.key(port, unit);
     let (_, lent) = inputs.iter().find(|(have, _)| *have == key).expect("all needs are lent");
     unit_bytes(plan, port, unit, lent.bytes())
@@ -78,7 +79,7 @@ fn lent<'a>(plan: &Plan, inputs: &'a [(Key, Lent)], port: PortId, unit: u64) -> 
 fn unit_range(plan: &Plan, port: PortId, unit: u64) -> std::ops::Range<usize> {
     let this = &plan.ports[port as usize];
     let batch = plan.bundled(port);
-    let start = if batch == 1 { 0 } else { (unit % batch * plan.slot(port)) as usize };
+    let start = if batch == 1 { 0 } else { (unit % batch * this.slot) as usize };
     start..start + this.unit_bytes(unit) as usize
 }
 
@@ -87,7 +88,11 @@ fn unit_bytes<'a>(plan: &Plan, port: PortId, unit: u64, buffer: &'a [u8]) -> &'a
 }
 
 /// Runs a batch and returns what it puts into the ports of its stage, in their order.
-pub(crate) fn run_batch(cx: &TaskCx<'_, '_>, batch: Batch, mut inputs: Inputs) -> Result<Vec<Buffer>> {
+pub(crate) fn run_batch(
+    cx: &TaskCx<'_, '_>,
+    batch: Batch,
+    mut inputs: Inputs,
+) -> Result<Vec<Buffer>> {
     let plan = cx.plan;
     let stage = &plan.stages[batch.stage as usize];
     cx.cancel.check()?;
@@ -103,7 +108,8 @@ pub(crate) fn run_batch(cx: &TaskCx<'_, '_>, batch: Batch, mut inputs: Inputs) -
         });
     }
     let mut buffers: Vec<Buffer> = outputs.into_iter().flatten().collect();
-    let mut last: Option<(Dims, Layout)> = None;
+    // Units of an aligned stage that have one shape have one layout.
+    let (mut alike, mut layout): (Option<Dims>, _) = (None, Layout::default());
     for unit in stage.units_of(batch.index) {
         let mut slices: SmallVec<[&mut [u8]; 2]> = SmallVec::new();
         for (buffer, key) in buffers.iter_mut().zip(&made) {
@@ -113,17 +119,13 @@ pub(crate) fn run_batch(cx: &TaskCx<'_, '_>, batch: Batch, mut inputs: Inputs) -
                 _ => &mut buffer[unit_range(plan, key.port, unit)],
             });
         }
-        let layout = match (&last, stage.aligned && stage.batch > 1) {
-            (Some((shape, layout)), true) if *shape == stage.region(unit).shape => layout.clone(),
-            (_, true) => {
-                let layout = plan.layout(batch.stage, unit);
-                last = Some((stage.region(unit).shape, layout.clone()));
-                layout
-            }
-            (_, false) => plan.layout(batch.stage, unit),
-        };
+        let shape = stage.region(unit).shape;
+        if !(stage.aligned && alike.as_ref() == Some(&shape)) {
+            layout = plan.layout(batch.stage, unit);
+            alike = Some(shape);
+        }
         let scratch = &mut scratch.as_mut_slice()[..layout.total];
-        let task = UnitTask { cx, plan, stage, unit, layout };
+        let task = UnitTask { cx, plan, stage, unit, layout: &layout };
         task.run(&mut inputs, &mut slices, scratch)?;
     }
     Ok(buffers)
@@ -160,16 +162,16 @@ fn carried_state(
     }
 }
 
-struct UnitTask<'a, 't> {
+pub(super) struct UnitTask<'a, 't> {
     cx: &'a TaskCx<'a, 't>,
-    plan: &'a Plan,
-    stage: &'a Stage,
-    unit: u64,
-    layout: Layout,
+    pub(super) plan: &'a Plan,
+    pub(super) stage: &'a Stage,
+    pub(super) unit: u64,
+    pub(super) layout: &'a Layout,
 }
 
 /// Takes the first `len` bytes, rounded up to 64, off the front of `rest`.
-fn carve<'a>(rest: &mut &'a mut [u8], len: usize) -> &'a mut [u8] {
+pub(super) fn carve<'a>(rest: &mut &'a mut [u8], len: usize) -> &'a mut [u8] {
     let (piece, after) = std::mem::take(rest).split_at_mut(len.next_multiple_of(64));
     *rest = after;
     &mut piece[..len]
@@ -227,7 +229,7 @@ impl<'a> UnitTask<'a, '_> {
 
     /// The inputs with these numbers, as views of the shape of what is computed; those that
     /// are not whole somewhere are put together in `work`.
-    fn fetch_all<'b>(
+    pub(super) fn fetch_all<'b>(
         &self,
         numbers: &[usize],
         program: Option<&Program>,
@@ -249,7 +251,9 @@ impl<'a> UnitTask<'a, '_> {
             let held = input.access.region(&region);
             let view = match self.plan.fetch(self.stage, number, &region, program) {
                 Fetch::InPlace => {
-                    let Feed::Port(port) = input.feed else { unreachable!("in place in the store") };
+                    let Feed::Port(port) = input.feed else {
+                        unreachable!("in place in the store")
+                    };
                     let (grid, dtype) = self.plan.ports[port as usize].array();
                     // A long step may begin before the block that holds all of its elements.
                     let mut block = grid.covering(&held).start;
@@ -294,7 +298,8 @@ impl<'a> UnitTask<'a, '_> {
                     let at = grid.region(index);
                     let Some(common) = at.intersection(held) else { return };
                     let bytes = lent(self.plan, inputs, *port, this.unit_of(grid.linear_of(index)));
-                    let part = ChunkView::new(dtype, bytes, &at.shape).sub(&common.relative_to(&at.start));
+                    let part =
+                        ChunkView::new(dtype, bytes, &at.shape).sub(&common.relative_to(&at.start));
                     target.sub(&common.relative_to(&held.start)).assign(&part);
                 });
                 Ok(())
@@ -331,7 +336,8 @@ impl<'a> UnitTask<'a, '_> {
             Some(Target::Store(sink)) => match (self.layout.result, program.copied_input()) {
                 // The block is whole somewhere: it is written from there.
                 (None, Some(_)) => {
-                    let views = self.fetch_all(&program.inputs, Some(program), inputs, &mut work, codec)?;
+                    let views =
+                        self.fetch_all(&program.inputs, Some(program), inputs, &mut work, codec)?;
                     self.write(&**sink, region, views[0].clone(), codec)
                 }
                 _ => {
@@ -402,7 +408,9 @@ impl<'a> UnitTask<'a, '_> {
         let mut landings = landings;
         let views = match self.is_direct(program, region) {
             true => SmallVec::new(),
-            false => self.fetch_all(&program.inputs, Some(program), inputs, &mut landings, codec)?,
+            false => {
+                self.fetch_all(&program.inputs, Some(program), inputs, &mut landings, codec)?
+            }
         };
         self.evaluate(program, region, inputs, views, out, registers, codec)
     }
@@ -438,7 +446,9 @@ impl<'a> UnitTask<'a, '_> {
         }
         let count = region.volume() as usize;
         match out.as_bytes() {
-            Some(bytes) => Evaluator::new(program, views, count, registers).run(&region.shape, bytes),
+            Some(bytes) => {
+                Evaluator::new(program, views, count, registers).run(&region.shape, bytes)
+            }
             None => unreachable!("results are made in one run"),
         }
         Ok(())
@@ -485,165 +495,4 @@ impl<'a> UnitTask<'a, '_> {
         }
         Ok(())
     }
-
-    fn visit(
-        &self,
-        program: &'a Program,
-        folds: &[Arc<FoldPlan>],
-        inputs: &mut Inputs,
-        outs: &mut [&mut [u8]],
-        scratch: &mut [u8],
-    ) -> Result<()> {
-        let region = self.stage.region(self.unit);
-        let (mut work, codec) = scratch.split_at_mut(self.layout.codec);
-        let (mut landings, rest) =
-            std::mem::take(&mut work).split_at_mut(self.layout.states_start());
-        let mut rest = rest;
-        // States that this task finishes: begun here in scratch, or carried here by a chunk
-        // whose buffer is this task's.
-        let mut taken: SmallVec<[Option<Buffer>; 2]> = SmallVec::new();
-        for fold in folds {
-            let (block, position) = fold.place(u32::from(fold.chain), self.unit);
-            let carried = fold.chain
-                && position % FAN_IN != 0
-                && fold.is_last(1, block, position);
-            taken.push(carried.then(|| {
-                let chunk = fold.geometry.chunk(block, position - 1);
-                let key = self.plan.key(fold.port(1), chunk);
-                let at = inputs.iter().position(|(have, _)| *have == key).expect("lent");
-                match inputs.swap_remove(at).1 {
-                    Lent::Owned(buffer) => buffer,
-                    Lent::Shared(_) => unreachable!("a state has one reader"),
-                }
-            }));
-        }
-        let views = self.fetch_all(&program.inputs, Some(program), inputs, &mut landings, codec)?;
-        let mut states: Vec<FoldState<'_>> = Vec::with_capacity(folds.len());
-        for (((fold, out), taken), begun) in
-            folds.iter().zip(outs.iter_mut()).zip(&mut taken).zip(&self.layout.states)
-        {
-            let level = u32::from(fold.chain);
-            let (block, position) = fold.place(level, self.unit);
-            let cells = fold.geometry.cells(block);
-            let len = fold.layout(cells).1;
-            let last = fold.is_last(level, block, position);
-            let first = !fold.chain || position % FAN_IN == 0;
-            let seen = match first {
-                true => 0,
-                false => fold.elements_between(block, position / FAN_IN * FAN_IN, position),
-            };
-            let (bytes, result): (&mut [u8], Option<&mut [u8]>) = match (taken, begun) {
-                (Some(buffer), _) => (buffer.as_mut_slice(), Some(out)),
-                (None, Some(_)) => (carve(&mut rest, len), Some(out)),
-                (None, None) => (&mut out[..len], None),
-            };
-            debug_assert_eq!(result.is_some(), last);
-            let mut parts = parts_mut(fold, cells, bytes);
-            if first {
-                fold.fold.start(&mut parts);
-            }
-            let rows = Rows::new(fold, &region, seen);
-            states.push(FoldState { fold, rows, parts, result, block, cells });
-        }
-        let count = region.volume() as usize;
-        let registers = &mut rest[..];
-        debug_assert!(registers.len() >= program.registers as usize * register_bytes(count));
-        Evaluator::new(program, views, count, registers).for_each_tile(&region.shape, |output, start, tile| {
-            for state in states.iter_mut().filter(|state| state.fold.output == output) {
-                state.rows.fold(&*state.fold.fold, &mut state.parts, start, tile);
-            }
-        });
-        for state in states {
-            if let Some(out) = state.result {
-                let fold = state.fold;
-                let read: SmallVec<[&[u8]; 3]> = state.parts.iter().map(|part| &**part).collect();
-                let len = state.cells as usize * fold.fold.output().size();
-                let elements = fold.elements(fold.last_level(), state.block, 0);
-                fold.fold.finish(&read, elements, &mut out[..len]);
-            }
-        }
-        Ok(())
-    }
-
-    /// Combines states: of a chain the next one into the one that is carried, else up to
-    /// [`FAN_IN`] of them.
-    fn combine(
-        &self,
-        fold: &FoldPlan,
-        level: u32,
-        inputs: &mut Inputs,
-        out: &mut [u8],
-        scratch: &mut [u8],
-    ) {
-        let (block, position) = fold.place(level, self.unit);
-        let below = fold.count(block, level - 1);
-        let group = if fold.chain { position / FAN_IN } else { position };
-        // Levels are numbered with gaps where blocks differ in their chunks.
-        if group >= fold.count(block, level) || (fold.chain && position >= below) {
-            return;
-        }
-        let cells = fold.geometry.cells(block);
-        let last = fold.is_last(level, block, position);
-        let state_len = fold.layout(cells).1;
-        let from = fold.port(level - 1);
-        let child = |node: u64| lent(self.plan, inputs, from, fold.unit(level - 1, block, node));
-        let elements = |node: u64| fold.elements(level - 1, block, node);
-        let finish = |state: &[u8], out: &mut [u8]| {
-            let len = cells as usize * fold.fold.output().size();
-            let elements = fold.elements(fold.last_level(), block, 0);
-            fold.fold.finish(&parts(fold, cells, state), elements, &mut out[..len]);
-        };
-        let combine = |state: &mut [u8], count: u64, node: u64| {
-            let later = parts(fold, cells, child(node));
-            fold.fold.combine(&mut parts_mut(fold, cells, state), count, &later, elements(node));
-        };
-        if !fold.chain {
-            let nodes = position * FAN_IN..((position + 1) * FAN_IN).min(below);
-            let state = if last { &mut scratch[..state_len] } else { &mut out[..state_len] };
-            state.copy_from_slice(&child(nodes.start)[..state_len]);
-            let mut count = elements(nodes.start);
-            for node in nodes.skip(1) {
-                combine(state, count, node);
-                count += elements(node);
-            }
-            if last {
-                finish(&scratch[..state_len], out);
-            }
-            return;
-        }
-        let first = position % FAN_IN == 0;
-        let count = (group * FAN_IN..position).map(elements).sum();
-        match (first, last) {
-            // The buffer was handed on as it is.
-            (true, false) => {}
-            (true, true) => finish(child(position), out),
-            (false, false) => combine(&mut out[..state_len], count, position),
-            (false, true) => {
-                let key = self.plan.key(fold.port(level), self.unit - 1);
-                let at = inputs.iter().position(|(have, _)| *have == key).expect("lent");
-                let (carried, rest) = {
-                    let (_, carried) = inputs.swap_remove(at);
-                    (carried, &*inputs)
-                };
-                let Lent::Owned(mut carried) = carried else { unreachable!("a state has one reader") };
-                let node = lent(self.plan, rest, from, fold.unit(level - 1, block, position));
-                let later = parts(fold, cells, node);
-                let mut state = parts_mut(fold, cells, &mut carried);
-                fold.fold.combine(&mut state, count, &later, elements(position));
-                drop(state);
-                finish(&carried, out);
-            }
-        }
-    }
-}
-
-/// A fold at work on one chunk.
-struct FoldState<'a> {
-    fold: &'a FoldPlan,
-    rows: Rows,
-    parts: SmallVec<[&'a mut [u8]; 3]>,
-    /// Where the finished block goes, of a state that is finished here.
-    result: Option<&'a mut [u8]>,
-    block: u64,
-    cells: u64,
 }

@@ -3,15 +3,15 @@
 
 use super::{Collected, Counts, Engine, Target, run};
 use crate::{
-    array::{Array, AnyVec},
+    array::{AnyVec, Array},
     error::Result,
     event::Silent,
     memory::{Arena, Spill},
     plan::{Means, Plan, Root, Wanted},
 };
 use freeboard_formats::{
-    Cancel, ChunkMut, ChunkSource, FileCache, Fingerprint, Grid, Meta, ReadCost, ReadCx, Region, SourceSpec,
-    Storage,
+    Cancel, ChunkMut, ChunkSource, FileCache, Fingerprint, Grid, Meta, ReadCost, ReadCx, Region,
+    SourceSpec, Storage,
     memory::MemorySource,
     region::Coordinates,
     wrap::{Counters, Counting},
@@ -27,7 +27,8 @@ fn compute(x: &Array<f64>, memory: u64, threads: usize, fuse: bool) -> Result<(V
     let wanted = [Wanted { expr, root: Root { grid: grid.clone(), kept: false }, sink: None }];
     let plan = Plan::fitting(&wanted, Means { arena: memory, workers: threads, fuse }, 0)?;
     let dir = tempfile::tempdir().expect("a folder");
-    let (arena, spill) = (Arena::new(memory), Spill::new(dir.path().to_owned(), None).allow_tmpfs(true));
+    let (arena, spill) =
+        (Arena::new(memory), Spill::new(dir.path().to_owned(), None).allow_tmpfs(true));
     let engine = Engine {
         arena: &arena,
         memory,
@@ -38,8 +39,10 @@ fn compute(x: &Array<f64>, memory: u64, threads: usize, fuse: bool) -> Result<(V
         observer: &Silent,
     };
     let shape = grid.shape();
-    let mut out = AnyVec::zeroed(freeboard_formats::DType::F64, shape.iter().product::<u64>() as usize);
-    let target = Target::Collect(Collected::new(freeboard_formats::DType::F64, &grid, out.as_bytes_mut()));
+    let mut out =
+        AnyVec::zeroed(freeboard_formats::DType::F64, shape.iter().product::<u64>() as usize);
+    let target =
+        Target::Collect(Collected::new(freeboard_formats::DType::F64, &grid, out.as_bytes_mut()));
     let (kept, counts) = run(&engine, &plan, &[target])?;
     assert!(kept.is_empty());
     assert_eq!(arena.live(), 0, "grants and pins are 0 at the end");
@@ -50,7 +53,8 @@ fn compute(x: &Array<f64>, memory: u64, threads: usize, fuse: bool) -> Result<(V
 
 fn array(shape: &[usize], chunk: &[u64], seed: u64) -> Array<f64> {
     let count = shape.iter().product::<usize>() as u64;
-    let value = |i: u64| ((i + seed).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as f64 / 1024.0 - 8000.0;
+    let value =
+        |i: u64| ((i + seed).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as f64 / 1024.0 - 8000.0;
     let values = (0..count).map(value).collect();
     let array = ArrayD::from_shape_vec(IxDyn(shape), values).expect("a shape");
     Array::chunked(&array, chunk)
@@ -70,7 +74,12 @@ impl ChunkSource for Whole {
         let decoded = chunks.map(|index| grid.region(&index).volume() * 8).sum();
         ReadCost { decoded, ..ReadCost::default() }
     }
-    fn read(&self, region: &Region, out: ChunkMut<'_>, cx: &mut ReadCx<'_>) -> freeboard_formats::Result<()> {
+    fn read(
+        &self,
+        region: &Region,
+        out: ChunkMut<'_>,
+        cx: &mut ReadCx<'_>,
+    ) -> freeboard_formats::Result<()> {
         self.0.read(region, out, cx)
     }
     fn fingerprint(&self) -> freeboard_formats::Result<Fingerprint> {
@@ -85,7 +94,8 @@ impl ChunkSource for Whole {
 }
 
 fn whole(values: &ArrayD<f64>, chunk: &[u64]) -> (Array<f64>, Arc<Counters>) {
-    let (counting, counters) = Counting::new(Arc::new(Whole(MemorySource::new(values, chunk))) as Arc<dyn ChunkSource>);
+    let (counting, counters) =
+        Counting::new(Arc::new(Whole(MemorySource::new(values, chunk))) as Arc<dyn ChunkSource>);
     (Array::from_source(Arc::new(counting)).typed().expect("f64"), counters)
 }
 
@@ -108,9 +118,15 @@ fn verb(x: Array<f64>, verb: u8) -> Array<f64> {
         2 if shape.iter().all(|n| *n == shape[0]) => &x + x.t(),
         3 => x.rechunk((0..rank).map(|axis| if axis == 0 { -1 } else { 3 }).collect::<Vec<i64>>()),
         4 => x.std(0) + x.sum(..),
-        5 if rank > 0 => x.slice(ndarray::SliceInfo::<_, IxDyn, IxDyn>::try_from(
-            (0..rank).map(|_| ndarray::SliceInfoElem::Slice { start: 0, end: None, step: -2 }).collect::<Vec<_>>(),
-        ).unwrap().as_ref()),
+        5 if rank > 0 => x.slice(
+            ndarray::SliceInfo::<_, IxDyn, IxDyn>::try_from(
+                (0..rank)
+                    .map(|_| ndarray::SliceInfoElem::Slice { start: 0, end: None, step: -2 })
+                    .collect::<Vec<_>>(),
+            )
+            .unwrap()
+            .as_ref(),
+        ),
         6 => x.max(-1) - x.min(-1) + x.argmax(-1).cast::<f64>(),
         7 => (&x * 2.0 + 1.0).abs().sqrt(),
         _ => x,
@@ -144,7 +160,8 @@ proptest! {
 
 #[test]
 fn more_than_memory_is_spilled_and_comes_back() {
-    let values = ArrayD::from_shape_fn(IxDyn(&[64, 64, 64]), |i| (i[0] * 4096 + i[1] * 64 + i[2]) as f64);
+    let values =
+        ArrayD::from_shape_fn(IxDyn(&[64, 64, 64]), |i| (i[0] * 4096 + i[1] * 64 + i[2]) as f64);
     let (x, _) = whole(&values, &[1, 64, 64]);
     let columns = (&x + 1.0).rechunk([64, 8, 8]);
     let memory = 1 << 20; // of 2 MiB
@@ -157,11 +174,15 @@ fn more_than_memory_is_spilled_and_comes_back() {
 
 #[test]
 fn a_shuffle_reads_each_chunk_once() {
-    let values = ArrayD::from_shape_fn(IxDyn(&[64, 32, 32]), |i| (i[0] * 1024 + i[1] * 32 + i[2]) as f64);
+    let values =
+        ArrayD::from_shape_fn(IxDyn(&[64, 32, 32]), |i| (i[0] * 1024 + i[1] * 32 + i[2]) as f64);
     let (x, counters) = whole(&values, &[1, 32, 32]);
     let columns = x.rechunk([64, 4, 4]);
     let (bits, _) = compute(&columns, 200 << 10, 1, true).unwrap();
-    assert_eq!(bits.iter().map(|b| f64::from_bits(*b)).collect::<Vec<_>>(), values.into_raw_vec_and_offset().0);
+    assert_eq!(
+        bits.iter().map(|b| f64::from_bits(*b)).collect::<Vec<_>>(),
+        values.into_raw_vec_and_offset().0
+    );
     for frame in 0..64 {
         let region = Region::new(vec![frame, 0, 0], vec![1, 32, 32]);
         assert_eq!(counters.reads_of(&region), 1, "frame {frame}");
@@ -225,8 +246,10 @@ fn one_pass_reads_each_chunk_once() {
         threads: 1,
         observer: &Silent,
     };
-    let mut outs: Vec<Vec<f64>> =
-        wanted.iter().map(|w| vec![0.0; w.root.grid.shape().iter().product::<u64>() as usize]).collect();
+    let mut outs: Vec<Vec<f64>> = wanted
+        .iter()
+        .map(|w| vec![0.0; w.root.grid.shape().iter().product::<u64>() as usize])
+        .collect();
     let targets: Vec<Target<'_>> = wanted
         .iter()
         .zip(&mut outs)

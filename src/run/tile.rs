@@ -64,7 +64,8 @@ impl<'a> Evaluator<'a> {
                 if let Some(bytes) = view.as_bytes() {
                     return Fed::Run(bytes, view.dtype().size());
                 }
-                let one = view.shape().iter().zip(view.strides()).all(|(&len, &s)| len == 1 || s == 0);
+                let one =
+                    view.shape().iter().zip(view.strides()).all(|(&len, &s)| len == 1 || s == 0);
                 match one {
                     true => {
                         let first = view.sub(&freeboard_formats::Region {
@@ -85,7 +86,8 @@ impl<'a> Evaluator<'a> {
             registers.push(register);
             scratch = rest;
         }
-        let constants = program.constants.iter().map(|c: &Scalar| u64::from_ne_bytes(c.bytes().0)).collect();
+        let constants =
+            program.constants.iter().map(|c: &Scalar| u64::from_ne_bytes(c.bytes().0)).collect();
         Evaluator { program, fed, constants, registers }
     }
 
@@ -155,7 +157,9 @@ impl<'a> Evaluator<'a> {
             self.evaluate(start, len, None);
             match self.operand(value, start, len, size) {
                 Operand::Run(run) => out.copy_from_slice(run),
-                Operand::One(one) => out.chunks_exact_mut(size).for_each(|e| e.copy_from_slice(one)),
+                Operand::One(one) => {
+                    out.chunks_exact_mut(size).for_each(|e| e.copy_from_slice(one))
+                }
             }
         }
     }
@@ -197,6 +201,9 @@ mod tests {
             assert_eq!(next as u64, volume(shape));
         }
         assert_eq!(tiles(&[100, 60, 3]).next(), Some((0, 4095)));
-        assert_eq!(tiles(&[3, 5000]).map(|(_, len)| len).collect::<Vec<_>>(), [4096, 904].repeat(3));
+        assert_eq!(
+            tiles(&[3, 5000]).map(|(_, len)| len).collect::<Vec<_>>(),
+            [4096, 904].repeat(3)
+        );
     }
 }

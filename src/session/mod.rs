@@ -206,7 +206,9 @@ impl Session {
             .iter()
             .map(|root| root.meta().map(|meta| (meta.dtype, meta.shape().to_vec(), meta.bytes())))
             .collect::<Result<Vec<_>>>()?;
-        let bytes = metas.iter().fold(0u64, |sum, (_, _, bytes)| sum.saturating_add(bytes.unwrap_or(u64::MAX)));
+        let bytes = metas
+            .iter()
+            .fold(0u64, |sum, (_, _, bytes)| sum.saturating_add(bytes.unwrap_or(u64::MAX)));
         self.check_results(bytes)?;
         let mut results: Vec<AnyVec> = Vec::new();
         for (dtype, shape, _) in &metas {
@@ -240,7 +242,10 @@ impl Session {
             ));
         }
         let Some(elements) = out.as_slice_mut() else {
-            return Err(Error::new(ErrorKind::Expression, "the array to compute into is not in C order"));
+            return Err(Error::new(
+                ErrorKind::Expression,
+                "the array to compute into is not in C order",
+            ));
         };
         self.compute_roots(&[array.expr().clone()], vec![bytemuck::cast_slice_mut(elements)], 0)?;
         Ok(())
@@ -283,7 +288,7 @@ impl Session {
                 Ok(Wanted { expr: expr.clone(), root: Root { grid, kept: false }, sink: None })
             })
             .collect::<Result<Vec<_>>>()?;
-        let mut plan = Plan::new(&wanted, self.means(0))?;
+        let mut plan = Plan::fitting(&wanted, self.means(0), self.beside())?;
         plan.project(self.memory, RESERVE, self.threads);
         Ok(plan)
     }
@@ -294,7 +299,7 @@ impl Session {
     /// If the expression has a mistake, or the writer cannot write such an array.
     pub fn plan_store<T: Kind>(&self, array: &Array<T>, writer: &dyn Writer) -> Result<Plan> {
         let wanted = [wanted_by(array.expr(), writer)?];
-        let mut plan = Plan::new(&wanted, self.means(0))?;
+        let mut plan = Plan::fitting(&wanted, self.means(0), self.beside())?;
         plan.project(self.memory, RESERVE, self.threads);
         Ok(plan)
     }
@@ -395,7 +400,10 @@ impl Session {
     /// bytes are not resident yet.
     fn begin(&self, wanted: &[Wanted], bytes: u64) -> Result<Begun<'_>> {
         if run::inside_task() {
-            return Err(Error::new(ErrorKind::Session, "a task cannot compute: it is being computed"));
+            return Err(Error::new(
+                ErrorKind::Session,
+                "a task cannot compute: it is being computed",
+            ));
         }
         let cancel = lock(&self.cancel).clone();
         let guard = lock(&self.running);

@@ -2,8 +2,8 @@
 
 use crate::{memory::Spill, run::Slot};
 use freeboard_formats::{
-    ChunkMut, ChunkSource, ChunkView, ErrorKind, Fingerprint, FormatError, Meta, ReadCost, ReadCx, Region,
-    Result, SourceSpec, Storage, region::Coordinates,
+    ChunkMut, ChunkSource, ChunkView, ErrorKind, Fingerprint, FormatError, Meta, ReadCost, ReadCx,
+    Region, Result, SourceSpec, Storage, region::Coordinates,
 };
 use std::{
     fmt,
@@ -44,7 +44,8 @@ impl Persisted {
 
     /// Moves chunks to scratch until `bytes` of memory are free, or all are there.
     pub fn spill(&self, bytes: u64) -> Result<()> {
-        let _guard: MutexGuard<'_, ()> = self.spilling.lock().unwrap_or_else(PoisonError::into_inner);
+        let _guard: MutexGuard<'_, ()> =
+            self.spilling.lock().unwrap_or_else(PoisonError::into_inner);
         let mut freed = 0;
         for chunk in &self.chunks {
             if freed >= bytes {

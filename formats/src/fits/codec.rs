@@ -79,9 +79,12 @@ impl Algorithm {
                 ErrorKind::Unsupported,
                 format!("images compressed by {other} are not supported"),
             )
-            .help(
-                "known are RICE_1, GZIP_1, GZIP_2 and NOCOMPRESS; funpack and fpack -r convert it",
-            )),
+            .help(match other {
+                "PLIO_1" | "HCOMPRESS_1" => {
+                    "build with the feature fitsio, which asks cfitsio, or convert it by funpack and fpack -r"
+                }
+                _ => "known are RICE_1, GZIP_1, GZIP_2, NOCOMPRESS, and PLIO_1 and HCOMPRESS_1 by the feature fitsio",
+            })),
         }
     }
 

@@ -13,15 +13,18 @@
 //! | `image` | plain images |
 //! | `tiled`, `table` | compressed images: which tiles, and where they lie |
 //! | `codec`, `rice`, `quantise` | one tile's bytes to elements |
+//! | `library` | cfitsio, for what is left; behind the feature `fitsio` |
 //! | `write` | the sink |
 //!
-//! Not read: tables (but those that hold a compressed image), random groups, and images
-//! compressed by PLIO_1 and HCOMPRESS_1; each is refused by name.
+//! Not read: tables (but those that hold a compressed image), random groups, and, without
+//! the feature `fitsio`, images compressed by PLIO_1 and HCOMPRESS_1; each is refused by name.
 
 mod codec;
 mod convert;
 mod header;
 mod image;
+#[cfg(feature = "fitsio")]
+mod library;
 mod quantise;
 mod rice;
 mod table;
@@ -170,9 +173,14 @@ fn image_of(path: &Path, hdu: &Hdu, file_bytes: u64) -> Result<Arc<dyn ChunkSour
         |what: &str| FormatError::new(ErrorKind::Unsupported, format!("{what} not supported"));
     let source: Result<Arc<dyn ChunkSource>> = match hdu.kind() {
         Kind::Image => image::Image::new(path, hdu, file_bytes).map(|image| Arc::new(image) as _),
-        Kind::Compressed => {
-            tiled::Tiled::new(path, hdu, file_bytes).map(|image| Arc::new(image) as _)
-        }
+        Kind::Compressed => match tiled::Tiled::new(path, hdu, file_bytes) {
+            Ok(image) => Ok(Arc::new(image) as _),
+            #[cfg(feature = "fitsio")]
+            Err(error) if error.kind() == ErrorKind::Unsupported => {
+                library::Image::new(path, hdu).map(|image| Arc::new(image) as _).map_err(|_| error)
+            }
+            Err(error) => Err(error),
+        },
         Kind::Empty => Err(FormatError::new(ErrorKind::NotFound, "this HDU is empty (NAXIS = 0)")),
         Kind::BinaryTable => Err(refuse("binary tables are")),
         Kind::AsciiTable => Err(refuse("tables are")),

@@ -55,7 +55,6 @@ impl Tiled {
         let corrupt = |message: String| FormatError::new(ErrorKind::Corrupt, message);
         let shape = hdu.image_shape()?;
         super::check_shape(&shape)?;
-        let rank = shape.len();
         let table = Table::new(hdu, file_bytes)?;
         let bitpix = header.int("ZBITPIX")?.ok_or_else(|| corrupt("ZBITPIX is missing".into()))?;
         let mut blank = header.int("BLANK")?;
@@ -86,21 +85,7 @@ impl Tiled {
         };
         codec.check()?;
 
-        // By default a tile is a row of pixels.
-        let mut tile = Vec::with_capacity(rank);
-        for (i, &len) in shape.iter().enumerate() {
-            let n = rank - i;
-            let key = format!("ZTILE{n}");
-            let default = if n == 1 { len } else { 1 };
-            let length = match header.int(&key)? {
-                None => default,
-                Some(_) => header.size(&key)?,
-            };
-            if length == 0 && len > 0 {
-                return Err(corrupt(format!("{key} is 0")));
-            }
-            tile.push(length.clamp(1, len.max(1)));
-        }
+        let tile = tile_shape(header, &shape)?;
         let tiles = Grid::regular(&shape, &tile);
         let count = crate::region::checked_volume(&tiles.counts());
         if count.is_none_or(|count| count > table.rows) {
@@ -267,8 +252,28 @@ struct Buffers<'a> {
     cancel: &'a crate::source::Cancel,
 }
 
+/// The shape of the tiles of an image: by default a tile is a row of pixels.
+pub(super) fn tile_shape(header: &Header, shape: &[u64]) -> Result<Vec<u64>> {
+    let rank = shape.len();
+    let mut tile = Vec::with_capacity(rank);
+    for (i, &len) in shape.iter().enumerate() {
+        let n = rank - i;
+        let key = format!("ZTILE{n}");
+        let default = if n == 1 { len } else { 1 };
+        let length = match header.int(&key)? {
+            None => default,
+            Some(_) => header.size(&key)?,
+        };
+        if length == 0 && len > 0 {
+            return Err(FormatError::new(ErrorKind::Corrupt, format!("{key} is 0")));
+        }
+        tile.push(length.clamp(1, len.max(1)));
+    }
+    Ok(tile)
+}
+
 /// The cards of the image that the table stands for: without what describes the table.
-fn image_cards(header: &Header) -> Attributes {
+pub(super) fn image_cards(header: &Header) -> Attributes {
     let numbered = |key: &str, names: &[&str]| {
         names.iter().any(|name| {
             key.strip_prefix(name)

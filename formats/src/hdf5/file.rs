@@ -23,6 +23,13 @@ use std::{
 /// The most bytes of metadata that one read of `hdf5-reader` may ask for; the index of ten
 /// million chunks fits.
 const METADATA_LIMIT: usize = 256 << 20;
+/// What helps where a layout or filter is not built in.
+pub(super) const REMEDY: &str = if cfg!(feature = "hdf5") {
+    "rewrite it with built-in filters: h5repack -l CHUNK=… -f SHUF -f GZIP=4"
+} else {
+    "build with the feature hdf5, which asks the C library, or rewrite it with h5repack"
+};
+
 /// Turns a panic of the metadata reader into an error: no bytes of a file may end the process.
 fn guarded<T>(path: &Path, call: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(call))
@@ -53,7 +60,7 @@ pub(super) fn translate(error: ReaderError) -> FormatError {
         E::ResourceLimit(_) => ErrorKind::Limit,
         E::UnsupportedLayoutClass(_) => {
             return unsupported("a virtual data set or another layout that is not built in")
-                .help("copy it into a plain data set with h5py or h5repack")
+                .help(REMEDY)
                 .because(error);
         }
         E::UnsupportedSuperblockVersion(_)
@@ -170,23 +177,43 @@ impl Container {
     }
 }
 
-/// Opens the data set `item` of the file; without one, the only one that holds numbers.
-/// Returns its path in the file and its index.
-pub(super) fn open(path: &Path, item: Option<&str>) -> Result<(String, Index)> {
+/// A data set that was found in a file.
+pub(super) struct Found {
+    /// Its path in the file.
+    pub(super) item: String,
+    /// What the metadata reader made of it, where it got so far.
+    #[cfg(feature = "hdf5")]
+    pub(super) dataset: Option<Dataset>,
+    /// Where its elements lie, or why they cannot be read.
+    pub(super) index: Result<Index>,
+}
+
+/// Finds the data set `item` of the file; without one, the only one that holds numbers.
+pub(super) fn open(path: &Path, item: Option<&str>) -> Result<Found> {
     guarded(path, || {
         let container = Container::open(path)?;
         let (item, dataset) = match item {
             Some(item) => {
                 let item = format!("/{}", item.trim_matches('/'));
-                let dataset = container.file.dataset(&item).map_err(|error| {
-                    let error = translate(error);
-                    if error.kind() != ErrorKind::NotFound {
-                        return error.at(format_args!("{}::{item}", path.display()));
+                match container.file.dataset(&item).map_err(translate) {
+                    Ok(dataset) => (item, dataset),
+                    Err(error) if error.kind() == ErrorKind::NotFound => {
+                        return Err(FormatError::new(
+                            ErrorKind::NotFound,
+                            format!("there is no data set {item}"),
+                        )
+                        .help(choices(&container)));
                     }
-                    FormatError::new(ErrorKind::NotFound, format!("there is no data set {item}"))
-                        .help(choices(&container))
-                })?;
-                (item, dataset)
+                    Err(error) => {
+                        let error = error.at(format_args!("{}::{item}", path.display()));
+                        return Ok(Found {
+                            item,
+                            #[cfg(feature = "hdf5")]
+                            dataset: None,
+                            index: Err(error),
+                        });
+                    }
+                }
             }
             None => {
                 let mut found: Option<(String, Dataset)> = None;
@@ -217,8 +244,13 @@ pub(super) fn open(path: &Path, item: Option<&str>) -> Result<(String, Index)> {
             }
         };
         let index = read_index(&container, &dataset)
-            .map_err(|error| error.at(format_args!("{}::{item}", path.display())))?;
-        Ok((item, index))
+            .map_err(|error| error.at(format_args!("{}::{item}", path.display())));
+        Ok(Found {
+            item,
+            #[cfg(feature = "hdf5")]
+            dataset: Some(dataset),
+            index,
+        })
     })
 }
 

@@ -5,6 +5,7 @@
 //! and their identifiers are those of the HDF5 file format specification, version 3,
 //! section IV.A.2.l ("Filter Pipeline Message").
 
+use super::file::REMEDY;
 use crate::error::{ErrorKind, FormatError, Result};
 use hdf5_reader::messages::filter_pipeline::FilterPipelineMessage;
 use libdeflater::{CompressionLvl, Compressor, DecompressionError, Decompressor};
@@ -149,7 +150,7 @@ fn unsupported(id: u16, name: Option<&str>) -> FormatError {
         ErrorKind::Unsupported,
         format!("the chunks are encoded with the filter {known} ({id})"),
     )
-    .help("rewrite the file with built-in filters: h5repack -f SHUF -f GZIP=4")
+    .help(REMEDY)
 }
 
 thread_local! {

@@ -6,7 +6,7 @@
 
 use super::{
     attributes,
-    file::{Container, corrupt, translate, unsupported},
+    file::{Container, REMEDY, corrupt, translate, unsupported},
     filter::Pipeline,
 };
 use crate::{
@@ -216,7 +216,7 @@ fn standard(message: &[u8], dtype: DType) -> Result<()> {
     Err(unsupported(
         "elements are numbers of a layout of their own, not plain integers or IEEE floats",
     )
-    .help("copy it into a plain data set with h5py or h5repack"))
+    .help(REMEDY))
 }
 
 /// Reads everything there is to know of `dataset` but its elements.
@@ -234,8 +234,7 @@ pub(super) fn read_index(container: &Container, dataset: &Dataset) -> Result<Ind
             }
             HdfMessage::Dataspace(message) => max_dims = message.max_dims.as_deref(),
             HdfMessage::ExternalFiles(_) => {
-                return Err(unsupported("the elements lie in external files")
-                    .help("copy it into a plain data set with h5py or h5repack"));
+                return Err(unsupported("the elements lie in external files").help(REMEDY));
             }
             _ => {}
         }
@@ -454,7 +453,7 @@ impl Container {
 
 /// Chunks of about [`VIRTUAL_CHUNK`] bytes, cut along the outer axes, of elements that lie
 /// in one run.
-fn virtual_chunks(shape: &[u64], size: u64) -> Grid {
+pub(super) fn virtual_chunks(shape: &[u64], size: u64) -> Grid {
     let mut room = VIRTUAL_CHUNK / size;
     let mut axes: Vec<AxisGrid> = Vec::with_capacity(shape.len());
     for &len in shape.iter().rev() {

@@ -13,12 +13,15 @@
 //! | dtypes | integers, f32, f64 of either byte order, h5py's `bool` | all, little-endian |
 //!
 //! Strings, compound types, complex numbers, half floats, enumerations and references are
-//! refused by name, and so are other filters and layouts.
+//! refused by name. Other filters and layouts are too, unless the feature `hdf5` is on: then the
+//! C library reads them (`library`), one read at a time.
 
 mod attributes;
 mod file;
 mod filter;
 mod index;
+#[cfg(feature = "hdf5")]
+mod library;
 mod raw;
 mod sink;
 mod source;
@@ -87,8 +90,19 @@ impl Format for Hdf5 {
     }
 
     fn open(&self, path: &Path, item: Option<&str>) -> Result<Arc<dyn ChunkSource>> {
-        let (item, index) = file::open(path, item)?;
-        Ok(Arc::new(source::Source::new(path, item, index)))
+        let found = file::open(path, item)?;
+        match found.index {
+            Ok(index) => Ok(Arc::new(source::Source::new(path, found.item, index))),
+            #[cfg(feature = "hdf5")]
+            Err(error) if error.kind() == ErrorKind::Unsupported => {
+                match library::Source::open(path, found.item, found.dataset.as_ref()) {
+                    Ok(source) => Ok(Arc::new(source)),
+                    // What was refused in the first place says more than that the library fails too.
+                    Err(_) => Err(error),
+                }
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn writer(&self, path: &Path, options: &WriteOptions) -> Result<Arc<dyn Writer>> {

@@ -1,0 +1,285 @@
+//! What may be said on the command line: one place for each option and its help.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use freeboard::{Array, memory::parse_bytes};
+use std::{num::NonZeroUsize, path::PathBuf};
+
+/// N-dimensional arrays over thousands of FITS, Zarr, HDF5 and npy files, in bounded memory.
+#[derive(Debug, Parser)]
+#[command(name = "freeboard", version, arg_required_else_help = true, after_help = AFTER)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const AFTER: &str = "\
+A PATH is a file, PATH::ITEM (an HDU, a data set), a folder of files, a quoted glob ('night/*.fits')
+or a quoted pattern with fields ('visp/{stokes}_{raster:d}.fits'); several paths are stacked.
+Results go to stdout, progress to stderr. Exit code: 0, 1 it failed, 2 wrong usage.";
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// What is there: dtype, shape, chunks, codec, names of axes
+    Info(Info),
+    /// Count, least, greatest, sum, mean and standard deviation, in one pass
+    Stats(Stats),
+    /// One operation along axes: a value, or an array
+    Reduce(Reduce),
+    /// Averages (or sums, …) boxes of elements
+    Rebin(Rebin),
+    /// Copies to another format, other chunks or another codec
+    Convert(Convert),
+}
+
+/// How the files of a stack are taken.
+#[derive(Debug, Args)]
+pub struct Stacking {
+    /// Fold the axis of files into several, of these lengths
+    #[arg(long, value_name = "N,…", value_delimiter = ',')]
+    pub stack: Option<Vec<u64>>,
+    /// Keep the files' own leading axes of length 1
+    #[arg(long)]
+    pub keep_axes: bool,
+}
+
+/// Arrays to read, with what is taken of them.
+#[derive(Debug, Args)]
+pub struct Input {
+    #[command(flatten)]
+    pub stacking: Stacking,
+    /// Take this part, as NumPy writes it: '0, ..., :200'
+    #[arg(long, value_name = "SLICE", allow_hyphen_values = true)]
+    pub slice: Option<String>,
+}
+
+/// What a run may use, and what it tells.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// All that the process may hold [default: the container's limit, or half of the machine's memory]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub memory: Option<u64>,
+    /// How many threads compute [default: one for each processor]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<NonZeroUsize>,
+    /// The folder for what does not fit in memory [default: /var/tmp]
+    #[arg(long, value_name = "DIR")]
+    pub scratch: Option<PathBuf>,
+    /// The most that may lie on scratch [default: what the disk has]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub scratch_quota: Option<u64>,
+    /// Show what would be done, and do nothing
+    #[arg(long)]
+    pub plan: bool,
+    /// Print the result, report or plan as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Tell nothing on stderr but errors
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// How an output is written.
+#[derive(Debug, Args)]
+pub struct Writing {
+    /// Chunk lengths of the output, one an axis (-1: the whole axis)
+    #[arg(long, value_name = "N,…", value_delimiter = ',', allow_hyphen_values = true, value_parser = clap::value_parser!(i64).range(-1..))]
+    pub chunks: Option<Vec<i64>>,
+    /// The output's codec: zstd:3, deflate:4, none, …; what there is depends on the format
+    #[arg(long)]
+    pub codec: Option<String>,
+    /// Replace an output that exists
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+/// `freeboard info`.
+#[derive(Debug, Args)]
+pub struct Info {
+    /// What to look at
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<String>,
+    #[command(flatten)]
+    pub stacking: Stacking,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `freeboard stats`.
+#[derive(Debug, Args)]
+pub struct Stats {
+    /// What to read
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<String>,
+    #[command(flatten)]
+    pub input: Input,
+    #[command(flatten)]
+    pub run: Run,
+}
+
+/// `freeboard reduce`.
+#[derive(Debug, Args)]
+pub struct Reduce {
+    /// The operation
+    #[arg(value_enum, hide_possible_values = false)]
+    pub op: ReduceOp,
+    /// What to read
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<String>,
+    /// The axes that are reduced; negative ones count from the last [default: all]
+    #[arg(long, value_name = "AXIS,…", value_delimiter = ',', allow_hyphen_values = true)]
+    pub axis: Option<Vec<i64>>,
+    /// Where to write; without, the result is printed
+    #[arg(long, short, value_name = "OUT")]
+    pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub input: Input,
+    #[command(flatten)]
+    pub writing: Writing,
+    #[command(flatten)]
+    pub run: Run,
+}
+
+/// `freeboard rebin`.
+#[derive(Debug, Args)]
+pub struct Rebin {
+    /// What to read
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<String>,
+    /// Lengths of the boxes, one an axis (-1: the whole axis)
+    #[arg(
+        long,
+        value_name = "N,…",
+        value_delimiter = ',',
+        required = true,
+        allow_hyphen_values = true
+    )]
+    pub bins: Vec<i64>,
+    /// What is made of each box
+    #[arg(long, value_enum, default_value = "mean")]
+    pub op: RebinOp,
+    /// Where to write: .zarr, .fits, .h5 or .npy
+    #[arg(long, short, value_name = "OUT")]
+    pub output: PathBuf,
+    #[command(flatten)]
+    pub input: Input,
+    #[command(flatten)]
+    pub writing: Writing,
+    #[command(flatten)]
+    pub run: Run,
+}
+
+/// `freeboard convert`.
+#[derive(Debug, Args)]
+pub struct Convert {
+    /// What to read, and last where to write: .zarr, .fits, .h5 or .npy
+    #[arg(required = true, num_args = 2.., value_names = ["PATH", "OUT"])]
+    pub paths: Vec<String>,
+    #[command(flatten)]
+    pub input: Input,
+    #[command(flatten)]
+    pub writing: Writing,
+    #[command(flatten)]
+    pub run: Run,
+}
+
+/// A size in bytes, for clap.
+fn size(text: &str) -> Result<u64, String> {
+    parse_bytes(text).map_err(|error| error.to_string())
+}
+
+macro_rules! operations {
+    ($(#[$doc:meta])* $name:ident($($on:tt)*) { $($variant:ident $method:ident $help:literal;)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, ValueEnum)]
+        #[value(rename_all = "lower")]
+        pub enum $name {
+            $(#[doc = $help] $variant,)*
+        }
+
+        impl $name {
+            operations! { @apply $($on)*; $($variant $method;)* }
+        }
+    };
+    (@apply along axes; $($variant:ident $method:ident;)*) => {
+        /// The operation along `axes`, or all.
+        pub fn apply(self, array: &Array, axes: Option<&[i64]>) -> Array {
+            match (self, axes) {
+                $((Self::$variant, Some(axes)) => array.$method(axes).to_dyn(),
+                (Self::$variant, None) => array.$method(..).to_dyn(),)*
+            }
+        }
+    };
+    (@apply in boxes; $($variant:ident $method:ident;)*) => {
+        /// The operation on boxes of `bins` elements.
+        pub fn apply(self, array: &Array, bins: &[i64]) -> Array {
+            let boxes = array.rebin(bins);
+            match self {
+                $(Self::$variant => boxes.$method().to_dyn(),)*
+            }
+        }
+    };
+}
+
+operations! {
+    /// What `reduce` can do.
+    ReduceOp(along axes) {
+        Sum sum "The sum";
+        Mean mean "The mean";
+        Min min "The least; NaN if one is NaN";
+        Max max "The greatest; NaN if one is NaN";
+        Std std "The standard deviation (ddof 0)";
+        Var var "The variance (ddof 0)";
+        Prod prod "The product";
+        Argmin argmin "The index of the first least element, in C order within the axes";
+        Argmax argmax "The index of the first greatest element, in C order within the axes";
+        Any any "Whether one is not zero";
+        All all "Whether none is zero";
+        Count count "How many are not NaN";
+        Nansum nansum "The sum of what is not NaN";
+        Nanmean nanmean "The mean of what is not NaN";
+        Nanmin nanmin "The least of what is not NaN";
+        Nanmax nanmax "The greatest of what is not NaN";
+        Nanstd nanstd "The standard deviation of what is not NaN (ddof 0)";
+        Nanvar nanvar "The variance of what is not NaN (ddof 0)";
+        Nanprod nanprod "The product of what is not NaN";
+        Nanargmin nanargmin "As argmin, of what is not NaN";
+        Nanargmax nanargmax "As argmax, of what is not NaN";
+    }
+}
+
+operations! {
+    /// What `rebin` can do.
+    RebinOp(in boxes) {
+        Mean mean "The mean";
+        Sum sum "The sum";
+        Min min "The least; NaN if one is NaN";
+        Max max "The greatest; NaN if one is NaN";
+        Std std "The standard deviation (ddof 0)";
+        Var var "The variance (ddof 0)";
+        Prod prod "The product";
+        Any any "Whether one is not zero";
+        All all "Whether none is zero";
+        Count count "How many are not NaN";
+        Nansum nansum "The sum of what is not NaN";
+        Nanmean nanmean "The mean of what is not NaN";
+        Nanmin nanmin "The least of what is not NaN";
+        Nanmax nanmax "The greatest of what is not NaN";
+        Nanstd nanstd "The standard deviation of what is not NaN (ddof 0)";
+        Nanvar nanvar "The variance of what is not NaN (ddof 0)";
+        Nanprod nanprod "The product of what is not NaN";
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,71 @@
+//! Ctrl-C and SIGTERM: the first cancels the run, which cleans up; a second ends the process.
+
+use freeboard::Session;
+use signal_hook::{
+    consts::{SIGINT, SIGTERM},
+    iterator::Signals,
+};
+use std::{
+    process::{self, ExitCode},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI32, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+/// The signal that asked to stop, or 0.
+static SIGNAL: AtomicI32 = AtomicI32::new(0);
+/// The session that has something to clean up.
+static BUSY: Mutex<Option<Arc<Session>>> = Mutex::new(None);
+
+fn busy() -> MutexGuard<'static, Option<Arc<Session>>> {
+    BUSY.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits for signals from now on, on a thread of its own. Where there can be none, signals end
+/// the process as they always do.
+pub fn watch() {
+    let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) else { return };
+    let spawned = thread::Builder::new().name("signals".into()).spawn(move || {
+        for signal in signals.forever() {
+            stop(signal);
+        }
+    });
+    drop(spawned);
+}
+
+fn stop(signal: i32) {
+    if SIGNAL.swap(signal, Ordering::AcqRel) != 0 {
+        process::exit(128 + signal);
+    }
+    // The lock is kept until the process is gone: no run begins meanwhile.
+    let running = busy();
+    let Some(session) = running.clone() else { process::exit(128 + signal) };
+    drop(running);
+    // A session cancels what runs now: again and again, for a run that is just about to begin.
+    let again = thread::Builder::new().name("cancel".into()).spawn(move || {
+        loop {
+            session.cancel();
+            thread::sleep(Duration::from_millis(20));
+        }
+    });
+    drop(again);
+}
+
+/// Calls `work`; a signal that comes meanwhile cancels what the session runs.
+pub fn cancellable<T>(session: &Arc<Session>, work: impl FnOnce(&Session) -> T) -> T {
+    *busy() = Some(session.clone());
+    let result = work(session);
+    *busy() = None;
+    result
+}
+
+/// The exit code of what a signal stopped.
+pub fn exit_code() -> ExitCode {
+    match u8::try_from(SIGNAL.load(Ordering::Acquire)) {
+        Ok(signal) if signal > 0 => ExitCode::from(128 + signal),
+        _ => ExitCode::FAILURE,
+    }
+}

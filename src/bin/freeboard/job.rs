@@ -1,0 +1,162 @@
+//! What commands share: inputs opened, a session made, an output stored.
+
+use crate::{
+    args::{Input, Run, Stacking, Writing},
+    interrupt, output,
+    progress::Progress,
+};
+use freeboard::{
+    Array, Memory, Plan, Result, Session,
+    array::Compute,
+    formats::{
+        ChunkSource, ErrorKind, FormatError, WriteOptions, Writer,
+        registry::{self, OpenOptions},
+    },
+};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// What the registry is told of several files.
+pub fn options(stacking: &Stacking) -> OpenOptions {
+    OpenOptions { stacked: stacking.stack.clone(), keep_axes: stacking.keep_axes }
+}
+
+/// The array at `paths`.
+pub fn source(paths: &[String], stacking: &Stacking) -> Result<Arc<dyn ChunkSource>> {
+    Ok(registry::open_with(paths, &options(stacking))?)
+}
+
+/// The array at `paths`, or the part of it that is asked for.
+pub fn open(paths: &[String], input: &Input) -> Result<Array> {
+    let array = Array::from_source(source(paths, &input.stacking)?);
+    let array = match &input.slice {
+        Some(slice) => array.slice_numpy(slice),
+        None => array,
+    };
+    array.meta()?;
+    Ok(array)
+}
+
+/// A command's session, what it asks for, and whom it tells.
+pub struct Job<'a> {
+    session: Arc<Session>,
+    progress: Progress,
+    run: &'a Run,
+}
+
+impl<'a> Job<'a> {
+    /// For the command `name`.
+    pub fn new(name: &'static str, run: &'a Run) -> Result<Job<'a>> {
+        let progress = Progress::new(name, run.quiet);
+        let mut builder = Session::builder().observer(progress.clone());
+        if let Some(bytes) = run.memory {
+            builder = builder.memory(Memory::bytes(bytes));
+        }
+        if let Some(threads) = run.threads {
+            builder = builder.threads(threads.get());
+        }
+        if let Some(folder) = &run.scratch {
+            if !folder.is_dir() {
+                let message = "the folder for scratch does not exist";
+                let error = FormatError::new(ErrorKind::NotFound, message).at_path(folder);
+                return Err(error.help("create it, or name another one with --scratch").into());
+            }
+            builder = builder.scratch(folder);
+        }
+        if let Some(quota) = run.scratch_quota {
+            builder = builder.scratch_quota(quota);
+        }
+        Ok(Job { session: Arc::new(builder.build()?), progress, run })
+    }
+
+    /// Tells the plan; whether the work is to be done.
+    fn shall_run(&self, plan: &Plan) -> Result<bool> {
+        if self.run.plan {
+            match self.run.json {
+                true => output::print_json(&plan.to_json())?,
+                false => output::print_text(&plan.to_string())?,
+            }
+            return Ok(false);
+        }
+        self.progress.tell("plan", &plan.summary());
+        Ok(true)
+    }
+
+    /// Computes `what`; `None` if only the plan was asked for.
+    pub fn compute<C: Compute>(&self, what: C) -> Result<Option<C::Output>> {
+        if !self.shall_run(&self.session.plan(&what)?)? {
+            return Ok(None);
+        }
+        let result =
+            interrupt::cancellable(&self.session, |session| session.compute_reported(&what));
+        self.progress.end(result.is_ok());
+        let (result, report) = result?;
+        self.progress.tell("done", &report.to_string());
+        Ok(Some(result))
+    }
+
+    /// Stores `array`, or shows the plan.
+    pub fn store(&self, array: &Array, writer: &dyn Writer) -> Result<()> {
+        if !self.shall_run(&self.session.plan_store(array, writer)?)? {
+            return Ok(());
+        }
+        let result =
+            interrupt::cancellable(&self.session, |session| session.store_dyn(array, writer));
+        self.progress.end(result.is_ok());
+        let report = result?;
+        self.progress.tell("done", &report.to_string());
+        if self.run.json {
+            output::print_json(&report.to_json())?;
+        }
+        Ok(())
+    }
+}
+
+/// What writes the output `path`, which is none of the `inputs`.
+pub fn writer(
+    path: &Path,
+    writing: &Writing,
+    run: &Run,
+    inputs: &[String],
+) -> Result<Arc<dyn Writer>> {
+    let options = WriteOptions {
+        // For writers, 0 is the whole axis.
+        chunks: writing.chunks.as_ref().map(|chunks| {
+            chunks.iter().map(|&length| u64::try_from(length).unwrap_or(0)).collect()
+        }),
+        codec: writing.codec.clone(),
+        overwrite: writing.overwrite,
+    };
+    if path.to_str().is_some_and(|text| text.contains("::")) {
+        let error =
+            FormatError::new(ErrorKind::Invalid, "an output holds one array, and names no item");
+        return Err(error.at_path(path).help("leave out what stands behind `::`").into());
+    }
+    let writer = registry::writer(path, &options)?;
+    if !run.plan && path.symlink_metadata().is_ok() {
+        if !writing.overwrite {
+            let error = FormatError::new(ErrorKind::Exists, "the output exists already");
+            return Err(error
+                .at_path(path)
+                .help("give --overwrite, or choose another name")
+                .into());
+        }
+        if let Some(input) = overwritten(path, inputs)? {
+            let message = format!("the output would replace the input {}", input.display());
+            let error = FormatError::new(ErrorKind::Invalid, message).at_path(path);
+            return Err(error.help("write to another name, and move it there afterwards").into());
+        }
+    }
+    Ok(writer)
+}
+
+/// The file of `inputs` that is the output, or lies in it.
+fn overwritten(path: &Path, inputs: &[String]) -> Result<Option<PathBuf>> {
+    let Ok(output) = fs::canonicalize(path) else { return Ok(None) };
+    let inside =
+        |input: &PathBuf| fs::canonicalize(input).is_ok_and(|input| input.starts_with(&output));
+    Ok(registry::paths(inputs)?.into_iter().find(inside))
+}

@@ -1,0 +1,125 @@
+//! What people are told, on stderr: a bar on a terminal, else a plain line every few seconds.
+
+use freeboard::event::{Event, Observer};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use std::{
+    io::{IsTerminal, Write as _, stderr},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// The least time between two plain lines.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// Writes a line to stderr; if nobody can read it, that is no error.
+pub fn say(line: &str) {
+    let _ = writeln!(stderr(), "{line}");
+}
+
+/// Watches the runs of one command.
+#[derive(Clone, Debug)]
+pub struct Progress(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    name: &'static str,
+    quiet: bool,
+    terminal: bool,
+    started: Instant,
+    bar: OnceLock<ProgressBar>,
+    said: Mutex<Instant>,
+}
+
+impl Progress {
+    /// For the command `name`.
+    pub fn new(name: &'static str, quiet: bool) -> Progress {
+        let now = Instant::now();
+        let terminal = stderr().is_terminal();
+        let (bar, said) = (OnceLock::new(), Mutex::new(now));
+        Progress(Arc::new(Inner { name, quiet, terminal, started: now, bar, said }))
+    }
+
+    /// Writes a line behind a word, unless it should be quiet.
+    pub fn tell(&self, word: &str, text: &str) {
+        if !self.0.quiet {
+            say(&format!("{word:<6} {text}"));
+        }
+    }
+
+    /// The end of a run: what is on the terminal stays if all went well.
+    pub fn end(&self, well: bool) {
+        let Some(bar) = self.0.bar.get() else { return };
+        // Its last state is a line like any other: what follows begins on the next one.
+        let (done, of, elapsed) = (bar.position(), bar.length().unwrap_or(0), bar.elapsed());
+        bar.finish_and_clear();
+        if well {
+            let rate = number(done as f64 / elapsed.as_secs_f64().max(1e-3));
+            let text =
+                format!("{} {done}/{of}   {rate} tasks/s   {}", "━".repeat(24), clock(elapsed));
+            self.tell(self.0.name, &text);
+        }
+    }
+}
+
+impl Observer for Progress {
+    fn observe(&self, event: &Event<'_>) {
+        let Event::Progress { done, of } = *event else { return };
+        let inner = &*self.0;
+        if inner.quiet {
+            return;
+        }
+        if inner.terminal {
+            let bar = inner.bar.get_or_init(|| bar(inner.name));
+            bar.set_length(of);
+            bar.set_position(done);
+            return;
+        }
+        let mut said = inner.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.elapsed() >= PAUSE {
+            *said = Instant::now();
+            let elapsed = inner.started.elapsed();
+            let rate = done as f64 / elapsed.as_secs_f64();
+            self.tell(
+                inner.name,
+                &format!("{done}/{of}   {} tasks/s   {}", number(rate), clock(elapsed)),
+            );
+        }
+    }
+}
+
+fn bar(name: &'static str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{prefix:<6} {bar:24} {pos}/{len}   {rate}   {clock}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .with_key("rate", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+            let _ = write!(out, "{} tasks/s", number(state.per_sec()));
+        })
+        .with_key("clock", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+            let _ = write!(out, "{}", clock(state.elapsed()));
+        })
+        .progress_chars("━╸─");
+    let bar = ProgressBar::new(0).with_style(style).with_prefix(name);
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+/// A rate with two digits or more.
+fn number(rate: f64) -> String {
+    if rate < 10.0 { format!("{rate:.1}") } else { format!("{rate:.0}") }
+}
+
+/// `0:00:09`.
+fn clock(time: Duration) -> String {
+    let seconds = time.as_secs();
+    format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_rates() {
+        assert_eq!(clock(Duration::from_secs(3 * 3600 + 62)), "3:01:02");
+        assert_eq!((number(0.25).as_str(), number(177.6).as_str()), ("0.2", "178"));
+    }
+}

@@ -1,0 +1,180 @@
+//! The tasks of a reduction: visiting a chunk, and combining states.
+
+use super::{
+    fold::{Rows, parts, parts_mut},
+    task::{Inputs, Lent, UnitTask, carve, lent},
+    tile::{Evaluator, register_bytes},
+};
+use crate::{
+    error::Result,
+    memory::Buffer,
+    plan::{FAN_IN, FoldPlan, Program},
+};
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+impl<'a> UnitTask<'a, '_> {
+    pub(super) fn visit(
+        &self,
+        program: &'a Program,
+        folds: &[Arc<FoldPlan>],
+        inputs: &mut Inputs,
+        outs: &mut [&mut [u8]],
+        scratch: &mut [u8],
+    ) -> Result<()> {
+        let region = self.stage.region(self.unit);
+        let (mut work, codec) = scratch.split_at_mut(self.layout.codec);
+        let (mut landings, rest) =
+            std::mem::take(&mut work).split_at_mut(self.layout.states_start());
+        let mut rest = rest;
+        // States that this task finishes: begun here in scratch, or carried here by a chunk
+        // whose buffer is this task's.
+        let mut taken: SmallVec<[Option<Buffer>; 2]> = SmallVec::new();
+        for fold in folds {
+            let (block, position) = fold.place(u32::from(fold.chain), self.unit);
+            let carried = fold.chain && position % FAN_IN != 0 && fold.is_last(1, block, position);
+            taken.push(carried.then(|| {
+                let chunk = fold.geometry.chunk(block, position - 1);
+                let key = self.plan.key(fold.port(1), chunk);
+                let at = inputs.iter().position(|(have, _)| *have == key).expect("lent");
+                match inputs.swap_remove(at).1 {
+                    Lent::Owned(buffer) => buffer,
+                    Lent::Shared(_) => unreachable!("a state has one reader"),
+                }
+            }));
+        }
+        let views = self.fetch_all(&program.inputs, Some(program), inputs, &mut landings, codec)?;
+        let mut states: Vec<FoldState<'_>> = Vec::with_capacity(folds.len());
+        for (((fold, out), taken), begun) in
+            folds.iter().zip(outs.iter_mut()).zip(&mut taken).zip(&self.layout.states)
+        {
+            let level = u32::from(fold.chain);
+            let (block, position) = fold.place(level, self.unit);
+            let cells = fold.geometry.cells(block);
+            let len = fold.layout(cells).1;
+            let last = fold.is_last(level, block, position);
+            let first = !fold.chain || position % FAN_IN == 0;
+            let seen = match first {
+                true => 0,
+                false => fold.elements_between(block, position / FAN_IN * FAN_IN, position),
+            };
+            let (bytes, result): (&mut [u8], Option<&mut [u8]>) = match (taken, begun) {
+                (Some(buffer), _) => (buffer.as_mut_slice(), Some(out)),
+                (None, Some(_)) => (carve(&mut rest, len), Some(out)),
+                (None, None) => (&mut out[..len], None),
+            };
+            debug_assert_eq!(result.is_some(), last);
+            let mut parts = parts_mut(fold, cells, bytes);
+            if first {
+                fold.fold.start(&mut parts);
+            }
+            let rows = Rows::new(fold, &region, seen);
+            states.push(FoldState { fold, rows, parts, result, block, cells });
+        }
+        let count = region.volume() as usize;
+        let registers = &mut rest[..];
+        debug_assert!(registers.len() >= program.registers as usize * register_bytes(count));
+        Evaluator::new(program, views, count, registers).for_each_tile(
+            &region.shape,
+            |output, start, tile| {
+                for state in states.iter_mut().filter(|state| state.fold.output == output) {
+                    state.rows.fold(&*state.fold.fold, &mut state.parts, start, tile);
+                }
+            },
+        );
+        for state in states {
+            if let Some(out) = state.result {
+                let fold = state.fold;
+                let read: SmallVec<[&[u8]; 3]> = state.parts.iter().map(|part| &**part).collect();
+                let len = state.cells as usize * fold.fold.output().size();
+                let elements = fold.elements(fold.last_level(), state.block, 0);
+                fold.fold.finish(&read, elements, &mut out[..len]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Combines states: of a chain the next one into the one that is carried, else up to
+    /// [`FAN_IN`] of them.
+    pub(super) fn combine(
+        &self,
+        fold: &FoldPlan,
+        level: u32,
+        inputs: &mut Inputs,
+        out: &mut [u8],
+        scratch: &mut [u8],
+    ) {
+        let (block, position) = fold.place(level, self.unit);
+        let below = fold.count(block, level - 1);
+        let group = if fold.chain { position / FAN_IN } else { position };
+        // Levels are numbered with gaps where blocks differ in their chunks.
+        if group >= fold.count(block, level) || (fold.chain && position >= below) {
+            return;
+        }
+        let cells = fold.geometry.cells(block);
+        let last = fold.is_last(level, block, position);
+        let state_len = fold.layout(cells).1;
+        let from = fold.port(level - 1);
+        let child = |node: u64| lent(self.plan, inputs, from, fold.unit(level - 1, block, node));
+        let elements = |node: u64| fold.elements(level - 1, block, node);
+        let finish = |state: &[u8], out: &mut [u8]| {
+            let len = cells as usize * fold.fold.output().size();
+            let elements = fold.elements(fold.last_level(), block, 0);
+            fold.fold.finish(&parts(fold, cells, state), elements, &mut out[..len]);
+        };
+        let combine = |state: &mut [u8], count: u64, node: u64| {
+            let later = parts(fold, cells, child(node));
+            fold.fold.combine(&mut parts_mut(fold, cells, state), count, &later, elements(node));
+        };
+        if !fold.chain {
+            let nodes = position * FAN_IN..((position + 1) * FAN_IN).min(below);
+            let state = if last { &mut scratch[..state_len] } else { &mut out[..state_len] };
+            state.copy_from_slice(&child(nodes.start)[..state_len]);
+            let mut count = elements(nodes.start);
+            for node in nodes.skip(1) {
+                combine(state, count, node);
+                count += elements(node);
+            }
+            if last {
+                finish(&scratch[..state_len], out);
+            }
+            return;
+        }
+        let first = position % FAN_IN == 0;
+        let count = (group * FAN_IN..position).map(elements).sum();
+        match (first, last) {
+            // The buffer was handed on as it is.
+            (true, false) => {}
+            (true, true) => finish(child(position), out),
+            (false, false) => combine(&mut out[..state_len], count, position),
+            (false, true) => {
+                let key = self.plan.key(fold.port(level), self.unit - 1);
+                let at = inputs.iter().position(|(have, _)| *have == key).expect("lent");
+                let (carried, rest) = {
+                    let (_, carried) = inputs.swap_remove(at);
+                    (carried, &*inputs)
+                };
+                let Lent::Owned(mut carried) = carried else {
+                    unreachable!("a state has one reader")
+                };
+                let node = lent(self.plan, rest, from, fold.unit(level - 1, block, position));
+                let later = parts(fold, cells, node);
+                let mut state = parts_mut(fold, cells, &mut carried);
+                fold.fold.combine(&mut state, count, &later, elements(position));
+                drop(state);
+                finish(&carried, out);
+            }
+        }
+    }
+}
+
+/// A fold at work on one chunk.
+struct FoldState<'a> {
+    fold: &'a FoldPlan,
+    rows: Rows,
+    parts: SmallVec<[&'a mut [u8]; 3]>,
+    /// Where the finished block goes, of a state that is finished here.
+    result: Option<&'a mut [u8]>,
+    block: u64,
+    cells: u64,
+}

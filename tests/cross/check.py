@@ -1,0 +1,223 @@
+"""Freeboard against the libraries of Python: check.py BINARY [--seed N].
+
+1. What ships in data/ is converted to every format, and compared with what astropy, h5py,
+   zarr and numpy read in the original: to the bit, NaN being equal to NaN.
+2. Random arrays of all dtypes are written by those libraries, in their various layouts,
+   converted to every other format, and compared in the same way.
+
+Prints one line for each part; ends with 1 and the differences if there are any.
+"""
+
+import argparse
+import itertools
+import json
+import subprocess
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+import h5py
+import numpy as np
+import zarr
+from astropy.io import fits
+
+warnings.simplefilter("ignore")
+DATA = Path(__file__).resolve().parent.parent.parent / "data"
+DTYPES = "bool uint8 uint16 uint32 uint64 int8 int16 int32 int64 float32 float64".split()
+OUTPUTS = ["zarr", "h5", "fits", "npy"]
+
+
+def read_fits(path, hdu=0):
+    with fits.open(path, memmap=False) as hdus:
+        return np.array(hdus[hdu].data)
+
+
+def read_zarr(path):
+    return np.asarray(zarr.open_array(str(path), mode="r")[...])
+
+
+def data_sets(file):
+    names = []
+    file.visititems(lambda name, node: names.append(name) if isinstance(node, h5py.Dataset) else None)
+    return names
+
+
+def read_hdf5(path):
+    with h5py.File(path, "r") as file:
+        (item,) = data_sets(file)
+        return np.asarray(file[item][()])
+
+
+READ = {"zarr": read_zarr, "h5": read_hdf5, "fits": read_fits, "npy": np.load}
+
+
+def as_stored(array, suffix):
+    """What a format that lacks a dtype or a rank holds in its place."""
+    if suffix == "fits":
+        array = array.astype("u1") if array.dtype == bool else array
+        array = array.reshape(1) if array.ndim == 0 else array
+    return array
+
+
+def difference(got, expected):
+    """What tells `got` from `expected`, or None."""
+    native = expected.dtype.newbyteorder("=")
+    if got.dtype.newbyteorder("=") != native or got.shape != expected.shape:
+        return f"{got.dtype} {got.shape}, not {native} {expected.shape}"
+    got = np.ascontiguousarray(got.astype(native))
+    expected = np.ascontiguousarray(expected.astype(native))
+    same = got.reshape(-1).view(f"V{native.itemsize}") == expected.reshape(-1).view(f"V{native.itemsize}")
+    if native.kind == "f":
+        same = same | (np.isnan(got) & np.isnan(expected)).reshape(-1)
+    if same.all():
+        return None
+    at = int(np.argmin(same))
+    return f"element {at} is {got.reshape(-1)[at]!r}, not {expected.reshape(-1)[at]!r}; {np.sum(~same)} differ"
+
+
+class Check:
+    def __init__(self, binary, folder):
+        self.binary, self.folder = Path(binary).resolve(), Path(folder)
+        self.numbers, self.done, self.wrong = itertools.count(), 0, []
+
+    def convert(self, source, suffix, *options):
+        out = self.folder / f"out{next(self.numbers)}.{suffix}"
+        command = [self.binary, "convert", str(source), str(out), *options, "--quiet"]
+        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        if done.returncode != 0:
+            return None, f"exit {done.returncode}: {done.stderr.strip()}"
+        return out, None
+
+    def compare(self, source, expected, suffixes=OUTPUTS, options=()):
+        for suffix in suffixes:
+            self.done += 1
+            out, error = self.convert(source, suffix, *options)
+            if error is None:
+                error = difference(READ[suffix](out), as_stored(expected, suffix))
+            if error is not None:
+                self.wrong.append(f"{source} -> {suffix} {' '.join(options)}: {error}")
+
+    def part(self, name):
+        print(f"{name}: {self.done} compared, {len(self.wrong)} wrong", flush=True)
+
+
+def visp(check):
+    """The raster that ships: 80 compressed files as one array."""
+    stokes = [
+        [read_fits(DATA / f"visp/visp/{name}_{step:03d}.fits", 1)[0] for step in range(20)] for name in "IQUV"
+    ]
+    check.compare(str(DATA / "visp/visp/{stokes}_{raster:03d}.fits"), np.array(stokes, "f4"))
+    check.compare(str(DATA / "visp/visp/I_*.fits"), np.array(stokes[0], "f4"), ["zarr", "npy"])
+
+
+def fits_fixtures(check):
+    for entry in json.loads((DATA / "fits/manifest.json").read_text()):
+        path = DATA / "fits" / entry["file"]
+        item = "" if entry["item"] is None else f"::{entry['item']}"
+        dtype, count = np.dtype(entry["dtype"]).newbyteorder("<"), int(np.prod(entry["shape"]))
+        elements = np.fromfile(DATA / "fits/expected.bin", dtype, count, offset=entry["offset"])
+        check.compare(f"{path}{item}", elements.reshape(entry["shape"]))
+
+
+def hdf5_fixtures(check):
+    for path in sorted((DATA / "hdf5").glob("*.h5")):
+        if path.name in ("refused.h5", "virtual.h5"):
+            continue
+        with h5py.File(path, "r") as file:
+            for name in data_sets(file):
+                node = file[name]
+                if node.shape is None or node.dtype.name not in DTYPES:
+                    continue
+                check.compare(f"{path}::/{name}", np.asarray(node[()]), ["zarr", "npy"])
+
+
+def zarr_fixtures(check):
+    for path in sorted((DATA / "zarr").glob("*.zarr")):
+        try:
+            array = zarr.open_array(str(path), mode="r")
+        except Exception:
+            continue  # a group
+        if path.name == "v2-filter.zarr":
+            continue  # refused by name
+        if np.dtype(array.dtype).name in DTYPES:
+            check.compare(path, np.asarray(array[...]), ["h5", "npy"])
+
+
+def npy_fixtures(check):
+    for path in sorted((DATA / "npy").glob("*.npy")):
+        array = np.load(path)
+        if array.dtype.name in DTYPES:
+            check.compare(path, array, ["zarr", "h5"])
+
+
+def random_array(rng, dtype, shape):
+    dtype = np.dtype(dtype)
+    bits = rng.integers(0, 256, int(np.prod(shape, dtype=int)) * dtype.itemsize, dtype="u1")
+    if dtype == bool:
+        return (bits & 1).astype(bool).reshape(shape)
+    array = bits.view(dtype).reshape(shape).copy()
+    if dtype.kind == "f":
+        # Random bits hold NaNs with payloads, which readers may make quiet: all are one here.
+        array[np.isnan(array)] = np.nan
+    return array
+
+
+def random_arrays(check, seed):
+    rng = np.random.default_rng(seed)
+    shapes = [(), (1,), (1000,), (37, 53), (5, 16, 33), (2, 3, 4, 5), (0, 7)]
+    for dtype in DTYPES:
+        for shape in shapes:
+            array = random_array(rng, dtype, shape)
+            name = f"{dtype}_{'x'.join(map(str, shape))}"
+            chunks = tuple(int(rng.integers(1, n + 1)) for n in shape) if shape and 0 not in shape else None
+            inputs = []
+
+            fortran = array.ndim > 1 and rng.random() < 0.5
+            np.save(path := check.folder / f"{name}.npy", np.asfortranarray(array) if fortran else array)
+            inputs.append((path, ["zarr", "h5"]))
+            with h5py.File(path := check.folder / f"{name}.h5", "w", libver=str(rng.choice(["earliest", "latest"]))) as file:
+                if chunks is None:
+                    file.create_dataset("values", data=array)
+                else:
+                    zipped = dict(compression="gzip", shuffle=True) if rng.random() < 0.5 else {}
+                    file.create_dataset("values", data=array, chunks=chunks, fletcher32=bool(rng.random() < 0.3), **zipped)
+            inputs.append((path, ["zarr", "npy"]))
+            version = int(rng.choice([2, 3]))
+            made = zarr.create_array(
+                str(path := check.folder / f"{name}.zarr"), shape=shape, dtype=dtype, zarr_format=version,
+                chunks=chunks or tuple(max(n, 1) for n in shape), fill_value=0,
+            )
+            made[...] = array
+            inputs.append((path, ["h5", "fits"]))
+            if dtype != "bool" and shape and 0 not in shape:
+                fits.PrimaryHDU(array).writeto(path := check.folder / f"{name}.fits", overwrite=True)
+                inputs.append((path, ["zarr", "npy"]))
+            for path, suffixes in inputs:
+                check.compare(path, array, suffixes)
+            if chunks is not None:
+                cut = ",".join(str(int(rng.integers(1, n + 1))) for n in shape)
+                for codec, suffix in (("zstd:1", "zarr"), ("gzip:1", "zarr"), ("none", "zarr"), ("deflate:1", "h5"), ("none", "h5")):
+                    check.compare(inputs[0][0], array, [suffix], ["--chunks", cut, "--codec", codec])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("binary")
+    parser.add_argument("--seed", type=int, default=7)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        check = Check(options.binary, folder)
+        for part in (visp, fits_fixtures, hdf5_fixtures, zarr_fixtures, npy_fixtures):
+            part(check)
+            check.part(part.__name__)
+        random_arrays(check, options.seed)
+        check.part(f"random arrays (seed {options.seed})")
+    for line in check.wrong[:40]:
+        print(line, file=sys.stderr)
+    print(f"cross-check: {check.done} conversions compared, {len(check.wrong)} wrong")
+    sys.exit(1 if check.wrong else 0)
+
+
+if __name__ == "__main__":
+    main()
