@@ -6,9 +6,9 @@
 //! ```
 
 use freeboard::{
-    Array, Result, Session,
+    Array, Fits, Result, Session,
     array::{arange, random},
-    formats::{fits::Fits, registry},
+    open,
 };
 use std::path::Path;
 
@@ -31,7 +31,7 @@ fn night(session: &Session, folder: &Path) -> Result<()> {
     make_frames(session, folder)?;
     let frames = |name: &str| -> Result<Array<f32>> {
         let glob = folder.join(format!("{name}_*.fits"));
-        Ok(Array::from_source(registry::open(&glob.to_string_lossy())?).cast())
+        Ok(open(glob.to_string_lossy())?.cast())
     };
 
     // Formulas, as they are in the textbook; nothing is read yet.
@@ -45,7 +45,7 @@ fn night(session: &Session, folder: &Path) -> Result<()> {
     println!("{}", session.store(&science, Fits::create(&output))?);
 
     // What came out: the sky, without the camera's offset and its uneven sensitivity.
-    let science = Array::from_source(registry::open(&output.to_string_lossy())?).cast::<f32>();
+    let science = open(output.to_string_lossy())?.cast::<f32>();
     let (mean, std) = session.compute((science.mean(..).item(), science.std(..).item()))?;
     println!("sky {mean:.1} ± {std:.1}, of {SKY}");
     Ok(())

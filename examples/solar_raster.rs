@@ -5,11 +5,7 @@
 //! cargo run --release --example solar_raster [PATTERN] [OUT.zarr]
 //! ```
 
-use freeboard::{
-    Array, Result, Session,
-    formats::{registry, zarr::Zarr},
-    s,
-};
+use freeboard::{Result, Session, Zarr, open, s};
 
 fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);
@@ -20,7 +16,7 @@ fn main() -> Result<()> {
     let session = Session::builder().memory("512MiB").build()?;
 
     // One header is read, and no element.
-    let raster = Array::from_source(registry::open(&pattern)?).cast::<f32>();
+    let raster = open(&pattern)?.cast::<f32>();
     println!("{raster}");
 
     // A spectrum and a profile along the slit, and where the line is: one pass over 20 files.
@@ -37,7 +33,7 @@ fn main() -> Result<()> {
     println!("along the slit: {:.0} … {:.0}", profile[0], profile[profile.len() - 1]);
 
     // Five raster positions become one, and every second pixel of the slit.
-    let small = raster.rebin([1, 5, 1, 2]).nanmean();
+    let small = raster.rebin([1, 5, 1, 10]).nanmean();
     print!("{}", session.plan(&small)?);
     let report = session.store(&small, Zarr::create(&output).zstd(3).overwrite())?;
     println!("{}: {report}", output.display());

@@ -12,6 +12,8 @@ pub mod expr;
 
 pub mod array;
 
+mod open;
+
 pub mod plan;
 
 pub mod run;
@@ -21,8 +23,23 @@ pub mod session;
 pub use array::{Array, Dyn};
 pub use error::{Error, ErrorKind, Result};
 pub use freeboard_formats as formats;
+#[cfg(feature = "fits")]
+pub use freeboard_formats::fits::Fits;
+#[cfg(feature = "h5")]
+pub use freeboard_formats::hdf5::Hdf5;
+#[cfg(feature = "npy")]
+pub use freeboard_formats::npy::Npy;
+pub use freeboard_formats::registry::OpenOptions;
+#[cfg(feature = "zarr")]
+pub use freeboard_formats::zarr::Zarr;
 pub use freeboard_formats::{DType, Element, Scalar};
 pub use memory::{GIB, KIB, MIB, Memory};
 pub use ndarray::s;
+pub use open::{open, open_all};
 pub use plan::Plan;
 pub use session::{Report, Session};
+
+/// The README's code compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -2,7 +2,7 @@
 //! stopwatch, and the numbers that every peer must agree on.
 
 use crate::{Args, Size};
-use freeboard::{Array, Session, formats::registry};
+use freeboard::{Array, OpenOptions, Session};
 use ndarray::{ArrayBase, Data, Dimension, IxDyn};
 use serde_json::{Map, Value, json};
 use std::{
@@ -63,13 +63,13 @@ impl Context {
 
 /// Opens the array at a path or glob.
 pub(crate) fn open(location: &Path) -> Result<Array> {
-    Ok(Array::from_source(registry::open(&text(location))?))
+    Ok(freeboard::open(text(location))?)
 }
 
 /// Opens the files of a glob with the axis of files folded into `lengths`.
 pub(crate) fn open_stacked(location: &Path, lengths: &[u64]) -> Result<Array> {
-    let options = registry::OpenOptions { stacked: Some(lengths.to_vec()), ..Default::default() };
-    Ok(Array::from_source(registry::open_with(&[text(location)], &options)?))
+    let options = OpenOptions { stacked: Some(lengths.to_vec()), ..Default::default() };
+    Ok(freeboard::open_all([text(location)], &options)?)
 }
 
 fn text(location: &Path) -> String {

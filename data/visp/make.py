@@ -20,7 +20,7 @@ from astropy.io import fits
 warnings.simplefilter("ignore")
 time.time = lambda: 0.0  # gzip streams carry the time
 
-STEPS, WAVE, SLIT = 20, 50, 128
+STEPS, WAVE, SLIT = 20, 50, 120
 LINES = (630.15, 630.25)  # nm
 wave = 630.1 + 0.004 * np.arange(WAVE)
 along = np.arange(SLIT) / SLIT

@@ -269,6 +269,33 @@ impl Plan {
         }
     }
 
+    /// The buffer that becomes the one that a batch puts into `port`: a chained fold's state,
+    /// which is changed in place until it is finished.
+    pub(crate) fn carried_into(&self, batch: Batch, port: PortId) -> Option<Key> {
+        let Holds::Fold { plan: fold, level } = &self.ports[port as usize].holds else {
+            return None;
+        };
+        if !fold.chain {
+            return None;
+        }
+        let (block, position) = fold.place(*level, batch.index);
+        if fold.is_last(*level, block, position) {
+            return None;
+        }
+        match (&self.stages[batch.stage as usize].work, position % FAN_IN) {
+            (Work::Visit { .. }, 0) => None,
+            (Work::Visit { .. }, _) => {
+                Some(Key { port, index: fold.geometry.chunk(block, position - 1) })
+            }
+            // The first state of a group is handed on as it is.
+            (_, 0) => {
+                let below = level - 1;
+                Some(Key { port: fold.port(below), index: fold.unit(below, block, position) })
+            }
+            (_, _) => Some(Key { port, index: batch.index - 1 }),
+        }
+    }
+
     /// The batch that makes a buffer.
     pub(crate) fn maker_of(&self, key: Key) -> Batch {
         let port = &self.ports[key.port as usize];

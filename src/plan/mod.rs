@@ -1,7 +1,7 @@
 //! Plans: what will be done, sized, before any of it is done.
 //!
-//! A plan is made from expressions in passes: [`share`] merges equal nodes, [`lower`] lays
-//! out stages, [`edges`] tells what needs what, [`size`] what each task takes. It holds
+//! A plan is made from expressions in passes: `share` merges equal nodes, `lower` lays
+//! out stages, `edges` tells what needs what, `size` what each task takes. It holds
 //! nothing that grows with the number of chunks.
 
 mod compile;

@@ -1,6 +1,6 @@
 //! Runs: a plan, carried out in bounded memory by one or many threads.
 //!
-//! [`schedule`] decides, [`task`] computes, and this module stands between them: it holds the
+//! `schedule` decides, `task` computes, and this module stands between them: it holds the
 //! store (buffers in memory, extents on scratch), hands jobs to workers and tells the
 //! schedule what came of them. One lock guards schedule and store; it is held for a
 //! decision, never while a task runs or bytes move.

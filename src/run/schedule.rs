@@ -302,7 +302,8 @@ impl<'p> Schedule<'p> {
             self.tasks.get_mut(&batch).expect("ready").needs = needs;
             return false;
         }
-        let mut need = self.tasks[&batch].scratch + self.plan.batch_output(batch);
+        let carried: u64 = self.carried(batch).sum();
+        let mut need = self.tasks[&batch].scratch + self.plan.batch_output(batch) - carried;
         for &key in &needs {
             let chunk = self.chunks.get_mut(&key).expect("made");
             if chunk.state == State::Away {
@@ -352,6 +353,13 @@ impl<'p> Schedule<'p> {
             }
         }
         fits
+    }
+
+    /// The bytes of the chunks that become results of a batch in place.
+    fn carried(&self, batch: Batch) -> impl Iterator<Item = u64> + '_ {
+        let ports = self.plan.stages[batch.stage as usize].ports.iter();
+        let keys = ports.filter_map(move |&port| self.plan.carried_into(batch, port));
+        keys.map(|key| Arena::rounded(self.plan.buffer_bytes(key)))
     }
 
     /// Whether a chunk that is away comes back from its source rather than from scratch.
@@ -417,6 +425,8 @@ impl<'p> Schedule<'p> {
         self.counts.batches += 1;
         let task = self.tasks.remove(&batch).expect("it ran");
         self.used -= task.scratch;
+        // What became a result in place is given back below as an input, and stays as a result.
+        self.used += self.carried(batch).sum::<u64>();
         for &key in &task.needs {
             let chunk = self.chunks.get_mut(&key).expect("pinned");
             chunk.readers -= 1;

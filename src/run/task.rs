@@ -6,8 +6,7 @@ use crate::{
     kernel::BlockCx,
     memory::{Arena, Buffer},
     plan::{
-        Batch, FAN_IN, Feed, Fetch, Holds, Key, Layout, Plan, PortId, Program, Stage, Work,
-        blocks_read, part_of,
+        Batch, Feed, Fetch, Key, Layout, Plan, PortId, Program, Stage, Work, blocks_read, part_of,
     },
 };
 use freeboard_formats::{
@@ -101,7 +100,7 @@ pub(crate) fn run_batch(
     let mut outputs: SmallVec<[Option<Buffer>; 2]> = SmallVec::new();
     let made = plan.made_by(batch);
     for &key in &made {
-        let carried = carried_state(plan, stage, key.port, batch.index, &mut inputs);
+        let carried = carried_state(plan, batch, key.port, &mut inputs);
         outputs.push(match carried {
             Some(state) => Some(state),
             None => Some(cx.arena.alloc(plan.buffer_bytes(key) as usize)?),
@@ -131,30 +130,9 @@ pub(crate) fn run_batch(
     Ok(buffers)
 }
 
-/// The state of a chained fold that a batch carries on and hands on, taken from its inputs:
-/// where it is not finished, it is changed in place.
-fn carried_state(
-    plan: &Plan,
-    stage: &Stage,
-    port: PortId,
-    index: u64,
-    inputs: &mut Inputs,
-) -> Option<Buffer> {
-    let Holds::Fold { plan: fold, level } = &plan.ports[port as usize].holds else { return None };
-    if !fold.chain {
-        return None;
-    }
-    let (block, position) = fold.place(*level, index);
-    if fold.is_last(*level, block, position) {
-        return None;
-    }
-    let key = match (&stage.work, position % FAN_IN) {
-        (Work::Visit { .. }, 0) => return None,
-        (Work::Visit { .. }, _) => Key { port, index: fold.geometry.chunk(block, position - 1) },
-        // The first state of a group is handed on as it is.
-        (_, 0) => Key { port: fold.port(level - 1), index: fold.unit(level - 1, block, position) },
-        (_, _) => Key { port, index: index - 1 },
-    };
+/// The state of a chained fold that a batch carries on and hands on, taken from its inputs.
+fn carried_state(plan: &Plan, batch: Batch, port: PortId, inputs: &mut Inputs) -> Option<Buffer> {
+    let key = plan.carried_into(batch, port)?;
     let at = inputs.iter().position(|(have, _)| *have == key).expect("all needs are lent");
     match inputs.swap_remove(at).1 {
         Lent::Owned(buffer) => Some(buffer),
