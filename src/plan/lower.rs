@@ -54,14 +54,17 @@ pub(super) struct Lowering<'a> {
     group_of: HashMap<usize, usize>,
     pub(super) feeds: HashMap<usize, Feed>,
     plan: Plan,
+    arena: u64,
 }
 
 /// Decoded bytes of inline reads, relative to reading each chunk once, up to which a task
 /// reads its source itself.
 const AMPLIFICATION: f64 = 1.2;
 
-/// Lays out the stages for `roots`: numbers of `nodes`, and how their elements leave.
-pub(crate) fn lower(nodes: &[Shared], roots: &[(usize, Root)], fuse: bool) -> Plan {
+/// Lays out the stages for `roots`: numbers of `nodes`, and how their elements leave. With
+/// `fuse`, elementwise nodes become part of the stages that use them; `arena` is the memory
+/// that chunks may take.
+pub(crate) fn lower(nodes: &[Shared], roots: &[(usize, Root)], fuse: bool, arena: u64) -> Plan {
     let mut this = Lowering {
         nodes,
         roots,
@@ -71,6 +74,7 @@ pub(crate) fn lower(nodes: &[Shared], roots: &[(usize, Root)], fuse: bool) -> Pl
         group_of: HashMap::new(),
         feeds: HashMap::new(),
         plan: Plan::default(),
+        arena,
     };
     this.group_folds(fuse);
     this.settle(fuse);
@@ -250,10 +254,11 @@ impl Lowering<'_> {
     }
 
     /// Whether tasks that read the source themselves would decode much more than a stage that
-    /// reads each of its chunks once.
+    /// reads each of its chunks once. Elements that lie as they are, more of them than fit in
+    /// memory, are read again rather than kept: they would have to leave it in between.
     fn should_be_read_apart(&self, number: usize, source: &Arc<dyn ChunkSource>) -> bool {
         let grid = &source.meta().grid;
-        let (mut inline, mut once) = (0.0, 0.0);
+        let (mut inline, mut worst, mut once) = (0.0f64, 0.0f64, 0.0f64);
         let mut touched: Option<Region> = None;
         for (owner, access) in &self.uses[number] {
             let blocks = self.owner_grid(*owner, number);
@@ -279,7 +284,10 @@ impl Lowering<'_> {
             };
             let samples = [sample(0, 2), sample(1, 2), sample(2, 2)];
             let mean = samples.iter().sum::<u64>() as f64 / 3.0;
-            inline += mean * units.volume() as f64;
+            let all = mean * units.volume() as f64;
+            inline += all;
+            let demanded = access.region(&within).volume() * source.meta().dtype.size() as u64;
+            worst = worst.max(all / demanded.max(1) as f64);
             let region = access.region(&within);
             let union = match touched.take() {
                 None => region,
@@ -291,6 +299,10 @@ impl Lowering<'_> {
             let chunks = grid.covering(&region);
             let first = source.cost(&grid.region(&chunks.start)).decoded;
             once += first as f64 * chunks.volume() as f64;
+        }
+        let plain = source.storage().codec.is_empty();
+        if plain && once > self.arena as f64 / 2.0 && worst <= AMPLIFICATION {
+            return false;
         }
         inline > AMPLIFICATION * once
     }

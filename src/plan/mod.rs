@@ -143,7 +143,7 @@ impl Plan {
         let (nodes, numbers) = share::share(&roots)?;
         let roots: Vec<(usize, Root)> =
             numbers.into_iter().zip(wanted.iter().map(|wanted| wanted.root.clone())).collect();
-        let mut plan = lower::lower(&nodes, &roots, means.fuse);
+        let mut plan = lower::lower(&nodes, &roots, means.fuse, means.arena);
         drop(nodes);
         plan.root_dtypes =
             wanted.iter().map(|w| w.expr.meta().map(|meta| meta.dtype)).collect::<Result<_>>()?;

@@ -79,15 +79,20 @@ fn before(plan: &mut Plan, number: usize, input: usize, port: PortId, share: u64
         _ => &reader.grid,
     };
     let cuts = cuts_of_reader(&reader.inputs[input].access, wanted, &grid);
-    let taken = blocks_to_take(&grid, &cuts, share / (2 * size));
+    let maker = &plan.stages[plan.ports[port as usize].stage as usize];
+    // A source is read by the shuffle itself, chunk by chunk, or, where elements lie as they
+    // are, a part of a chunk at a time.
+    let (feed, plain) = match &maker.work {
+        Work::Read(source) => (Feed::Source(source.clone()), source.storage().codec.is_empty()),
+        _ => (Feed::Port(port), false),
+    };
+    let most = share / (2 * size);
+    let taken = match plain {
+        true => blocks_to_take(&divided(&grid, most), &cuts, most),
+        false => blocks_to_take(&grid, &cuts, most),
+    };
     let pieces = pieces(&taken, &cuts, PIECE / size, share / (2 * size));
     let origin = reader.origin;
-    let maker = &plan.stages[plan.ports[port as usize].stage as usize];
-    // A source is read by the shuffle itself, chunk by chunk.
-    let feed = match &maker.work {
-        Work::Read(source) => Feed::Source(source.clone()),
-        _ => Feed::Port(port),
-    };
     let access = Access::identity(grid.rank());
     let demanded = Region::whole(&taken.counts());
     let stage = plan.stages.len() as StageId;
@@ -152,6 +157,27 @@ fn blocks_to_take(grid: &Grid, cuts: &Grid, most: u64) -> Grid {
     Grid::new(axes)
 }
 
+/// The same grid, its chunks divided along their outer axes until they have at most `most` elements.
+fn divided(grid: &Grid, most: u64) -> Grid {
+    let mut axes: Vec<AxisGrid> = grid.axes().to_vec();
+    for axis in 0..axes.len() {
+        let volume: u64 = axes.iter().map(AxisGrid::max_chunk).product();
+        if volume <= most {
+            break;
+        }
+        let chunk = axes[axis].max_chunk();
+        let part = (most / (volume / chunk).max(1)).clamp(1, chunk);
+        let cuts = (0..axes[axis].count()).flat_map(|index| {
+            let bounds = axes[axis].bounds(index);
+            bounds.step_by(part as usize)
+        });
+        let mut cuts: Vec<u64> = cuts.collect();
+        cuts.push(axes[axis].len());
+        axes[axis] = AxisGrid::from_boundaries(cuts);
+    }
+    Grid::new(axes)
+}
+
 /// Every `factor` neighbours become one.
 fn joined(axis: &AxisGrid, factor: u64) -> AxisGrid {
     if let Some(chunk) = axis.regular_chunk() {
@@ -195,6 +221,14 @@ fn pieces(taken: &Grid, cuts: &Grid, least: u64, most: u64) -> Grid {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn large_chunks_are_divided() {
+        let grid = Grid::regular(&[64, 1024, 1024], &[16, 1024, 1024]);
+        assert_eq!(divided(&grid, 4 << 20).max_chunk().as_slice(), [4, 1024, 1024]);
+        assert_eq!(divided(&grid, 1 << 19).max_chunk().as_slice(), [1, 512, 1024]);
+        assert_eq!(divided(&grid, 1 << 40), grid);
+    }
 
     #[test]
     fn frames_to_columns() {

@@ -137,7 +137,9 @@ impl Plan {
             let grid = &source.meta().grid;
             let mut landing = 0;
             for chunk in Coordinates::of(grid.covering(&this.region(unit))) {
-                let region = grid.region(&chunk);
+                let Some(region) = grid.region(&chunk).intersection(&this.region(unit)) else {
+                    continue;
+                };
                 landing = landing.max(region.volume() * source.meta().dtype.size() as u64);
                 codec = codec.max(source.cost(&region).scratch);
             }

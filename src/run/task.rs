@@ -454,7 +454,7 @@ impl<'a> UnitTask<'a, '_> {
                 let (landing, codec) = scratch.split_at_mut(self.layout.codec);
                 let grid = &source.meta().grid;
                 for index in Coordinates::of(grid.covering(&region)) {
-                    let at = grid.region(&index);
+                    let Some(at) = grid.region(&index).intersection(&region) else { continue };
                     let landing = &mut landing[..at.volume() as usize * dtype.size()];
                     self.read(&**source, &at, ChunkMut::new(dtype, landing, &at.shape), codec)?;
                     cut(&at, &ChunkView::new(dtype, landing, &at.shape));

@@ -1,0 +1,81 @@
+//! The promise itself: whatever is computed, the process stays under its memory, as the
+//! operating system counts it. Each case is a process of its own.
+
+use serde_json::Value;
+use std::{fs::File, io::Write, path::Path, process::Command};
+
+const MIB: u64 = 1 << 20;
+
+/// An array of `frames` × 1024 × 1024 float32, frame by frame.
+fn cube(path: &Path, frames: u32) {
+    let mut file = File::create(path).unwrap();
+    let mut header =
+        format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({frames}, 1024, 1024), }}");
+    header.push_str(&" ".repeat((64 - (header.len() + 11) % 64) % 64));
+    header.push('\n');
+    file.write_all(b"\x93NUMPY\x01\x00").unwrap();
+    file.write_all(&(header.len() as u16).to_le_bytes()).unwrap();
+    file.write_all(header.as_bytes()).unwrap();
+    for frame in 0..frames {
+        let row: Vec<u8> = (0..1024 * 1024u32)
+            .flat_map(|i| {
+                ((i.wrapping_mul(2_654_435_761) >> 8) as f32 + frame as f32).to_le_bytes()
+            })
+            .collect();
+        file.write_all(&row).unwrap();
+    }
+}
+
+/// Runs the program, and returns its report.
+fn report(args: &[&str], memory: u64, scratch: &Path) -> Value {
+    let memory = format!("{memory}");
+    let output = Command::new(env!("CARGO_BIN_EXE_freeboard"))
+        .args(args)
+        .args([
+            "--memory",
+            &memory,
+            "--threads",
+            "2",
+            "--json",
+            "--quiet",
+            "--overwrite",
+            "--scratch",
+        ])
+        .arg(scratch)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn the_process_stays_under_its_memory() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let input = path("cube.npy");
+    cube(Path::new(&input), 160); // 640 MiB
+    for memory in [128 * MIB, 256 * MIB] {
+        let frames = path("frames.zarr");
+        let cases: [&[&str]; 4] = [
+            &["convert", &input, &frames, "--chunks", "1,1024,1024", "--codec", "none"],
+            &["reduce", "std", &frames, "--axis", "0", "-o", &path("std.npy")],
+            &["rebin", &frames, "--bins", "5,2,2", "-o", &path("small.fits")],
+            &[
+                "convert",
+                &frames,
+                &path("columns.zarr"),
+                "--chunks",
+                "160,64,64",
+                "--codec",
+                "none",
+            ],
+        ];
+        for case in cases {
+            let report = report(case, memory, folder.path());
+            let peak = report["peak"].as_u64().expect("Linux tells");
+            assert!(peak <= memory, "{case:?}: {} MiB of {} MiB", peak / MIB, memory / MIB);
+        }
+    }
+    let leftovers = std::fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(leftovers, 5, "the input and four outputs: nothing of scratch, nothing staged");
+}
