@@ -1,0 +1,109 @@
+//! What a session promises beside values: results in place, kept arrays, cancelling, and that
+//! nothing half done is ever seen.
+
+use freeboard::{Array, ErrorKind, Npy, Session, Zarr, open};
+use ndarray::{Array3, ArrayD, IxDyn};
+use std::{sync::Arc, thread, time::Duration};
+
+fn session(folder: &std::path::Path) -> Session {
+    Session::builder().memory("192MiB").threads(2).scratch(folder).build().unwrap()
+}
+
+fn ramp(shape: [usize; 3]) -> Array3<f64> {
+    Array3::from_shape_fn(shape, |(i, j, k)| (i * shape[1] * shape[2] + j * shape[2] + k) as f64)
+}
+
+#[test]
+fn computes_into_memory_of_the_callers() {
+    let folder = tempfile::tempdir().unwrap();
+    let session = session(folder.path());
+    let values = ramp([6, 5, 4]);
+    let x = Array::chunked(&values, [2, 5, 4]);
+    let mut out = ArrayD::zeros(IxDyn(&[6, 5, 4]));
+    session.compute_into(&(&x * 2.0), out.view_mut()).unwrap();
+    assert_eq!(out, (&values * 2.0).into_dyn());
+    let mut small = ArrayD::zeros(IxDyn(&[6, 5]));
+    let error = session.compute_into(&x, small.view_mut()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Expression);
+}
+
+#[test]
+fn kept_arrays_give_what_was_computed_from_memory_and_from_scratch() {
+    let folder = tempfile::tempdir().unwrap();
+    let session = session(folder.path());
+    let values = ramp([64, 128, 256]); // 16 MiB
+    let x = Array::chunked(&values, [1, 128, 256]);
+    let kept: Vec<Array<f64>> =
+        (0..12).map(|i| session.persist(&(&x + f64::from(i))).unwrap()).collect(); // 192 MiB in 144
+    for (i, kept) in kept.iter().enumerate() {
+        let back: ArrayD<f64> = session.compute(kept).unwrap();
+        assert!(back == (&values + i as f64).into_dyn(), "array {i}");
+    }
+    let sums: Vec<f64> =
+        session.compute(kept.iter().map(|k| k.sum(..).item()).collect::<Vec<_>>()).unwrap();
+    assert_eq!(sums[3], values.sum() + 3.0 * values.len() as f64);
+    drop(session);
+    let later = Session::builder().memory("128MiB").build().unwrap();
+    let error = later.compute(&kept[0]).unwrap_err();
+    assert!(error.to_string().contains("the session that kept this array is gone"), "{error}");
+}
+
+#[test]
+fn a_run_is_cancelled_from_another_thread() {
+    let folder = tempfile::tempdir().unwrap();
+    let session = Arc::new(session(folder.path()));
+    let x = Array::chunked(&ramp([100, 2, 2]), [1, 2, 2]);
+    let slow = x.map(|v: f64| {
+        thread::sleep(Duration::from_millis(5));
+        v
+    });
+    let other = session.clone();
+    let canceller = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(100));
+        other.cancel();
+    });
+    let output = folder.path().join("x.npy");
+    let error = session.store(&slow, Npy::create(&output)).unwrap_err();
+    canceller.join().unwrap();
+    assert!(error.is_cancelled(), "{error}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left");
+    // The session goes on.
+    assert_eq!(session.compute(x.sum(..).item()).unwrap(), ramp([100, 2, 2]).sum());
+}
+
+#[test]
+fn a_task_does_not_compute() {
+    let folder = tempfile::tempdir().unwrap();
+    let session = Arc::new(session(folder.path()));
+    let inner = session.clone();
+    let x = Array::chunked(&ramp([2, 2, 2]), [1, 2, 2]);
+    let y = x.clone();
+    let nested = x.map(move |v: f64| match inner.compute(y.sum(..).item()) {
+        Ok(_) => v,
+        Err(error) => panic!("{error}"),
+    });
+    let error = session.compute(&nested).unwrap_err();
+    assert!(error.to_string().contains("a task cannot compute"), "{error}");
+}
+
+#[test]
+fn a_failed_overwrite_leaves_the_old_array() {
+    let folder = tempfile::tempdir().unwrap();
+    let session = session(folder.path());
+    let output = folder.path().join("x.zarr");
+    let values = ramp([4, 3, 2]);
+    let x = Array::chunked(&values, [1, 3, 2]);
+    session.store(&x, Zarr::create(&output)).unwrap();
+    let refused = session.store(&x, Zarr::create(&output)).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Format(freeboard::formats::ErrorKind::Exists));
+    let broken = x.map(|v: f64| if v < 20.0 { v } else { panic!("too large") });
+    session.store(&broken, Zarr::create(&output).overwrite()).unwrap_err();
+    let back = open(output.to_str().unwrap()).unwrap();
+    let back: ArrayD<f64> = session.compute(back).unwrap().into_typed().unwrap();
+    assert_eq!(back, values.clone().into_dyn());
+    session.store(&(&x + 1.0), Zarr::create(&output).overwrite()).unwrap();
+    let back = open(output.to_str().unwrap()).unwrap();
+    let back: ArrayD<f64> = session.compute(back).unwrap().into_typed().unwrap();
+    assert_eq!(back, (values + 1.0).into_dyn());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
