@@ -43,7 +43,7 @@ fn kept_arrays_give_what_was_computed_from_memory_and_from_scratch() {
         session.compute(kept.iter().map(|k| k.sum(..).item()).collect::<Vec<_>>()).unwrap();
     assert_eq!(sums[3], values.sum() + 3.0 * values.len() as f64);
     drop(session);
-    let later = Session::builder().memory("128MiB").build().unwrap();
+    let later = Session::builder().memory("1GiB").build().unwrap();
     let error = later.compute(&kept[0]).unwrap_err();
     assert!(error.to_string().contains("the session that kept this array is gone"), "{error}");
 }
