@@ -227,8 +227,8 @@ impl Plan {
         let stage = &self.stages[batch.stage as usize];
         let units = stage.units_of(batch.index);
         if stage.aligned && units.end - units.start > 1 && self.is_even(stage) {
-            // The first unit is as large as any, and takes what the others take.
-            return self.layout(batch.stage, units.start).total as u64;
+            // The first unit of the stage is as large as any: of a bundle, it may be at an edge.
+            return self.layout(batch.stage, 0).total as u64;
         }
         units.map(|unit| self.layout(batch.stage, unit).total).max().unwrap_or(0) as u64
     }

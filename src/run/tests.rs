@@ -133,8 +133,13 @@ fn verb(x: Array<f64>, verb: u8) -> Array<f64> {
     }
 }
 
+/// Each case is many runs; more of them on request.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(60)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
 
     #[test]
     fn bits_do_not_depend_on_budget_threads_or_fusion(
@@ -156,6 +161,15 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn bundles_that_begin_at_an_edge_have_scratch_for_all_their_units() {
+    let x = array(&[13, 13, 13], &[3, 3, 3], 0);
+    let (sum, turned) = (&x + x.t(), x.t() + &x);
+    let (a, _) = compute(&sum, 1 << 30, 1, true).unwrap();
+    let (b, _) = compute(&turned, 1 << 30, 1, true).unwrap();
+    assert_eq!(a, b);
 }
 
 #[test]
