@@ -16,7 +16,7 @@ mod open;
 
 pub mod plan;
 
-pub mod run;
+mod run;
 
 pub mod session;
 

@@ -1,8 +1,12 @@
 //! What a session promises beside values: results in place, kept arrays, cancelling, and that
 //! nothing half done is ever seen.
 
-use freeboard::{Array, ErrorKind, Npy, Session, Zarr, open};
-use ndarray::{Array3, ArrayD, IxDyn};
+use freeboard::{
+    Array, ErrorKind, Npy, Session, Zarr,
+    event::{Event, Observer},
+    open, s,
+};
+use ndarray::{Array3, ArrayD, Axis, IxDyn};
 use std::{sync::Arc, thread, time::Duration};
 
 fn session(folder: &std::path::Path) -> Session {
@@ -106,4 +110,32 @@ fn a_failed_overwrite_leaves_the_old_array() {
     let back: ArrayD<f64> = session.compute(back).unwrap().into_typed().unwrap();
     assert_eq!(back, (values + 1.0).into_dyn());
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn many_small_chunks_are_kept_one_by_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let session = session(folder.path());
+    let values = ramp([300, 3, 2]);
+    let x = Array::chunked(&values, [1, 3, 2]);
+    let kept = session.persist(&x.sum([1, 2])).unwrap();
+    let sums: ArrayD<f64> = session.compute(&kept).unwrap();
+    assert_eq!(sums, values.sum_axis(Axis(2)).sum_axis(Axis(1)).into_dyn());
+    // A part of a fold of many small chunks.
+    let part: ArrayD<f64> = session.compute(x.map(|v: f64| v).sum([1, 2]).slice(s![..5])).unwrap();
+    assert_eq!(part, sums.slice(s![..5]).into_dyn());
+}
+
+#[test]
+fn an_observer_that_panics_ends_the_run() {
+    #[derive(Debug)]
+    struct Rude;
+    impl Observer for Rude {
+        fn observe(&self, _: &Event<'_>) {
+            panic!("no");
+        }
+    }
+    let session = Session::builder().memory("192MiB").threads(2).observer(Rude).build().unwrap();
+    let x = Array::chunked(&ramp([100, 3, 2]), [1, 3, 2]);
+    assert!(session.compute(&(x + 1.0)).unwrap_err().to_string().contains("panicked: no"));
 }

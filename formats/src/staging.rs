@@ -31,6 +31,11 @@ impl Staging {
         if target.symlink_metadata().is_ok() && !overwrite {
             return Err(exists(target));
         }
+        if target.is_dir() && !is_array(target) {
+            return Err(FormatError::new(ErrorKind::Exists, "a folder that is no array is there")
+                .at_path(target)
+                .help("it is not overwritten: choose another name, or remove it yourself"));
+        }
         let name = target.file_name().ok_or_else(|| {
             FormatError::new(ErrorKind::Invalid, "an output needs a name").at_path(target)
         })?;
@@ -107,6 +112,16 @@ impl Drop for Staging {
     }
 }
 
+/// Whether a folder is a Zarr array, which an output may replace, or empty. A group is not:
+/// others' arrays may lie in it.
+fn is_array(folder: &Path) -> bool {
+    let node = fs::read_to_string(folder.join("zarr.json")).ok();
+    let node: Option<serde_json::Value> = node.and_then(|text| serde_json::from_str(&text).ok());
+    node.is_some_and(|node| node["node_type"] == "array")
+        || folder.join(".zarray").is_file()
+        || fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
+}
+
 fn exists(target: &Path) -> FormatError {
     FormatError::new(ErrorKind::Exists, "the output exists already")
         .at_path(target)
@@ -130,7 +145,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("x.zarr");
         fs::create_dir(&target).unwrap();
-        fs::write(target.join("old"), "").unwrap();
+        fs::write(target.join("precious"), "").unwrap();
+        let refused = Staging::create(&target, true).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Exists);
+        assert!(target.join("precious").exists());
+        fs::rename(target.join("precious"), target.join(".zarray")).unwrap();
         assert_eq!(Staging::create(&target, false).unwrap_err().kind(), ErrorKind::Exists);
         let staging = Staging::create(&target, true).unwrap();
         fs::create_dir(staging.path()).unwrap();

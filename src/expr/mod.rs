@@ -15,7 +15,7 @@ use crate::{
     error::{Error, Result},
     kernel::{BlockKernel, Elementwise, Fold},
 };
-use freeboard_formats::{AxisGrid, ChunkSource, Dims, Grid, Meta, Scalar};
+use freeboard_formats::{Attributes, AxisGrid, ChunkSource, Dims, Grid, Meta, Scalar};
 use smallvec::SmallVec;
 use std::{fmt, panic::Location, sync::Arc};
 
@@ -114,7 +114,7 @@ impl Expr {
                 dtype: meta.dtype,
                 grid: access.grid(&meta.grid, shape),
                 axes,
-                attributes: meta.attributes.clone(),
+                attributes: placeless(&meta.attributes),
             })
         });
         // A view of a view is one view of what lies below.
@@ -178,7 +178,8 @@ impl Expr {
         let meta = aligned.meta().map(|meta| {
             let grid =
                 Grid::new(meta.grid.axes().iter().zip(bins).map(|(axis, &bin)| folded(axis, bin)));
-            Arc::new(Meta { dtype: fold.output(), grid, ..meta.clone() })
+            let attributes = placeless(&meta.attributes);
+            Arc::new(Meta { dtype: fold.output(), grid, attributes, ..meta.clone() })
         });
         Expr::new(Op::Fold { fold, bins: bins.into() }, [aligned], meta, origin)
     }
@@ -207,7 +208,8 @@ impl Expr {
                         metas.iter().map(|m| &m.grid.axes()[i]).min_by_key(|c| c.max_chunk());
                     finest.unwrap_or(cut).clone()
                 }));
-                (Ok(Arc::new(Meta { grid, ..first.clone() })), offsets)
+                let attributes = placeless(&first.attributes);
+                (Ok(Arc::new(Meta { grid, attributes, ..first.clone() })), offsets)
             }
         };
         Expr::new(Op::Concat { axis, offsets: offsets.into() }, inputs, meta, origin)
@@ -274,6 +276,26 @@ impl Expr {
 impl fmt::Debug for Expr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Expr({:?} of {} inputs)", self.0.op, self.0.inputs.len())
+    }
+}
+
+/// The attributes without those that say where elements lie on the sky: of a selection of
+/// elements, or of what was made of several, they would be wrong.
+fn placeless(attributes: &Arc<Attributes>) -> Arc<Attributes> {
+    const PLACES: [&str; 9] =
+        ["CRPIX", "CRVAL", "CDELT", "CTYPE", "CUNIT", "CROTA", "PC", "CD", "PV"];
+    let is_place = |key: &String| {
+        PLACES.iter().any(|place| {
+            key.strip_prefix(place)
+                .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+        })
+    };
+    match attributes.keys().any(is_place) {
+        false => attributes.clone(),
+        true => {
+            let kept = attributes.iter().filter(|(key, _)| !is_place(key));
+            Arc::new(kept.map(|(key, value)| (key.clone(), value.clone())).collect())
+        }
     }
 }
 

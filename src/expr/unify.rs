@@ -2,7 +2,7 @@
 
 use super::{Access, AxisView, Expr, Op};
 use crate::error::{Error, Result};
-use freeboard_formats::{AxisGrid, Dims, Grid, Meta};
+use freeboard_formats::{AxisGrid, Dims, Grid, Meta, region::checked_volume};
 use smallvec::SmallVec;
 use std::{panic::Location, sync::Arc};
 
@@ -26,6 +26,9 @@ pub(crate) fn broadcast_shape<'a>(shapes: impl IntoIterator<Item = &'a [u64]>) -
     }
     Some(result)
 }
+
+/// More elements than any array has: their bytes must be counted in 63 bits.
+const MAX_ELEMENTS: u64 = 1 << 59;
 
 /// What inputs of `name` have in common (with the first one's dtype), and the inputs as views of that shape.
 /// Constants stay as they are.
@@ -53,6 +56,10 @@ pub(super) fn unify(
         let message = format!("shapes {} do not broadcast in `{}`", list.join(" and "), sign(name));
         Error::expression(message, origin)
     })?;
+    if checked_volume(&shape).is_none_or(|count| count > MAX_ELEMENTS) {
+        let shape = shape_text(&shape);
+        return Err(Error::expression(format!("an array of shape {shape} is too large"), origin));
+    }
     let rank = shape.len();
     let grid = Grid::new((0..rank).map(|axis| {
         let own = metas.iter().zip(inputs).filter_map(|(meta, input)| {

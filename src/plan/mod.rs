@@ -192,7 +192,10 @@ impl Plan {
             };
             let aligned = one_program
                 && stage.inputs.iter().all(|input| match input.feed {
-                    Feed::Source(_) => true,
+                    Feed::Source(ref source) => {
+                        let grid = &source.meta().grid;
+                        *grid == stage.grid && input.access.is_identity(grid.rank())
+                    }
                     Feed::Port(port) => {
                         let (grid, _) = self.ports[port as usize].array();
                         *grid == stage.grid && input.access.is_identity(grid.rank())
@@ -336,9 +339,16 @@ impl Plan {
                 |input| matches!(&input.feed, Feed::Source(source) if source.storage().files > 0),
             );
             // Only where all units run: else a bundle would ask for what nobody counts.
-            let all = stage.demanded.volume() == stage.units
-                || matches!(stage.work, Work::Combine { .. });
-            if !bundled || reads_files || stage.units < 16 || !all {
+            let whole = |stage: &Stage| stage.demanded.volume() == stage.units;
+            let all = match &stage.work {
+                Work::Combine { fold, .. } => {
+                    whole(&self.stages[self.ports[fold.ports[0] as usize].stage as usize])
+                }
+                _ => whole(stage),
+            };
+            // Chunks that outlive the run are handed out one by one.
+            let kept = stage.ports.iter().any(|&port| self.ports[port as usize].kept);
+            if !bundled || reads_files || kept || stage.units < 16 || !all {
                 continue;
             }
             let first = Batch { stage: number as StageId, index: 0 };
@@ -439,12 +449,13 @@ impl Plan {
 
     fn too_large(&self, batch: Batch, need: u64, arena: u64, smallest: u64) -> Error {
         let stage = &self.stages[batch.stage as usize];
-        let smallest = smallest.next_multiple_of(1 << 20);
+        // In whole MiB: what is said must do.
+        let smallest = smallest.div_ceil(1 << 20);
         let chunk = match &stage.work {
             Work::Combine { .. } => String::new(),
             _ => format!(
                 " on a chunk of {}",
-                crate::expr::shape_text(&stage.region(batch.index).shape)
+                crate::expr::shape_text(&stage.region(stage.units_of(batch.index).start).shape)
             ),
         };
         Error::new(
@@ -457,6 +468,6 @@ impl Plan {
             ),
         )
         .at(stage.origin)
-        .help(format!("a memory of {} would do, or smaller chunks", format_bytes(smallest)))
+        .help(format!("a memory of {smallest} MiB would do, or smaller chunks"))
     }
 }

@@ -19,10 +19,9 @@ use freeboard_formats::{Region, region::Coordinates};
 use smallvec::SmallVec;
 
 /// Where things lie in the scratch of one unit, as byte offsets; all are multiples of 64.
+/// At its beginning, inputs that are not whole somewhere are put together, in their order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Layout {
-    /// For each of the stage's inputs: where its box is put together, if it must be.
-    pub landings: SmallVec<[Option<usize>; 4]>,
     /// Where the result is made, of a root whose elements do not stay in the store.
     pub result: Option<usize>,
     /// For each fold of a visit, or the one of a combination: where its state lies, if it
@@ -143,12 +142,11 @@ impl Plan {
                 landing = landing.max(region.volume() * source.meta().dtype.size() as u64);
                 codec = codec.max(source.cost(&region).scratch);
             }
-            layout.landings.push(Some(take(&mut at, landing)));
+            take(&mut at, landing);
         }
         if !matches!(this.work, Work::Read(_) | Work::Shuffle | Work::Combine { .. }) {
             let region = this.region(unit);
             let (inputs, program) = self.inputs_of(this, &region);
-            layout.landings = SmallVec::from_elem(None, this.inputs.len());
             for &input in &inputs {
                 let of_input = this.input_region(input, unit);
                 let feed = &this.inputs[input];
@@ -162,7 +160,7 @@ impl Plan {
                 }
                 if self.fetch(this, input, &of_input, program) == Fetch::Landed {
                     let bytes = held.volume() * feed.dtype.size() as u64;
-                    layout.landings[input] = Some(take(&mut at, bytes));
+                    take(&mut at, bytes);
                 }
             }
             if let Some(root) = this.root.filter(|_| this.ports.is_empty()) {
@@ -206,7 +204,7 @@ impl Plan {
                 });
                 let made =
                     this.ports.iter().map(|&p| self.ports[p as usize].unit_bytes(unit)).sum();
-                codec = codec.max(kernel.scratch(read.sum(), made));
+                codec = codec.saturating_add(kernel.scratch(read.sum(), made));
             }
         }
         if let Work::Combine { fold, level } = &this.work
@@ -264,8 +262,19 @@ impl Plan {
     pub(crate) fn batch_need(&self, batch: Batch) -> u64 {
         let mut needs = Vec::new();
         self.batch_needs(batch, &mut needs);
-        let inputs: u64 = needs.iter().map(|&key| Arena::rounded(self.buffer_bytes(key))).sum();
+        let input = |&key: &Key| Arena::rounded(self.buffer_bytes(key)) + self.return_scratch(key);
+        let inputs: u64 = needs.iter().map(input).sum();
         inputs + self.batch_output(batch) + Arena::rounded(self.batch_scratch(batch))
+    }
+
+    /// Bytes of scratch that bringing a chunk back takes, beside its own: of one that is
+    /// read again from its source, what reading takes.
+    pub(crate) fn return_scratch(&self, key: Key) -> u64 {
+        let maker = self.maker_of(key);
+        match self.stages[maker.stage as usize].work {
+            Work::Read(_) => Arena::rounded(self.batch_scratch(maker)),
+            _ => 0,
+        }
     }
 
     /// Bytes of a batch's results.

@@ -136,6 +136,8 @@ pub(crate) enum Holds {
 pub(crate) struct FoldPlan {
     pub fold: Arc<dyn Fold>,
     pub geometry: FoldGeometry,
+    /// The most chunks that lie in one block.
+    pub max_count: u64,
     pub chain: bool,
     /// The port of each level, from the visit's on; a chain's begin with level 1.
     pub ports: Vec<PortId>,
@@ -185,7 +187,7 @@ impl FoldPlan {
 
     /// The most states a block has at `level`.
     pub fn stride(&self, level: u32) -> u64 {
-        (0..level).fold(self.geometry.max_count(), |count, _| count.div_ceil(FAN_IN))
+        (0..level).fold(self.max_count, |count, _| count.div_ceil(FAN_IN))
     }
 
     /// The units of the stage that makes `level`, beyond the visit.
@@ -250,6 +252,17 @@ impl FoldPlan {
 }
 
 impl Stage {
+    /// Whether functions of the user's are called, which may panic.
+    pub fn runs_user_code(&self) -> bool {
+        let unnamed = |p: &Program| p.steps.iter().any(|step| !step.kernel.is_named());
+        match &self.work {
+            Work::Block { .. } => true,
+            Work::Map { parts, .. } => parts.iter().any(|part| unnamed(&part.program)),
+            Work::Visit { program, .. } => unnamed(program),
+            Work::Read(_) | Work::Shuffle | Work::Combine { .. } => false,
+        }
+    }
+
     /// The number of batches.
     pub fn batches(&self) -> u64 {
         self.units.div_ceil(self.batch)

@@ -25,7 +25,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     event::{Event, Observer},
     memory::{Arena, Buffer, Extent, Spill},
-    plan::{Batch, Key, Plan},
+    plan::{Batch, Key, Plan, Stage},
 };
 use crossbeam::deque::{Steal, Stealer, Worker};
 use freeboard_formats::{Cancel, FileCache};
@@ -33,7 +33,7 @@ use schedule::{Job, Schedule};
 use std::{
     cell::Cell,
     collections::HashMap,
-    panic::{AssertUnwindSafe, Location, catch_unwind},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, atomic::AtomicU64, atomic::Ordering},
 };
 use task::{Inputs, Lent, run_batch};
@@ -80,7 +80,8 @@ pub struct Counts {
 #[derive(Debug, Default)]
 pub(crate) struct Slot {
     pub buffer: Option<Arc<Buffer>>,
-    pub extent: Option<Extent>,
+    /// Shared with who reads it back.
+    pub extent: Option<Arc<Extent>>,
 }
 
 /// A job, with what it works on.
@@ -88,7 +89,7 @@ enum Assigned {
     Run(Batch, Inputs),
     Remake(Batch),
     Spill(Key, Arc<Buffer>),
-    Load(Key, Extent, u64),
+    Load(Key, Arc<Extent>, u64),
 }
 
 /// What came of a job.
@@ -96,7 +97,7 @@ enum Outcome {
     Ran(Batch, Vec<Buffer>),
     Remade(Key, Buffer),
     Spilled(Key, Extent),
-    Loaded(Key, Extent, Buffer),
+    Loaded(Key, Buffer),
 }
 
 struct State<'p> {
@@ -149,7 +150,7 @@ pub(crate) fn run(
         wake: Condvar::new(),
         tasks: plan.totals().tasks,
     };
-    let deques: Vec<Worker<Assigned>> = (0..threads).map(|_| Worker::new_lifo()).collect();
+    let deques: Vec<Worker<Assigned>> = (0..threads).map(|_| Worker::new_fifo()).collect();
     let stealers: Vec<Stealer<Assigned>> = deques.iter().map(Worker::stealer).collect();
     std::thread::scope(|scope| {
         let mut deques = deques.into_iter();
@@ -166,6 +167,8 @@ pub(crate) fn run(
         }
         run.work(own, &stealers);
     });
+    // Jobs that were given out and not begun hold extents.
+    drop(stealers);
     let counts = |schedule: &Schedule<'_>| {
         let counts = schedule.counts();
         Counts {
@@ -185,9 +188,7 @@ pub(crate) fn run(
     let failed = state.failed.take();
     let stays = |key: &Key| failed.is_none() && plan.ports[key.port as usize].kept;
     for (_, slot) in state.store.extract_if(|key, _| !stays(key)) {
-        if let Some(extent) = slot.extent {
-            engine.spill.free(extent);
-        }
+        slot.free_extent(engine.spill);
     }
     match failed {
         Some(error) => Err(error),
@@ -202,35 +203,48 @@ impl<'a> Run<'a, '_> {
 
     /// What a worker does until the run is over.
     fn work(&self, own: Worker<Assigned>, stealers: &[Stealer<Assigned>]) {
+        let _guard = Abandon(self);
         loop {
             let job = own.pop().or_else(|| steal(stealers));
             let job = match job {
                 Some(job) => job,
-                None => match self.wait(&own) {
+                None => match self.wait(&own, stealers) {
                     Some(job) => job,
                     None => return,
                 },
             };
-            let origin = self.origin(&job);
-            INSIDE_TASK.set(true);
-            let outcome = catch_unwind(AssertUnwindSafe(|| self.execute(job)));
-            INSIDE_TASK.set(false);
-            let outcome = outcome.unwrap_or_else(|panic| Err(panicked(&*panic)));
-            let outcome = outcome.map_err(|error| error.at(origin));
+            let stage = self.stage(&job);
+            let outcome = guarded(stage, || self.execute(job));
+            let mut progress = None;
             let mut state = self.lock();
             match outcome {
                 Ok(outcome) => {
-                    self.settle(&mut state, outcome);
+                    progress = self.settle(&mut state, outcome);
                     #[cfg(test)]
                     state.schedule.check();
                 }
                 Err(error) => {
-                    state.failed.get_or_insert(error);
+                    state.failed.get_or_insert(error.at(stage.origin));
                 }
             }
             self.assign(&mut state, &own);
-            if state.sleeping > 0 && (own.len() > 1 || self.is_over(&state)) {
+            let over = self.is_over(&state);
+            if state.sleeping > 0 && (own.len() > 1 || over) {
                 self.wake.notify_all();
+            }
+            drop(state);
+            if let Some(done) = progress {
+                let event = Event::Progress { done, of: self.tasks };
+                let told = guarded(stage, || {
+                    self.engine.observer.observe(&event);
+                    Ok(())
+                });
+                if let Err(error) = told {
+                    self.lock().failed.get_or_insert(error);
+                }
+            }
+            if over {
+                return;
             }
         }
     }
@@ -240,7 +254,7 @@ impl<'a> Run<'a, '_> {
     }
 
     /// Waits until there is something to do; `None` once the run is over.
-    fn wait(&self, own: &Worker<Assigned>) -> Option<Assigned> {
+    fn wait(&self, own: &Worker<Assigned>, stealers: &[Stealer<Assigned>]) -> Option<Assigned> {
         let mut state = self.lock();
         loop {
             if self.is_over(&state) {
@@ -252,7 +266,11 @@ impl<'a> Run<'a, '_> {
                 continue;
             }
             self.assign(&mut state, own);
-            if let Some(job) = own.pop() {
+            // Jobs are pushed under the lock, so none is missed between this look and sleeping.
+            if let Some(job) = own.pop().or_else(|| steal(stealers)) {
+                if state.sleeping > 0 && !own.is_empty() {
+                    self.wake.notify_one();
+                }
                 return Some(job);
             }
             if self.is_over(&state) {
@@ -281,8 +299,7 @@ impl<'a> Run<'a, '_> {
                 slot.buffer = None;
             }
         }
-        // The deque is a stack: the most urgent goes on top.
-        for job in jobs.into_iter().rev() {
+        for job in jobs {
             let assigned = self.prepare(state, job);
             own.push(assigned);
         }
@@ -300,8 +317,7 @@ impl<'a> Run<'a, '_> {
                 Assigned::Spill(key, state.store[&key].buffer.clone().expect("resident"))
             }
             Job::Load(key) => {
-                let slot = state.store.get_mut(&key).expect("spilled");
-                let extent = slot.extent.take().expect("spilled");
+                let extent = state.store[&key].extent.clone().expect("spilled");
                 Assigned::Load(key, extent, self.cx.plan.buffer_bytes(key))
             }
         }
@@ -319,15 +335,15 @@ impl<'a> Run<'a, '_> {
         Lent::Shared(slot.buffer.clone().expect("in memory"))
     }
 
-    /// The user's line behind a job.
-    fn origin(&self, job: &Assigned) -> &'static Location<'static> {
+    /// The stage behind a job.
+    fn stage(&self, job: &Assigned) -> &'a Stage {
         let stage = match job {
             Assigned::Run(batch, _) | Assigned::Remake(batch) => batch.stage,
             Assigned::Spill(key, _) | Assigned::Load(key, ..) => {
                 self.cx.plan.ports[key.port as usize].stage
             }
         };
-        self.cx.plan.stages[stage as usize].origin
+        &self.cx.plan.stages[stage as usize]
     }
 
     fn execute(&self, job: Assigned) -> Result<Outcome> {
@@ -351,14 +367,16 @@ impl<'a> Run<'a, '_> {
             Assigned::Load(key, extent, bytes) => {
                 let mut buffer = self.engine.arena.alloc(bytes as usize)?;
                 self.engine.spill.read(&extent, &mut buffer)?;
-                Ok(Outcome::Loaded(key, extent, buffer))
+                Ok(Outcome::Loaded(key, buffer))
             }
         }
     }
 
     /// Tells the schedule and the store what came of a job.
-    fn settle(&self, state: &mut State<'_>, outcome: Outcome) {
+    /// Returns how many tasks are finished, if one was.
+    fn settle(&self, state: &mut State<'_>, outcome: Outcome) -> Option<u64> {
         let mut freed = Vec::new();
+        let mut progress = None;
         match outcome {
             Outcome::Ran(batch, outputs) => {
                 let stage = &self.cx.plan.stages[batch.stage as usize];
@@ -370,8 +388,7 @@ impl<'a> Run<'a, '_> {
                 let units = stage.units_of(batch.index);
                 // Totals are told before; the bar must not run past its end.
                 state.tasks_done = (state.tasks_done + (units.end - units.start)).min(self.tasks);
-                let event = Event::Progress { done: state.tasks_done, of: self.tasks };
-                self.engine.observer.observe(&event);
+                progress = Some(state.tasks_done);
             }
             Outcome::Remade(key, buffer) => {
                 state.store.entry(key).or_default().buffer = Some(Arc::new(buffer));
@@ -380,24 +397,59 @@ impl<'a> Run<'a, '_> {
             Outcome::Spilled(key, extent) => {
                 let away = state.schedule.spilled(key, &mut freed);
                 if let Some(slot) = state.store.get_mut(&key) {
-                    slot.extent = Some(extent);
+                    slot.extent = Some(Arc::new(extent));
                     if away {
                         slot.buffer = None;
                     }
                 }
             }
-            Outcome::Loaded(key, extent, buffer) => {
-                let slot = state.store.entry(key).or_default();
-                (slot.buffer, slot.extent) = (Some(Arc::new(buffer)), Some(extent));
+            Outcome::Loaded(key, buffer) => {
+                state.store.entry(key).or_default().buffer = Some(Arc::new(buffer));
                 state.schedule.returned(key);
             }
         }
         for key in freed {
-            if let Some(Slot { extent: Some(extent), .. }) = state.store.remove(&key) {
-                self.engine.spill.free(extent);
+            if let Some(slot) = state.store.remove(&key) {
+                slot.free_extent(self.engine.spill);
             }
         }
+        progress
     }
+}
+
+impl Slot {
+    /// Gives back what lies on scratch. Nobody reads it any more.
+    pub(crate) fn free_extent(self, spill: &Spill) {
+        if let Some(extent) = self.extent.and_then(Arc::into_inner) {
+            spill.free(extent);
+        }
+    }
+}
+
+/// Ends the run if its worker is unwound: those who sleep would wait for ever.
+struct Abandon<'a, 'b, 't>(&'a Run<'b, 't>);
+
+impl Drop for Abandon<'_, '_, '_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.lock().failed.get_or_insert_with(|| Error::internal("a worker panicked"));
+            self.0.wake.notify_all();
+        }
+    }
+}
+
+/// Runs what a stage does, marked as part of a run; a panic becomes an error.
+fn guarded<R>(stage: &Stage, work: impl FnOnce() -> Result<R>) -> Result<R> {
+    INSIDE_TASK.set(true);
+    let outcome = catch_unwind(AssertUnwindSafe(work));
+    INSIDE_TASK.set(false);
+    outcome.unwrap_or_else(|panic| {
+        let kind = match stage.runs_user_code() {
+            true => ErrorKind::Function,
+            false => ErrorKind::Internal,
+        };
+        Err(panicked(kind, &*panic).at(stage.origin))
+    })
 }
 
 fn steal(stealers: &[Stealer<Assigned>]) -> Option<Assigned> {
@@ -413,13 +465,10 @@ fn steal(stealers: &[Stealer<Assigned>]) -> Option<Assigned> {
     None
 }
 
-fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
+fn panicked(kind: ErrorKind, panic: &(dyn std::any::Any + Send)) -> Error {
     let text = panic
         .downcast_ref::<&str>()
         .map(|text| (*text).to_owned())
         .or_else(|| panic.downcast_ref::<String>().cloned());
-    Error::new(
-        ErrorKind::Function,
-        format!("panicked: {}", text.as_deref().unwrap_or("no message")),
-    )
+    Error::new(kind, format!("panicked: {}", text.as_deref().unwrap_or("no message")))
 }

@@ -37,7 +37,7 @@ impl<'a> UnitTask<'a, '_> {
                 let chunk = fold.geometry.chunk(block, position - 1);
                 let key = self.plan.key(fold.port(1), chunk);
                 let at = inputs.iter().position(|(have, _)| *have == key).expect("lent");
-                match inputs.swap_remove(at).1 {
+                match inputs.remove(at).1 {
                     Lent::Owned(buffer) => buffer,
                     Lent::Shared(_) => unreachable!("a state has one reader"),
                 }
@@ -151,7 +151,7 @@ impl<'a> UnitTask<'a, '_> {
                 let key = self.plan.key(fold.port(level), self.unit - 1);
                 let at = inputs.iter().position(|(have, _)| *have == key).expect("lent");
                 let (carried, rest) = {
-                    let (_, carried) = inputs.swap_remove(at);
+                    let (_, carried) = inputs.remove(at);
                     (carried, &*inputs)
                 };
                 let Lent::Owned(mut carried) = carried else {

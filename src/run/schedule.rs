@@ -98,6 +98,9 @@ pub(crate) struct Counts {
     pub dropped: u64,
 }
 
+/// The most batches that are unfolded and not finished, unless nothing else could run.
+const UNFOLDED: usize = 4096;
+
 /// See the module.
 pub(crate) struct Schedule<'p> {
     plan: &'p Plan,
@@ -203,7 +206,7 @@ impl<'p> Schedule<'p> {
 
     /// Follows the graph from the roots until enough batches are ready.
     fn unfold(&mut self) {
-        while self.ready.len() < self.ahead {
+        while self.ready.len() < self.ahead && self.may_unfold() {
             let Some(frame) = self.path.last_mut() else {
                 match self.next_root() {
                     Some(batch) => {
@@ -229,6 +232,13 @@ impl<'p> Schedule<'p> {
                 self.ready.push(Reverse((priority, batch)));
             }
         }
+    }
+
+    /// Whether more may be unfolded: tasks that wait for the same chunk are not unfolded by
+    /// the million while it is made. Where nothing runs, the path must lead to a task that can.
+    fn may_unfold(&self) -> bool {
+        self.tasks.len() < UNFOLDED
+            || (self.running == 0 && self.ready.is_empty() && self.granted.is_empty())
     }
 
     /// The next batch of the root that is least far along: several roots advance together,
@@ -307,7 +317,7 @@ impl<'p> Schedule<'p> {
         for &key in &needs {
             let chunk = self.chunks.get_mut(&key).expect("made");
             if chunk.state == State::Away {
-                need += chunk.bytes + self.remake_scratch(key);
+                need += chunk.bytes + self.plan.return_scratch(key);
             }
             // What it reads is not evicted for it.
             self.pin(key);
@@ -368,14 +378,6 @@ impl<'p> Schedule<'p> {
         matches!(self.plan.stages[stage as usize].work, Work::Read(_))
     }
 
-    fn remake_scratch(&self, key: Key) -> u64 {
-        if !self.is_remade(key) {
-            return 0;
-        }
-        let stage = self.plan.ports[key.port as usize].stage;
-        Arena::rounded(self.plan.batch_scratch(Batch { stage, index: key.index }))
-    }
-
     /// Whether `need` bytes are free, after evicting what can be evicted at once; where that is
     /// not enough, chunks begin to be spilled.
     fn make_room(&mut self, need: u64, jobs: &mut Vec<Job>, freed: &mut Vec<Key>) -> bool {
@@ -430,7 +432,8 @@ impl<'p> Schedule<'p> {
         for &key in &task.needs {
             let chunk = self.chunks.get_mut(&key).expect("pinned");
             chunk.readers -= 1;
-            if let Some(first) = chunk.uses.iter().position_min() {
+            let first = (0..chunk.uses.len()).min_by_key(|&at| chunk.uses[at]);
+            if let Some(first) = first {
                 chunk.uses.swap_remove(first);
             }
             self.unpin(key);
@@ -492,7 +495,7 @@ impl<'p> Schedule<'p> {
     pub fn returned(&mut self, key: Key) {
         self.running -= 1;
         if self.is_remade(key) {
-            self.used -= self.remake_scratch(key);
+            self.used -= self.plan.return_scratch(key);
         }
         let chunk = self.chunks.get_mut(&key).expect("returning");
         chunk.state = State::Resident;
@@ -534,14 +537,4 @@ impl<'p> Schedule<'p> {
 /// When a chunk is needed next; late, if nobody is known to.
 fn next_use(chunk: &Chunk) -> u64 {
     chunk.uses.iter().copied().min().unwrap_or(u64::MAX)
-}
-
-trait PositionMin {
-    fn position_min(self) -> Option<usize>;
-}
-
-impl<'a, I: Iterator<Item = &'a u64>> PositionMin for I {
-    fn position_min(self) -> Option<usize> {
-        self.enumerate().min_by_key(|(_, value)| **value).map(|(at, _)| at)
-    }
 }

@@ -70,7 +70,8 @@ pub(super) fn lent<'a>(
     unit: u64,
 ) -> &'a [u8] {
     let key = plan.key(port, unit);
-    let (_, lent) = inputs.iter().find(|(have, _)| *have == key).expect("all needs are lent");
+    let at = inputs.binary_search_by_key(&key, |(have, _)| *have).expect("all needs are lent");
+    let (_, lent) = &inputs[at];
     unit_bytes(plan, port, unit, lent.bytes())
 }
 
@@ -95,6 +96,8 @@ pub(crate) fn run_batch(
     let plan = cx.plan;
     let stage = &plan.stages[batch.stage as usize];
     cx.cancel.check()?;
+    // Looked up for every block that is read.
+    inputs.sort_unstable_by_key(|(key, _)| *key);
     let mut scratch = cx.arena.alloc(plan.batch_scratch(batch) as usize)?;
     // Carried states stay where they are; everything else gets a buffer of its own.
     let mut outputs: SmallVec<[Option<Buffer>; 2]> = SmallVec::new();
@@ -134,7 +137,7 @@ pub(crate) fn run_batch(
 fn carried_state(plan: &Plan, batch: Batch, port: PortId, inputs: &mut Inputs) -> Option<Buffer> {
     let key = plan.carried_into(batch, port)?;
     let at = inputs.iter().position(|(have, _)| *have == key).expect("all needs are lent");
-    match inputs.swap_remove(at).1 {
+    match inputs.remove(at).1 {
         Lent::Owned(buffer) => Some(buffer),
         Lent::Shared(_) => unreachable!("a state has one reader"),
     }

@@ -247,7 +247,10 @@ impl Session {
                 "the array to compute into is not in C order",
             ));
         };
-        self.compute_roots(&[array.expr().clone()], vec![bytemuck::cast_slice_mut(elements)], 0)?;
+        // What is not touched yet is not resident, and will be.
+        let bytes = size_of_val(elements) as u64;
+        let out = vec![bytemuck::cast_slice_mut(elements)];
+        self.compute_roots(&[array.expr().clone()], out, bytes)?;
         Ok(())
     }
 

@@ -36,9 +36,7 @@ impl Persisted {
         self.gone.store(true, Ordering::Release);
         for chunk in &self.chunks {
             let slot = std::mem::take(&mut *chunk.write().unwrap_or_else(PoisonError::into_inner));
-            if let Some(extent) = slot.extent {
-                self.spill.free(extent);
-            }
+            slot.free_extent(&self.spill);
         }
     }
 
@@ -55,7 +53,7 @@ impl Persisted {
             let Some(buffer) = slot.buffer.take() else { continue };
             if slot.extent.is_none() {
                 match self.spill.write(&buffer) {
-                    Ok(extent) => slot.extent = Some(extent),
+                    Ok(extent) => slot.extent = Some(Arc::new(extent)),
                     Err(error) => {
                         slot.buffer = Some(buffer);
                         return Err(error);
