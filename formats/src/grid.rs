@@ -249,6 +249,18 @@ impl Grid {
         self.axes.iter().zip(index).fold(0, |n, (axis, &i)| n * axis.count() + i)
     }
 
+    /// The box of elements that the chunks with indices in `chunks`, which is not empty, hold.
+    pub fn span(&self, chunks: &Region) -> Region {
+        let mut result = Region { start: Dims::new(), shape: Dims::new() };
+        for (i, axis) in self.axes.iter().enumerate() {
+            let range = chunks.range(i);
+            let (start, end) = (axis.bounds(range.start).start, axis.bounds(range.end - 1).end);
+            result.start.push(start);
+            result.shape.push(end - start);
+        }
+        result
+    }
+
     /// The box of chunk indices that holds elements of `region`.
     pub fn covering(&self, region: &Region) -> Region {
         let mut result = Region { start: Dims::new(), shape: Dims::new() };
@@ -293,6 +305,15 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn spanning_is_covering_turned_round() {
+        let grid = Grid::new([AxisGrid::regular(10, 4), AxisGrid::from_sizes([1, 5, 2])]);
+        let chunks = Region::new(vec![1, 0], vec![2, 2]);
+        let span = grid.span(&chunks);
+        assert_eq!(span, Region::new(vec![4, 0], vec![6, 6]));
+        assert_eq!(grid.covering(&span), chunks);
     }
 
     #[test]

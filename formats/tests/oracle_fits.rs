@@ -2,45 +2,19 @@
 //! files that the adapter wrote.
 #![cfg(feature = "fitsio")]
 
+mod common;
+
+use common::{fixtures, ours, with_cx};
 use fitsio::{FitsFile, sys};
 use freeboard_formats::{
-    Cancel, ChunkMut, ChunkSource, DType, Element, FileCache, Format, Grid, Meta, ReadCx, Region,
-    Scalar, Writer, fits::Fits, memory::MemorySource, with_dtype,
+    ChunkMut, DType, Element, Format, Grid, Meta, Region, Scalar, Writer, fits::Fits,
+    memory::MemorySource, with_dtype,
 };
 use std::{
     ffi::{c_int, c_void},
-    path::{Path, PathBuf},
+    path::Path,
     ptr,
 };
-
-fn fixtures() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/fits");
-    let mut files: Vec<PathBuf> =
-        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "fits"));
-    files.sort();
-    files
-}
-
-fn with_cx<T>(scratch: u64, call: impl FnOnce(&mut ReadCx<'_>) -> T) -> T {
-    let (files, cancel) = (FileCache::default(), Cancel::default());
-    let mut words = vec![0u64; (scratch.div_ceil(64) * 8) as usize];
-    let scratch = bytemuck::cast_slice_mut(&mut words);
-    call(&mut ReadCx { scratch, limit: 1 << 30, files: &files, cancel: &cancel })
-}
-
-/// All elements, as they lie in a chunk.
-fn ours(source: &dyn ChunkSource) -> Vec<u8> {
-    let meta = source.meta();
-    let region = Region::whole(&meta.shape());
-    let mut out = vec![0u64; (meta.bytes().unwrap() as usize).div_ceil(8)];
-    let out = &mut bytemuck::cast_slice_mut(&mut out)[..meta.bytes().unwrap() as usize];
-    with_cx(source.cost(&region).scratch, |cx| {
-        source.read(&region, ChunkMut::new(meta.dtype, out, &region.shape), cx)
-    })
-    .unwrap();
-    out.to_vec()
-}
 
 /// The same by cfitsio, null pixels as NaN; `hdu` counts from 0.
 fn theirs(path: &Path, hdu: usize, dtype: DType, count: usize) -> Vec<u8> {
@@ -91,7 +65,7 @@ fn doubles(dtype: DType, bytes: &[u8]) -> Vec<f64> {
 #[test]
 fn both_read_the_same_in_every_fixture() {
     let mut compared = 0;
-    for path in fixtures() {
+    for path in fixtures("fits", "fits") {
         // Not every cfitsio reads NOCOMPRESS; astropy does (`data/fits/manifest.json`).
         if path.ends_with("nocompress_i2.fits") {
             continue;

@@ -2,40 +2,14 @@
 //! library reads in files that the adapter wrote.
 #![cfg(feature = "hdf5")]
 
+mod common;
+
+use common::{fixtures, ours, with_cx};
 use freeboard_formats::{
-    Cancel, ChunkMut, ChunkSource, ChunkView, DType, Element, FileCache, Format, Grid, Meta,
-    ReadCx, Region, Scalar, Writer, hdf5::Hdf5, memory::MemorySource, with_dtype,
+    ChunkView, DType, Element, Format, Grid, Meta, Scalar, Writer, hdf5::Hdf5,
+    memory::MemorySource, with_dtype,
 };
-use std::path::{Path, PathBuf};
-
-fn fixtures() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/hdf5");
-    let mut files: Vec<PathBuf> =
-        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "h5"));
-    files.sort();
-    files
-}
-
-fn with_cx<T>(scratch: u64, call: impl FnOnce(&mut ReadCx<'_>) -> T) -> T {
-    let (files, cancel) = (FileCache::default(), Cancel::default());
-    let mut words = vec![0u64; (scratch.div_ceil(64) * 8) as usize];
-    let scratch = bytemuck::cast_slice_mut(&mut words);
-    call(&mut ReadCx { scratch, limit: 1 << 30, files: &files, cancel: &cancel })
-}
-
-/// All elements, as they lie in a chunk.
-fn ours(source: &dyn ChunkSource) -> Vec<u8> {
-    let meta = source.meta();
-    let region = Region::whole(&meta.shape());
-    let mut out = vec![0u64; (meta.bytes().unwrap() as usize).div_ceil(8)];
-    let out = &mut bytemuck::cast_slice_mut(&mut out)[..meta.bytes().unwrap() as usize];
-    with_cx(source.cost(&region).scratch, |cx| {
-        source.read(&region, ChunkMut::new(meta.dtype, out, &region.shape), cx)
-    })
-    .unwrap();
-    out.to_vec()
-}
+use std::path::Path;
 
 /// The same by the C library, with the shape; its error where it is too old for the file.
 fn theirs(path: &Path, item: &str, dtype: DType) -> hdf5::Result<(Vec<u64>, Vec<u8>)> {
@@ -51,7 +25,7 @@ fn theirs(path: &Path, item: &str, dtype: DType) -> hdf5::Result<(Vec<u64>, Vec<
 #[test]
 fn both_read_the_same_in_every_fixture() {
     let mut compared = 0;
-    for path in fixtures() {
+    for path in fixtures("hdf5", "h5") {
         // The names in a group that has a virtual data set cannot be told.
         if path.ends_with("virtual.h5") {
             continue;

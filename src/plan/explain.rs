@@ -79,7 +79,7 @@ impl Plan {
     }
 
     /// How many tasks of a stage run.
-    fn tasks_of(&self, stage: &Stage) -> u64 {
+    pub(super) fn tasks_of(&self, stage: &Stage) -> u64 {
         match &stage.work {
             Work::Combine { .. } => stage.units,
             _ => stage.demanded.volume(),

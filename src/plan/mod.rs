@@ -191,15 +191,12 @@ impl Plan {
                 _ => false,
             };
             let aligned = one_program
-                && stage.inputs.iter().all(|input| match input.feed {
-                    Feed::Source(ref source) => {
-                        let grid = &source.meta().grid;
-                        *grid == stage.grid && input.access.is_identity(grid.rank())
-                    }
-                    Feed::Port(port) => {
-                        let (grid, _) = self.ports[port as usize].array();
-                        *grid == stage.grid && input.access.is_identity(grid.rank())
-                    }
+                && stage.inputs.iter().all(|input| {
+                    let grid = match &input.feed {
+                        Feed::Source(source) => &source.meta().grid,
+                        Feed::Port(port) => self.ports[*port as usize].array().0,
+                    };
+                    *grid == stage.grid && input.access.is_identity(grid.rank())
                 });
             self.stages[number].aligned = aligned;
         }
@@ -273,9 +270,7 @@ impl Plan {
             Work::Block { grids, .. } => &grids[input],
             _ => &reader.grid,
         };
-        let last: Vec<u64> =
-            (0..reader.demanded.rank()).map(|axis| reader.demanded.range(axis).end - 1).collect();
-        let mut region = lower::hull(&grid.region(&reader.demanded.start), &grid.region(&last));
+        let mut region = grid.span(&reader.demanded);
         if let Work::Map { axis, parts } = &reader.work
             && parts.len() > 1
         {
@@ -296,11 +291,8 @@ impl Plan {
         let plan = match &self.ports[port as usize].holds {
             Holds::Blocks { .. } => return blocks,
             Holds::Pieces { grid, .. } => {
-                let last: Vec<u64> = (0..blocks.rank()).map(|a| blocks.range(a).end - 1).collect();
-                let pieces = lower::hull(&grid.region(&blocks.start), &grid.region(&last));
-                return self.stages[self.ports[port as usize].stage as usize]
-                    .grid
-                    .covering(&pieces);
+                let maker = &self.stages[self.ports[port as usize].stage as usize];
+                return maker.grid.covering(&grid.span(&blocks));
             }
             Holds::Fold { plan, .. } => plan,
         };
@@ -363,13 +355,7 @@ impl Plan {
         let mut totals = Totals::default();
         for (number, stage) in self.stages.iter().enumerate() {
             let samples = self.samples(number as StageId);
-            let tasks = match &stage.work {
-                Work::Combine { fold, level } => {
-                    let counted = if fold.chain { level - 1 } else { *level };
-                    fold.geometry.blocks.len() * fold.stride(counted)
-                }
-                _ => stage.demanded.volume(),
-            };
+            let tasks = self.tasks_of(stage);
             totals.tasks += tasks;
             if samples.is_empty() {
                 continue;

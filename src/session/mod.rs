@@ -257,13 +257,8 @@ impl Session {
     fn compute_roots(&self, roots: &[Expr], buffers: Vec<&mut [u8]>, bytes: u64) -> Result<Report> {
         let started = Instant::now();
         memory::reset_peak();
-        let wanted = roots
-            .iter()
-            .map(|expr| {
-                let grid = expr.meta()?.grid.clone();
-                Ok(Wanted { expr: expr.clone(), root: Root { grid, kept: false }, sink: None })
-            })
-            .collect::<Result<Vec<_>>>()?;
+        let wanted =
+            roots.iter().map(|root| wanted_here(root, false)).collect::<Result<Vec<_>>>()?;
         let run = self.begin(&wanted, bytes)?;
         let targets: Vec<Target<'_>> = wanted
             .iter()
@@ -284,13 +279,8 @@ impl Session {
     pub fn plan<C: Compute>(&self, what: C) -> Result<Plan> {
         let mut roots = Vec::new();
         what.roots(&mut roots);
-        let wanted = roots
-            .iter()
-            .map(|expr| {
-                let grid = expr.meta()?.grid.clone();
-                Ok(Wanted { expr: expr.clone(), root: Root { grid, kept: false }, sink: None })
-            })
-            .collect::<Result<Vec<_>>>()?;
+        let wanted =
+            roots.iter().map(|root| wanted_here(root, false)).collect::<Result<Vec<_>>>()?;
         let mut plan = Plan::fitting(&wanted, self.means(0), self.beside())?;
         plan.project(self.memory, RESERVE, self.threads);
         Ok(plan)
@@ -348,11 +338,7 @@ impl Session {
     pub fn persist<T: Kind>(&self, array: &Array<T>) -> Result<Array<T>> {
         let expr = array.expr();
         let grid = expr.meta()?.grid.clone();
-        let wanted = [Wanted {
-            expr: expr.clone(),
-            root: Root { grid: grid.clone(), kept: true },
-            sink: None,
-        }];
+        let wanted = [wanted_here(expr, true)?];
         let run = self.begin(&wanted, 0)?;
         let engine = self.engine(&run);
         let (mut store, _) = run::run(&engine, &run.plan, &[Target::Keep])?;
@@ -472,6 +458,13 @@ struct Begun<'a> {
     _guard: MutexGuard<'a, ()>,
 }
 
+/// A root whose elements stay with the caller, or, if `kept`, in the store.
+fn wanted_here(expr: &Expr, kept: bool) -> Result<Wanted> {
+    let grid = expr.meta()?.grid.clone();
+    Ok(Wanted { expr: expr.clone(), root: Root { grid, kept }, sink: None })
+}
+
+/// A root whose elements a writer takes, on the grid that it writes.
 fn wanted_by(expr: &Expr, writer: &dyn Writer) -> Result<Wanted> {
     let grid = writer.grid(expr.meta()?)?;
     let expr = expr.rechunk(grid.clone(), expr.origin());
