@@ -193,6 +193,9 @@ proptest! {
         }
         prop_assert_eq!(value(&x.sum(..))[[]], a.sum());
         prop_assert_eq!(value(&x.count(..))[[]], a.len() as i64);
+        let greatest = a.iter().copied().fold(f64::MIN, f64::max);
+        let place = a.iter().position(|&v| v == greatest).unwrap() as i64;
+        prop_assert_eq!(value(&x.argmax(..))[[]], place);
         prop_assert_eq!(value(&x.greater(7.0).any(..))[[]], a.iter().any(|&v| v > 7.0));
         if a.ndim() == 3 {
             prop_assert_eq!(value(&x.sum([0, 2])), a.sum_axis(Axis(2)).sum_axis(Axis(0)));

@@ -65,9 +65,11 @@ impl Rows {
         let (mut cells, mut run, mut inner) = (1, 1, 0);
         for axis in &axes {
             let folded = axis.run > 1;
-            // A row of cells with one element each may grow by kept axes alone, and elements
-            // of a cell must follow one another in the array too if they are numbered.
-            let fits = axis.len == 1 || (cells == 1 && !(indexed && folded && run > 1)) || !folded;
+            // A row of cells with one element each may grow by kept axes alone, and elements of a
+            // cell must follow one another in the box of the whole array too if they are numbered:
+            // this chunk may hold less of the axes inside than the box does.
+            let apart = indexed && folded && axis.index_stride != run;
+            let fits = axis.len == 1 || (cells == 1 && !apart) || !folded;
             if !fits {
                 break;
             }
