@@ -5,19 +5,21 @@
 use freeboard::{
     Array, DType, Element, Session,
     array::{
-        AnyArray, AnyVec, Chunks, Compute, Kind, arange, concatenate, eye, linspace, ones, random,
-        stack,
+        AnyArray, AnyVec, Chunks, Compute, Kind, arange, blockwise, concatenate, eye, linspace,
+        ones, random, stack,
     },
-    expr::{Expr, Op},
+    expr::{Expr, Need, Needs, Op},
     formats::{
-        Cancel, ChunkMut, ChunkView, FileCache, ReadCx, Region, region::Coordinates, with_dtype,
+        AxisGrid, Cancel, ChunkMut, ChunkView, FileCache, Grid, Meta, ReadCx, Region,
+        region::Coordinates, with_dtype,
     },
-    kernel::{At, BlockCx, Operand as Input, SEGMENT},
+    kernel::{At, BlockCx, BlockKernel, Operand as Input, SEGMENT},
     s,
 };
 use ndarray::{ArrayD, Axis, IxDyn, NewAxis, Zip};
 use proptest::prelude::*;
-use std::sync::LazyLock;
+use smallvec::SmallVec;
+use std::{borrow::Cow, panic::Location, sync::LazyLock};
 
 static SESSIONS: LazyLock<[Session; 2]> = LazyLock::new(|| {
     [1, 2].map(|threads| Session::builder().memory("512MiB").threads(threads).build().unwrap())
@@ -95,16 +97,22 @@ fn evaluate(expr: &Expr) -> AnyVec {
                 fold.finish(&state, held.len() as u64, out.sub(&one).as_bytes().unwrap());
             }
         }
-        Op::Block(kernel) => {
+        Op::Block { kernel, needs } => {
             for index in (0..meta.grid.len()).map(|i| meta.grid.index_of(i)) {
-                let blocks: Vec<ChunkView<'_>> = views
+                let unit = Region::new(&index[..], vec![1; index.len()]);
+                let inputs: SmallVec<[Region; 2]> = needs
                     .iter()
                     .zip(expr.inputs())
-                    .map(|(view, input)| view.sub(&input.meta().unwrap().grid.region(&index)))
+                    .map(|(needs, input)| {
+                        needs.region(&input.meta().unwrap().grid, &meta.grid, &unit)
+                    })
                     .collect();
+                let blocks: Vec<ChunkView<'_>> =
+                    views.iter().zip(&inputs).map(|(view, held)| view.sub(held)).collect();
                 let region = meta.grid.region(&index);
-                let cx = BlockCx { index: index.to_vec(), region: region.clone() };
-                kernel.run(&blocks, out.sub(&region), &cx).unwrap();
+                let mut scratch = vec![0; kernel.scratch(&inputs, &region) as usize];
+                let cx = BlockCx { index: index.to_vec(), region: region.clone(), inputs };
+                kernel.run(&blocks, out.sub(&region), &mut scratch, &cx).unwrap();
             }
         }
     }
@@ -240,6 +248,65 @@ proptest! {
     }
 }
 
+/// Each element of a block is the sum of all that the block was handed, and of where it lies.
+#[derive(Debug)]
+struct Total;
+
+impl BlockKernel for Total {
+    fn name(&self) -> Cow<'static, str> {
+        "total".into()
+    }
+
+    fn is_named(&self) -> bool {
+        true
+    }
+
+    fn scratch(&self, inputs: &[Region], _: &Region) -> u64 {
+        8 * inputs.len() as u64
+    }
+
+    fn run(
+        &self,
+        inputs: &[ChunkView<'_>],
+        mut out: ChunkMut<'_>,
+        scratch: &mut [u8],
+        cx: &BlockCx,
+    ) -> Result<(), String> {
+        let sums: &mut [f64] = bytemuck::cast_slice_mut(scratch);
+        assert_eq!(sums.len(), inputs.len());
+        for ((sum, view), held) in sums.iter_mut().zip(inputs).zip(&cx.inputs) {
+            assert_eq!(view.shape(), &held.shape[..]);
+            let mut elements = vec![0.0; held.volume() as usize];
+            ChunkMut::of(&mut elements, view.shape()).assign(view);
+            *sum = elements.iter().sum();
+        }
+        let total = sums.iter().sum::<f64>() + cx.index.iter().sum::<u64>() as f64;
+        out.fill(freeboard::Scalar::F64(total % 1000.0));
+        Ok(())
+    }
+}
+
+/// A function of windows along the first axis, of blocks along the last of another array, and
+/// of all the rest; the result has axes (first, last).
+#[track_caller]
+fn totalled(x: &Array<f64>, before: u64, after: u64) -> Array<f64> {
+    let grid = x.meta().unwrap().grid.clone();
+    let first = AxisGrid::regular(grid.axes()[0].len(), 2);
+    let made = Grid::new([first, grid.axes().last().unwrap().clone()]);
+    let rank = grid.rank();
+    let window = Needs::new((0..rank).map(|axis| match axis {
+        0 => Need::Window { of: 0, before, after },
+        _ => Need::All,
+    }));
+    let blocks = Needs::new((0..rank).map(|axis| match axis {
+        _ if axis + 1 == rank => Need::Block { of: 1 },
+        _ => Need::All,
+    }));
+    let (x, twice) = (x.cast_to(DType::F64), (x * 2.0).cast_to(DType::F64));
+    let meta = Meta::new(DType::F64, made);
+    blockwise(Total, [(&x, window), (&twice, blocks)], meta).cast()
+}
+
 /// What `step` makes of an array whose elements stay small whole numbers.
 fn stepped(x: Array<f64>, step: u8, number: u64) -> Array<f64> {
     let rank = x.rank().unwrap();
@@ -255,6 +322,8 @@ fn stepped(x: Array<f64>, step: u8, number: u64) -> Array<f64> {
         6 => x.slice_numpy(if number.is_multiple_of(2) { "::-2" } else { "..., 1:3" }),
         7 => x.less(x.t().t().flip(0)).choose(&x, 2.0),
         8 => x.map_blocks(Chunks::same(), |block, _| block.mapv(|v| v - 1.0)),
+        11 => totalled(&x, number % 3, number / 2),
+        12 => totalled(&x.slice_numpy("..., ::-2"), number / 3, number % 2),
         9 => x.min(last).broadcast_to(x.t().shape().unwrap().split_off(1)),
         _ => stack([&x, &x.clip(-1.0, 1.0)], number as i64 % (rank as i64 + 1)),
     }
@@ -266,7 +335,7 @@ proptest! {
     #[test]
     fn any_verbs_one_after_the_other(
         (a, chunk) in cut(),
-        steps in proptest::collection::vec((0u8..11, 0u64..6), 1..7),
+        steps in proptest::collection::vec((0u8..13, 0u64..6), 1..7),
     ) {
         let mut x = lazy(&a, &chunk);
         for (step, number) in steps {

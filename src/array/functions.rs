@@ -1,12 +1,12 @@
 //! Functions that users hand in: of one element, and of whole blocks.
 
-use super::{Array, Chunks, Kind, args::Bytes, kept, mistake};
+use super::{Array, Chunks, Dyn, Kind, args::Bytes, kept, mistake};
 use crate::{
-    expr::{Expr, Op, shape_text},
+    expr::{Expr, Needs, Op, shape_text},
     kernel::{BlockCx, BlockKernel, Elementwise, Operand},
 };
 use bytemuck::Pod;
-use freeboard_formats::{ChunkMut, ChunkView, DType, Element, Meta};
+use freeboard_formats::{ChunkMut, ChunkView, DType, Element, Meta, Region};
 use ndarray::{ArrayD, ArrayViewD, Axis};
 use std::{borrow::Cow, convert::Infallible, fmt, marker::PhantomData, panic::Location, sync::Arc};
 
@@ -85,6 +85,11 @@ fn as_ndarray<'a, T: Element<Repr = T> + Pod>(view: &ChunkView<'a>) -> Option<Ar
     Some(array)
 }
 
+/// Bytes of so many elements.
+fn bytes<T: Element>(count: u64) -> u64 {
+    count.saturating_mul(T::DTYPE.size() as u64)
+}
+
 impl<T, U, F> BlockKernel for Blocks<T, U, F>
 where
     T: Element<Repr = T> + Pod,
@@ -95,14 +100,17 @@ where
         "map_blocks".into()
     }
 
-    fn scratch(&self, inputs: u64, output: u64) -> u64 {
-        inputs.saturating_add(output.saturating_mul(2))
+    fn scratch(&self, inputs: &[Region], output: &Region) -> u64 {
+        let read = inputs.iter().map(Region::volume).sum::<u64>();
+        let (read, made) = (bytes::<T>(read), bytes::<U>(output.volume()));
+        read.saturating_add(made.saturating_mul(2))
     }
 
     fn run(
         &self,
         inputs: &[ChunkView<'_>],
         mut out: ChunkMut<'_>,
+        _: &mut [u8],
         cx: &BlockCx,
     ) -> Result<(), String> {
         let [input] = inputs else { return Err(format!("map_blocks of {} blocks", inputs.len())) };
@@ -143,12 +151,18 @@ impl BlockKernel for Declared {
         self.kernel.name()
     }
 
-    fn scratch(&self, _: u64, _: u64) -> u64 {
+    fn scratch(&self, _: &[Region], _: &Region) -> u64 {
         self.scratch
     }
 
-    fn run(&self, inputs: &[ChunkView<'_>], out: ChunkMut<'_>, cx: &BlockCx) -> Result<(), String> {
-        self.kernel.run(inputs, out, cx)
+    fn run(
+        &self,
+        inputs: &[ChunkView<'_>],
+        out: ChunkMut<'_>,
+        scratch: &mut [u8],
+        cx: &BlockCx,
+    ) -> Result<(), String> {
+        self.kernel.run(inputs, out, scratch, cx)
     }
 }
 
@@ -190,9 +204,48 @@ impl<T: Element<Repr = T> + Kind + Pod> Array<T> {
             let grid = chunks.into().made_from(meta).map_err(mistake(at))?;
             let kernel = Blocks { function, types: PhantomData::<fn(T) -> U> };
             let meta = Meta { dtype: <U as Element>::DTYPE, grid, ..meta.clone() };
-            Ok(Expr::block(Arc::new(kernel), vec![self.expr.clone()], meta, at))
+            let input = (self.expr.clone(), Needs::blocks(meta.grid.rank()));
+            Ok(Expr::block(Arc::new(kernel), [input], meta, at))
         })
     }
+}
+
+/// An array each block of which `kernel` makes from boxes of other arrays: which, say the
+/// [`Needs`] beside each. The verbs that look at more than one element's place are made of
+/// this one. `meta` tells dtype, shape and blocks of the result.
+///
+/// ```
+/// # use freeboard::{Array, DType, array::blockwise, expr::{Need, Needs}, formats::{Grid, Meta}};
+/// # fn medians(kernel: impl freeboard::kernel::BlockKernel + 'static, frames: &Array) -> Array {
+/// // From frames, (n, y, x): whole columns of 64 rows at a time.
+/// let (y, x) = (2048, 2048);
+/// let needs = Needs::new([Need::All, Need::same(0), Need::same(1)]);
+/// let meta = Meta::new(DType::F32, Grid::regular(&[y, x], &[64, x]));
+/// blockwise(kernel, [(frames, needs)], meta)
+/// # }
+/// ```
+#[track_caller]
+pub fn blockwise<'a>(
+    kernel: impl BlockKernel + 'static,
+    inputs: impl IntoIterator<Item = (&'a Array, Needs)>,
+    meta: Meta,
+) -> Array {
+    let at = Location::caller();
+    Array::<Dyn>::build(at, || {
+        let inputs: Vec<(Expr, Needs)> =
+            inputs.into_iter().map(|(array, needs)| (array.expr.clone(), needs)).collect();
+        for (number, (input, needs)) in inputs.iter().enumerate() {
+            let grid = &input.meta()?.grid;
+            if !needs.fit(grid, &meta.grid) {
+                let (have, made) = (shape_text(&grid.shape()), shape_text(&meta.grid.shape()));
+                return Err(mistake(at)(format!(
+                    "input {number} of {}, of shape {have}, has no {needs:?} for blocks of shape {made}",
+                    kernel.name()
+                )));
+            }
+        }
+        Ok(Expr::block(Arc::new(kernel), inputs, meta, at))
+    })
 }
 
 impl<T: Kind> Array<T> {
@@ -204,11 +257,12 @@ impl<T: Kind> Array<T> {
         Array::from_expr(kept(at, || {
             let meta = self.meta()?.clone();
             let scratch = scratch.into().0.map_err(mistake(at))?;
-            let Op::Block(kernel) = self.expr.op() else {
+            let Op::Block { kernel, needs } = self.expr.op() else {
                 return Err(mistake(at)("`declare_scratch` follows `map_blocks`".into()));
             };
             let kernel = Declared { kernel: kernel.clone(), scratch };
-            Ok(Expr::block(Arc::new(kernel), self.expr.inputs().to_vec(), meta, self.expr.origin()))
+            let inputs = self.expr.inputs().iter().cloned().zip(needs.iter().cloned());
+            Ok(Expr::block(Arc::new(kernel), inputs, meta, self.expr.origin()))
         }))
     }
 }
@@ -217,14 +271,14 @@ impl<T: Kind> Array<T> {
 mod tests {
     use super::super::zeros;
     use super::*;
-    use freeboard_formats::Region;
     use ndarray::{Array2, arr1};
 
     fn run(array: &Array<f64>, input: &ChunkView<'_>, shape: &[u64]) -> Result<Vec<f64>, String> {
-        let Op::Block(kernel) = array.expr().op() else { panic!("a block kernel") };
+        let Op::Block { kernel, .. } = array.expr().op() else { panic!("a block kernel") };
         let mut out = vec![0.0; shape.iter().product::<u64>() as usize];
-        let cx = BlockCx { index: vec![0; shape.len()], region: Region::whole(shape) };
-        kernel.run(std::slice::from_ref(input), ChunkMut::of(&mut out, shape), &cx)?;
+        let inputs = [Region::whole(input.shape())].into_iter().collect();
+        let cx = BlockCx { index: vec![0; shape.len()], region: Region::whole(shape), inputs };
+        kernel.run(std::slice::from_ref(input), ChunkMut::of(&mut out, shape), &mut [], &cx)?;
         Ok(out)
     }
 
@@ -273,11 +327,13 @@ mod tests {
         );
         assert!(of("auto".into()).to_string().contains("does not tell the shape of a block"));
         let scratch = |array: &Array<u8>| match array.expr().op() {
-            Op::Block(kernel) => kernel.scratch(10, 100),
+            Op::Block { kernel, .. } => {
+                kernel.scratch(&[Region::whole(&[5])], &Region::whole(&[10, 10]))
+            }
             op => panic!("a block kernel, not {op:?}"),
         };
         let y = of(Chunks::ones());
-        assert_eq!(scratch(&y), 210);
+        assert_eq!(scratch(&y), 220);
         assert_eq!(scratch(&y.declare_scratch("1MiB")), 1 << 20);
         assert_eq!(scratch(&y.declare_scratch(7)), 7);
         assert!(

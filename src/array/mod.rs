@@ -38,6 +38,7 @@ pub use any::{AnyArray, AnyVec};
 pub use args::{Axes, Bytes, Chunks, Sizes};
 pub use compute::{Compute, Computed, Delayed};
 pub use create::{Counting, Random, Step, arange, eye, full, linspace, ones, random, zeros};
+pub use functions::blockwise;
 pub use join::{concatenate, stack};
 pub use kind::{Dyn, Kind};
 pub use ops::{Operand, Term};

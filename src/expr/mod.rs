@@ -6,9 +6,11 @@
 //! million nodes deep, so nothing here recurses, dropping included.
 
 mod access;
+mod need;
 mod unify;
 
 pub use access::{Access, AxisView};
+pub use need::{Need, Needs};
 pub(crate) use unify::shape_text;
 
 use crate::{
@@ -46,8 +48,13 @@ pub enum Op {
         /// The length of a box along each axis; it divides the input's.
         bins: Dims,
     },
-    /// A function of whole blocks: block `i` of the node is made from block `i` of each input.
-    Block(Arc<dyn BlockKernel>),
+    /// A function of whole blocks: each block of the node is made from a box of each input.
+    Block {
+        /// The function.
+        kernel: Arc<dyn BlockKernel>,
+        /// Which box: one for each input.
+        needs: Arc<[Needs]>,
+    },
 }
 
 /// A node and everything below it; a cheap handle.
@@ -215,19 +222,27 @@ impl Expr {
         Expr::new(Op::Concat { axis, offsets: offsets.into() }, inputs, meta, origin)
     }
 
-    /// A function of whole blocks. The inputs have as many blocks along each axis as `meta`
-    /// says the output has.
+    /// A function of whole blocks: each block of the array that `meta` tells of is made from
+    /// the box of each input that its [`Needs`] say. What it makes may depend on where the
+    /// blocks are cut, so nothing moves a cut beneath it.
     pub fn block(
         kernel: Arc<dyn BlockKernel>,
-        inputs: Vec<Expr>,
+        inputs: impl IntoIterator<Item = (Expr, Needs)>,
         meta: Meta,
         origin: &'static Location<'static>,
     ) -> Expr {
+        let (inputs, needs): (Vec<Expr>, Vec<Needs>) = inputs.into_iter().unzip();
         let meta = match inputs.iter().find_map(|input| input.meta().err()) {
             Some(error) => Err(error),
             None => Ok(Arc::new(meta)),
         };
-        Expr::new(Op::Block(kernel), inputs, meta, origin)
+        debug_assert!(meta.as_ref().map_or(true, |meta| {
+            let fits = |(input, needs): (&Expr, &Needs)| {
+                input.meta().is_ok_and(|input| needs.fit(&input.grid, &meta.grid))
+            };
+            inputs.iter().zip(&needs).all(fits)
+        }));
+        Expr::new(Op::Block { kernel, needs: needs.into() }, inputs, meta, origin)
     }
 
     /// The same elements under other axis names and attributes.

@@ -6,7 +6,8 @@
 //!   them is fused and runs a tile at a time, in cache.
 //! * [`Fold`] takes a running state and rows of elements, combines states, and finishes them:
 //!   every reduction and `rebin`.
-//! * [`BlockKernel`] sees whole blocks: functions that users hand in.
+//! * [`BlockKernel`] sees boxes of its inputs at once, and makes a block: functions that users
+//!   hand in, filters, selections, products.
 //!
 //! Kernels are made for the dtypes they run on: promotion is settled before (in
 //! [`promote`]), so a kernel never converts its inputs. They see untyped bytes, aligned
@@ -28,6 +29,7 @@ pub use folds::{FoldOp, fold};
 pub use unary::{Unary, unary};
 
 use freeboard_formats::{ChunkMut, ChunkView, DType, Region, Scalar};
+use smallvec::SmallVec;
 use std::{borrow::Cow, fmt};
 
 /// One input of an elementwise kernel over a tile of `n` elements.
@@ -129,19 +131,39 @@ pub struct BlockCx {
     pub index: Vec<u64>,
     /// The elements of the output array that the block holds.
     pub region: Region,
+    /// The elements of each input that the function is handed.
+    pub inputs: SmallVec<[Region; 2]>,
 }
 
 /// A function of whole blocks.
 pub trait BlockKernel: fmt::Debug + Send + Sync {
-    /// A name for plans and messages.
+    /// A name for plans and messages; of a named kernel a stable one.
     fn name(&self) -> Cow<'static, str>;
 
-    /// Bytes it may use beside inputs and output, for a block of these sizes.
-    fn scratch(&self, inputs: u64, output: u64) -> u64;
+    /// What tells two named kernels of one name apart, beside their inputs and their output's dtype.
+    fn params(&self) -> Vec<Scalar> {
+        Vec::new()
+    }
 
-    /// Computes one block.
+    /// Whether two kernels with equal name and parameters compute the same of equal inputs,
+    /// and allocate nothing beside their scratch; closures do not.
+    fn is_named(&self) -> bool {
+        false
+    }
+
+    /// Bytes it may use beside inputs and output, for boxes of these shapes.
+    fn scratch(&self, inputs: &[Region], output: &Region) -> u64;
+
+    /// Computes one block. `scratch` has the length that [`BlockKernel::scratch`] asked for, is
+    /// aligned to 64 bytes and holds anything; closures allocate themselves what they declared there.
     ///
     /// # Errors
     /// A text for the user; the run adds the array's source line.
-    fn run(&self, inputs: &[ChunkView<'_>], out: ChunkMut<'_>, cx: &BlockCx) -> Result<(), String>;
+    fn run(
+        &self,
+        inputs: &[ChunkView<'_>],
+        out: ChunkMut<'_>,
+        scratch: &mut [u8],
+        cx: &BlockCx,
+    ) -> Result<(), String>;
 }

@@ -44,13 +44,12 @@ pub(crate) fn blocks_read(
     }
 }
 
-/// The box of units' indices, in the grid of a stage, that read the block `index` of `grid`
-/// through `access`; `within` is the box of the stage's elements that are read so.
-pub(crate) fn readers_of(
+/// The elements in `within` that read the block `index` of `grid` through `access`: the box
+/// around them, if there are any.
+fn elements_reading(
     access: &Access,
     index: &[u64],
     grid: &Grid,
-    stage: &Grid,
     within: &Region,
 ) -> Option<Region> {
     let mut wanted = within.clone();
@@ -66,7 +65,7 @@ pub(crate) fn readers_of(
             }
         }
     }
-    (!wanted.is_empty()).then(|| stage.covering(&wanted))
+    (!wanted.is_empty()).then_some(wanted)
 }
 
 impl Plan {
@@ -194,22 +193,16 @@ impl Plan {
     ) -> Option<Region> {
         let this = &self.stages[stage as usize];
         let access = &this.inputs[input].access;
-        let units = match &this.work {
-            Work::Block { grids, .. } => {
-                let own = &grids[input];
-                readers_of(access, index, grid, own, &Region::whole(&own.shape()))
-            }
-            Work::Map { axis, parts } if parts.len() > 1 => {
-                // An input of one part is read by that part's blocks alone.
-                let part = parts.iter().find(|part| part.program.inputs.contains(&input))?;
-                let mut within = Region::whole(&this.grid.shape());
-                within.start[*axis] = part.from;
-                within.shape[*axis] = part.to - part.from;
-                readers_of(access, index, grid, &this.grid, &within)
-            }
-            _ => readers_of(access, index, grid, &this.grid, &Region::whole(&this.grid.shape())),
-        };
-        units?.intersection(&this.demanded)
+        let mut within = Region::whole(&this.input_shape(input));
+        if let Work::Map { axis, parts } = &this.work
+            && parts.len() > 1
+        {
+            // An input of one part is read by that part's blocks alone.
+            let part = parts.iter().find(|part| part.program.inputs.contains(&input))?;
+            (within.start[*axis], within.shape[*axis]) = (part.from, part.to - part.from);
+        }
+        let wanted = elements_reading(access, index, grid, &within)?;
+        this.units_reading(input, &wanted)?.intersection(&this.demanded)
     }
 
     /// The batches whose results `batch` takes from the store, each once, in the order of its units.
@@ -363,9 +356,52 @@ impl Plan {
 mod tests {
     use super::super::{Means, Root, Wanted};
     use super::*;
-    use crate::array::Array;
+    use crate::{
+        array::Array,
+        expr::{Expr, Need, Needs},
+        kernel::{BlockCx, BlockKernel},
+    };
+    use freeboard_formats::{AxisGrid, ChunkMut, ChunkView, DType, Meta};
     use proptest::prelude::*;
     use std::collections::{HashMap, HashSet};
+
+    /// What is never run.
+    #[derive(Debug)]
+    struct Nothing;
+
+    impl BlockKernel for Nothing {
+        fn name(&self) -> std::borrow::Cow<'static, str> {
+            "nothing".into()
+        }
+
+        fn scratch(&self, _: &[Region], _: &Region) -> u64 {
+            0
+        }
+
+        fn run(
+            &self,
+            _: &[ChunkView<'_>],
+            _: ChunkMut<'_>,
+            _: &mut [u8],
+            _: &BlockCx,
+        ) -> Result<(), String> {
+            Ok(())
+        }
+    }
+
+    /// Of windows along the first axis, and all along the others.
+    fn windows(x: &Array<f64>, every: u64) -> Array<f64> {
+        let grid = &x.meta().unwrap().grid;
+        let made = Grid::new([AxisGrid::regular(grid.axes()[0].len(), every)]);
+        let needs = Needs::new((0..grid.rank()).map(|axis| match axis {
+            0 => Need::Window { of: 0, before: 2, after: 1 },
+            _ => Need::All,
+        }));
+        let inputs = [(x.expr().clone(), needs)];
+        let here = std::panic::Location::caller();
+        let meta = Meta::new(DType::F64, made);
+        Array::from_expr(Expr::block(std::sync::Arc::new(Nothing), inputs, meta, here))
+    }
 
     /// How often each buffer is read, by following all needs from the roots.
     fn followed(plan: &Plan) -> HashMap<Key, u64> {
@@ -394,7 +430,7 @@ mod tests {
         #[test]
         fn both_directions_name_the_same_edges(
             side in 3usize..12, chunk in 1u64..6, rank in 1usize..4, arena in 200u64..100_000,
-            verbs in proptest::collection::vec(0u8..7, 1..5), fuse in proptest::bool::ANY,
+            verbs in proptest::collection::vec(0u8..8, 1..5), fuse in proptest::bool::ANY,
         ) {
             let values = ndarray::ArrayD::<f64>::zeros(ndarray::IxDyn(&vec![side; rank]));
             let mut x = Array::chunked(&values, vec![chunk; rank]);
@@ -408,6 +444,7 @@ mod tests {
                     2 if rank > 0 => x.rechunk((0..rank).map(|a| if a == 0 { -1 } else { 3 }).collect::<Vec<i64>>()),
                     3 if rank > 0 => x.max(-1) - x.min(-1),
                     4 => x.std(..) + &x,
+                    7 if rank > 0 => windows(&x, chunk % 4 + 1) + 1.0,
                     6 if rank > 0 => {
                         let mut slice = vec![":"; rank];
                         slice[0] = "1:4";

@@ -11,7 +11,7 @@ use super::{
     geometry::FoldGeometry,
     program::Program,
     share::Shared,
-    stage::{Feed, FoldPlan, Holds, Input, Part, Port, PortId, Stage, StageId, Work},
+    stage::{Feed, FoldPlan, Holds, Input, Part, Port, PortId, Reach, Stage, StageId, Work},
 };
 use crate::expr::{Access, AxisView, Op};
 use freeboard_formats::{ChunkSource, Dims, Grid, Region};
@@ -33,6 +33,8 @@ enum Owner {
     Root(usize),
     Node(usize),
     Group(usize),
+    /// A block function, by one of its inputs.
+    Input(usize, usize),
 }
 
 /// Folds that are computed together.
@@ -108,7 +110,7 @@ impl Lowering<'_> {
         for (number, node) in self.nodes.iter().enumerate() {
             let below = node.inputs.iter().map(|&input| depths[input]).max().unwrap_or(0);
             let barrier =
-                matches!(node.expr.op(), Op::Fold { .. } | Op::Block(_) | Op::Concat { .. });
+                matches!(node.expr.op(), Op::Fold { .. } | Op::Block { .. } | Op::Concat { .. });
             depths[number] = below + u32::from(barrier);
             let Op::Fold { fold, bins } = node.expr.op() else { continue };
             let geometry = self.geometry(number);
@@ -156,7 +158,7 @@ impl Lowering<'_> {
             match self.nodes[node].expr.op() {
                 Op::View(_) | Op::Rechunk | Op::Apply(_) => stack.extend(&self.nodes[node].inputs),
                 Op::Constant(_) => {}
-                Op::Source(_) | Op::Fold { .. } | Op::Block(_) | Op::Concat { .. } => {
+                Op::Source(_) | Op::Fold { .. } | Op::Block { .. } | Op::Concat { .. } => {
                     leaves.push(node)
                 }
             }
@@ -193,7 +195,7 @@ impl Lowering<'_> {
                     }
                 }
                 Op::Apply(_) => {
-                    let for_block = uses.iter().any(|(owner, _)| self.is_block(*owner));
+                    let for_block = uses.iter().any(|(o, _)| matches!(o, Owner::Input(..)));
                     self.made[number] = uses.len() > 1 || for_block || !fuse;
                     let rank = self.rank(number);
                     let (owner, access) = match self.made[number] {
@@ -209,13 +211,10 @@ impl Lowering<'_> {
                     let input = node.inputs[0];
                     self.add_use(input, owner, Access::identity(self.rank(input)));
                 }
-                Op::Block(_) => {
-                    for &input in &node.inputs {
-                        self.add_use(
-                            input,
-                            Owner::Node(number),
-                            Access::identity(self.rank(input)),
-                        );
+                Op::Block { .. } => {
+                    for (i, &input) in node.inputs.iter().enumerate() {
+                        let access = Access::identity(self.rank(input));
+                        self.add_use(input, Owner::Input(number, i), access);
                     }
                 }
                 Op::Concat { axis, offsets } => {
@@ -226,31 +225,29 @@ impl Lowering<'_> {
                 }
                 Op::Source(source) => self.made[number] = self.should_be_read_apart(number, source),
             }
-            if matches!(node.expr.op(), Op::Fold { .. } | Op::Block(_) | Op::Concat { .. }) {
+            if matches!(node.expr.op(), Op::Fold { .. } | Op::Block { .. } | Op::Concat { .. }) {
                 self.made[number] = true;
             }
         }
     }
 
-    fn is_block(&self, owner: Owner) -> bool {
-        matches!(owner, Owner::Node(node) if matches!(self.nodes[node].expr.op(), Op::Block(_)))
+    /// The grid of an owner's units, and, of a block function, what they reach of the input.
+    fn owner_grid(&self, owner: Owner) -> (&Grid, Option<Reach>) {
+        match owner {
+            Owner::Root(root) => (&self.roots[root].1.grid, None),
+            Owner::Group(group) => (&self.groups[group].grid, None),
+            Owner::Node(node) => (&self.meta(node).grid, None),
+            Owner::Input(node, input) => (&self.meta(node).grid, Some(self.reach(node, input))),
+        }
     }
 
-    /// The blocks that an owner's tasks make (or, of a block function, are handed).
-    fn owner_grid(&self, owner: Owner, source: usize) -> &Grid {
-        match owner {
-            Owner::Root(root) => &self.roots[root].1.grid,
-            Owner::Group(group) => &self.groups[group].grid,
-            Owner::Node(node) => match self.nodes[node].expr.op() {
-                Op::Block(_) => {
-                    let inputs = &self.nodes[node].inputs;
-                    let rank = self.rank(source);
-                    let alike = inputs.iter().find(|&&input| self.rank(input) == rank);
-                    &self.meta(*alike.unwrap_or(&node)).grid
-                }
-                _ => &self.meta(node).grid,
-            },
-        }
+    /// What the blocks of a function reach of one of its inputs.
+    fn reach(&self, node: usize, input: usize) -> Reach {
+        let Op::Block { needs, .. } = self.nodes[node].expr.op() else {
+            unreachable!("a block function")
+        };
+        let grid = self.meta(self.nodes[node].inputs[input]).grid.clone();
+        Reach { needs: needs[input].clone(), grid }
     }
 
     /// Whether tasks that read the source themselves would decode much more than a stage that
@@ -261,17 +258,29 @@ impl Lowering<'_> {
         let (mut inline, mut worst, mut once) = (0.0f64, 0.0f64, 0.0f64);
         let mut touched: Option<Region> = None;
         for (owner, access) in &self.uses[number] {
-            let blocks = self.owner_grid(*owner, number);
-            if blocks.is_empty() || grid.is_empty() {
+            let (blocks, reach) = self.owner_grid(*owner);
+            let read = reach.as_ref().map_or(blocks, |reach| &reach.grid);
+            if blocks.is_empty() || read.is_empty() || grid.is_empty() {
                 continue;
             }
-            let whole = Region::whole(&blocks.shape());
+            let whole = Region::whole(&read.shape());
             // A part of a concatenation reads its own stretch of it alone.
             let within = part_of_output(access, &whole, &grid.shape());
             if within.is_empty() {
                 continue;
             }
-            let units = blocks.covering(&within);
+            let reading = |within: &Region| match &reach {
+                Some(reach) => reach.needs.readers(&reach.grid, blocks, within),
+                None => Some(blocks.covering(within)),
+            };
+            let Some(units) = reading(&within) else { continue };
+            let read_by = |index: Dims| match &reach {
+                Some(reach) => {
+                    let shape = Dims::from_elem(1, index.len());
+                    reach.needs.region(&reach.grid, blocks, &Region { start: index, shape })
+                }
+                None => blocks.region(&index),
+            };
             let sample = |at: u64, of: u64| {
                 let index: Dims = units
                     .start
@@ -279,7 +288,7 @@ impl Lowering<'_> {
                     .zip(&units.shape)
                     .map(|(start, len)| start + (len - 1) * at / of)
                     .collect();
-                let region = blocks.region(&index).intersection(&within);
+                let region = read_by(index).intersection(&within);
                 region.map_or(0, |region| effort(&**source, &access.region(&region)))
             };
             let samples = [sample(0, 2), sample(1, 2), sample(2, 2)];
@@ -343,7 +352,7 @@ impl Lowering<'_> {
                 Op::Source(source) if !self.made[number] => Feed::Source(source.clone()),
                 Op::Fold { .. } | Op::View(_) | Op::Rechunk | Op::Constant(_) => continue,
                 Op::Apply(_) if !self.made[number] => continue,
-                Op::Source(_) | Op::Apply(_) | Op::Concat { .. } | Op::Block(_) => {
+                Op::Source(_) | Op::Apply(_) | Op::Concat { .. } | Op::Block { .. } => {
                     let meta = self.meta(number);
                     let (grid, dtype) = (meta.grid.clone(), meta.dtype);
                     let stage = self.new_stage(String::new(), node.expr.origin(), grid.clone());
@@ -446,16 +455,15 @@ impl Lowering<'_> {
                     }
                     ("concatenate".to_owned(), Work::Map { axis: *axis, parts })
                 }
-                Op::Block(kernel) => {
-                    let grids =
-                        node.inputs.iter().map(|&input| self.meta(input).grid.clone()).collect();
+                Op::Block { kernel, .. } => {
+                    let reach = (0..node.inputs.len()).map(|i| self.reach(number, i)).collect();
                     for &input in &node.inputs {
                         let (leaf, access) =
                             self.below_views(input, Access::identity(self.rank(input)));
                         let feed = self.feed_or_constant(leaf);
                         inputs.push(Input { feed, access, dtype: self.meta(leaf).dtype });
                     }
-                    (kernel.name().into_owned(), Work::Block { kernel: kernel.clone(), grids })
+                    (kernel.name().into_owned(), Work::Block { kernel: kernel.clone(), reach })
                 }
                 Op::Fold { .. } => continue,
                 Op::View(_) | Op::Rechunk | Op::Constant(_) => unreachable!("never has a stage"),

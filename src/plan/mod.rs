@@ -266,11 +266,10 @@ impl Plan {
         if reader.demanded.is_empty() || reader.grid.is_empty() {
             return None;
         }
-        let grid = match &reader.work {
-            Work::Block { grids, .. } => &grids[input],
-            _ => &reader.grid,
-        };
-        let mut region = grid.span(&reader.demanded);
+        let mut region = reader.input_span(input, &reader.demanded);
+        if region.is_empty() {
+            return None;
+        }
         if let Work::Map { axis, parts } = &reader.work
             && parts.len() > 1
         {

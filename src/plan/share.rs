@@ -5,11 +5,11 @@
 
 use crate::{
     error::Result,
-    expr::{Access, Expr, Op},
+    expr::{Access, Expr, Needs, Op},
 };
 use freeboard_formats::{DType, Dims, Grid, Scalar};
 use smallvec::SmallVec;
-use std::{borrow::Cow, collections::HashMap};
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 /// A node, once.
 #[derive(Debug)]
@@ -27,6 +27,7 @@ enum Kind {
     Concat(usize),
     Rechunk,
     Named(Cow<'static, str>, SmallVec<[(u64, DType); 2]>, DType, Dims),
+    Block(Cow<'static, str>, SmallVec<[(u64, DType); 2]>, DType, Arc<[Needs]>),
     Unnamed(usize),
 }
 
@@ -45,9 +46,7 @@ fn bits(scalars: &[Scalar]) -> SmallVec<[(u64, DType); 2]> {
 fn identity(expr: &Expr, inputs: &SmallVec<[usize; 2]>) -> Identity {
     let grid = || expr.meta().ok().map(|meta| meta.grid.clone());
     let (kind, grid) = match expr.op() {
-        Op::Source(source) => {
-            (Kind::Source(std::sync::Arc::as_ptr(source) as *const u8 as usize), None)
-        }
+        Op::Source(source) => (Kind::Source(Arc::as_ptr(source) as *const u8 as usize), None),
         Op::Constant(value) => (Kind::Constant(bits(&[*value])[0].0, value.dtype()), grid()),
         Op::View(access) => {
             let shape = expr.meta().map(freeboard_formats::Meta::shape).unwrap_or_default();
@@ -62,7 +61,11 @@ fn identity(expr: &Expr, inputs: &SmallVec<[usize; 2]>) -> Identity {
         Op::Fold { fold, bins } => {
             (Kind::Named(fold.name(), bits(&fold.params()), fold.output(), bins.clone()), None)
         }
-        Op::Apply(_) | Op::Block(_) => (Kind::Unnamed(expr.address()), None),
+        Op::Block { kernel, needs } if kernel.is_named() => {
+            let dtype = expr.meta().map_or(DType::Bool, |meta| meta.dtype);
+            (Kind::Block(kernel.name(), bits(&kernel.params()), dtype, needs.clone()), grid())
+        }
+        Op::Apply(_) | Op::Block { .. } => (Kind::Unnamed(expr.address()), None),
     };
     Identity { kind, inputs: inputs.clone(), grid }
 }

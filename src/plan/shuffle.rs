@@ -74,11 +74,7 @@ fn before(plan: &mut Plan, number: usize, input: usize, port: PortId, share: u64
     let reader = &plan.stages[number];
     let (grid, dtype) = plan.ports[port as usize].array();
     let (grid, size) = (grid.clone(), dtype.size() as u64);
-    let wanted = match &reader.work {
-        Work::Block { grids, .. } => &grids[input],
-        _ => &reader.grid,
-    };
-    let cuts = cuts_of_reader(&reader.inputs[input].access, wanted, &grid);
+    let cuts = cuts_of_reader(&reader.inputs[input].access, &reader.input_cuts(input), &grid);
     let maker = &plan.stages[plan.ports[port as usize].stage as usize];
     // A source is read by the shuffle itself, chunk by chunk, or, where elements lie as they
     // are, a part of a chunk at a time.

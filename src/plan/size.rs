@@ -27,7 +27,7 @@ pub(crate) struct Layout {
     /// For each fold of a visit, or the one of a combination: where its state lies, if it
     /// is finished by the task that begins it.
     pub states: SmallVec<[Option<usize>; 4]>,
-    /// The registers of the program.
+    /// The registers of the program, or the scratch of a function.
     pub registers: usize,
     /// What adapters use: from here to the end.
     pub codec: usize,
@@ -198,13 +198,9 @@ impl Plan {
                 layout.registers = take(&mut at, tiles * tile.next_multiple_of(64));
             }
             if let Work::Block { kernel, .. } = &this.work {
-                // Declared for the user's function; it allocates it itself.
-                let read = inputs.iter().map(|&i| {
-                    this.input_region(i, unit).volume() * this.inputs[i].dtype.size() as u64
-                });
-                let made =
-                    this.ports.iter().map(|&p| self.ports[p as usize].unit_bytes(unit)).sum();
-                codec = codec.saturating_add(kernel.scratch(read.sum(), made));
+                let read: SmallVec<[Region; 2]> =
+                    inputs.iter().map(|&input| this.input_region(input, unit)).collect();
+                layout.registers = take(&mut at, kernel.scratch(&read, &region));
             }
         }
         if let Work::Combine { fold, level } = &this.work

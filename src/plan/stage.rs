@@ -10,10 +10,10 @@ use super::{
     program::Program,
 };
 use crate::{
-    expr::Access,
+    expr::{Access, Needs},
     kernel::{BlockKernel, Fold},
 };
-use freeboard_formats::{ChunkSource, DType, Grid, Region};
+use freeboard_formats::{ChunkSource, DType, Dims, Grid, Region};
 use smallvec::SmallVec;
 use std::{panic::Location, sync::Arc};
 
@@ -72,8 +72,16 @@ pub(crate) enum Work {
     Shuffle,
     /// Combines the states of one level of a fold's tree into the next.
     Combine { fold: Arc<FoldPlan>, level: u32 },
-    /// Hands a block of each input to a function. The blocks of input `i` are those of `grids[i]`.
-    Block { kernel: Arc<dyn BlockKernel>, grids: Vec<Grid> },
+    /// Hands a box of each input to a function.
+    Block { kernel: Arc<dyn BlockKernel>, reach: Vec<Reach> },
+}
+
+/// What of one input the blocks of a function are made from.
+#[derive(Debug)]
+pub(crate) struct Reach {
+    pub needs: Needs,
+    /// The blocks of the input.
+    pub grid: Grid,
 }
 
 /// The program of the blocks that begin at `from..to` along the axis of a [`Work::Map`].
@@ -256,7 +264,7 @@ impl Stage {
     pub fn runs_user_code(&self) -> bool {
         let unnamed = |p: &Program| p.steps.iter().any(|step| !step.kernel.is_named());
         match &self.work {
-            Work::Block { .. } => true,
+            Work::Block { kernel, .. } => !kernel.is_named(),
             Work::Map { parts, .. } => parts.iter().any(|part| unnamed(&part.program)),
             Work::Visit { program, .. } => unnamed(program),
             Work::Read(_) | Work::Shuffle | Work::Combine { .. } => false,
@@ -281,8 +289,48 @@ impl Stage {
     /// The elements of its array that a unit reads of input `input`.
     pub fn input_region(&self, input: usize, unit: u64) -> Region {
         match &self.work {
-            Work::Block { grids, .. } => grids[input].region(&self.grid.index_of(unit)),
+            Work::Block { .. } => {
+                let index = self.grid.index_of(unit);
+                let shape = Dims::from_elem(1, index.len());
+                self.input_span(input, &Region { start: index, shape })
+            }
             _ => self.region(unit),
+        }
+    }
+
+    /// The elements of its array that the units in a box, which is not empty, read of input `input`.
+    pub fn input_span(&self, input: usize, units: &Region) -> Region {
+        match &self.work {
+            Work::Block { reach, .. } => {
+                reach[input].needs.region(&reach[input].grid, &self.grid, units)
+            }
+            _ => self.grid.span(units),
+        }
+    }
+
+    /// The box of units that read any of the elements `wanted` of the array of input `input`.
+    pub fn units_reading(&self, input: usize, wanted: &Region) -> Option<Region> {
+        match &self.work {
+            Work::Block { reach, .. } => {
+                reach[input].needs.readers(&reach[input].grid, &self.grid, wanted)
+            }
+            _ => Some(self.grid.covering(wanted)),
+        }
+    }
+
+    /// The shape of the array that input `input` is read as.
+    pub fn input_shape(&self, input: usize) -> Dims {
+        match &self.work {
+            Work::Block { reach, .. } => reach[input].grid.shape(),
+            _ => self.grid.shape(),
+        }
+    }
+
+    /// Where the boxes that units read of input `input` end and begin.
+    pub fn input_cuts(&self, input: usize) -> Grid {
+        match &self.work {
+            Work::Block { reach, .. } => reach[input].needs.cuts(&reach[input].grid, &self.grid),
+            _ => self.grid.clone(),
         }
     }
 }

@@ -180,14 +180,15 @@ impl<'a> UnitTask<'a, '_> {
             Work::Block { kernel, .. } => {
                 let region = self.stage.region(self.unit);
                 let (work, codec) = scratch.split_at_mut(self.layout.codec);
-                let numbers: Vec<usize> = (0..self.stage.inputs.len()).collect();
-                let mut work = work;
-                let views = self.fetch_all(&numbers, None, inputs, &mut work, codec)?;
+                let (mut landings, own) = work.split_at_mut(self.layout.registers);
+                let numbers: SmallVec<[usize; 4]> = (0..self.stage.inputs.len()).collect();
+                let views = self.fetch_all(&numbers, None, inputs, &mut landings, codec)?;
                 let index = self.stage.grid.index_of(self.unit).to_vec();
                 let dtype = self.plan.ports[self.stage.ports[0] as usize].array().1;
                 let out = ChunkMut::new(dtype, outs[0], &region.shape);
-                let cx = BlockCx { index, region };
-                kernel.run(&views, out, &cx).map_err(|text| {
+                let read = numbers.iter().map(|&input| self.stage.input_region(input, self.unit));
+                let cx = BlockCx { index, region, inputs: read.collect() };
+                kernel.run(&views, out, own, &cx).map_err(|text| {
                     Error::new(ErrorKind::Function, format!("{}: {text}", kernel.name()))
                         .at(self.stage.origin)
                 })
