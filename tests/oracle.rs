@@ -19,7 +19,7 @@ use freeboard::{
 use ndarray::{ArrayD, Axis, IxDyn, NewAxis, Zip};
 use proptest::prelude::*;
 use smallvec::SmallVec;
-use std::{borrow::Cow, panic::Location, sync::LazyLock};
+use std::{borrow::Cow, sync::LazyLock};
 
 static SESSIONS: LazyLock<[Session; 2]> = LazyLock::new(|| {
     [1, 2].map(|threads| Session::builder().memory("512MiB").threads(threads).build().unwrap())

@@ -96,6 +96,18 @@ impl Access {
         result
     }
 
+    /// Whether all elements of the output's `region` lie in an input of `shape`: a part of a
+    /// concatenation is read only where they do.
+    pub(crate) fn lies_within(&self, region: &Region, shape: &[u64]) -> bool {
+        self.axes.iter().enumerate().all(|(axis, view)| match view {
+            AxisView::At(_) => true,
+            AxisView::Along { of, .. } => {
+                let range = region.range(*of);
+                self.selects(axis, &(0..shape[axis]), range.clone()) == range
+            }
+        })
+    }
+
     /// The elements of the output's `region` as they lie in `input`, a view of the input's
     /// box `held`, which holds them all.
     pub fn view<'a>(&self, region: &Region, input: &ChunkView<'a>, held: &Region) -> ChunkView<'a> {

@@ -17,6 +17,16 @@ pub(crate) struct FoldGeometry {
 }
 
 impl FoldGeometry {
+    /// The same, of chunks that were divided along axes that are kept: so are the blocks.
+    pub fn in_pieces(self, pieces: &Grid) -> FoldGeometry {
+        let blocks = self.blocks.axes().iter().zip(self.chunks.axes()).zip(pieces.axes());
+        let blocks = Grid::new(blocks.map(|((block, chunk), piece)| match chunk == piece {
+            true => block.clone(),
+            false => piece.clone(),
+        }));
+        FoldGeometry { chunks: pieces.clone(), blocks, ..self }
+    }
+
     /// The number of the block in which the chunk with the number `chunk` lies, and its
     /// position among the block's chunks in C order.
     pub fn place(&self, chunk: u64) -> (u64, u64) {

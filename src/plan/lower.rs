@@ -7,10 +7,11 @@
 //! same chunks are one stage, so that each chunk is read once.
 
 use super::{
-    Plan,
-    geometry::FoldGeometry,
+    Means, Plan,
+    geometry::{FAN_IN, FoldGeometry},
     program::Program,
     share::Shared,
+    split,
     stage::{Feed, FoldPlan, Holds, Input, Part, Port, PortId, Reach, Stage, StageId, Work},
 };
 use crate::expr::{Access, AxisView, Op};
@@ -25,6 +26,8 @@ pub(crate) struct Root {
     pub grid: Grid,
     /// Whether they stay in the store.
     pub kept: bool,
+    /// Whether a sink takes them, on this grid and no other.
+    pub stored: bool,
 }
 
 /// A stage to be, while it is not settled which nodes have one.
@@ -44,6 +47,8 @@ struct Group {
     grid: Grid,
     /// The boxes of the folds that are chained.
     chained: Option<Dims>,
+    /// The chunks that are visited, where they are pieces of those of `grid`.
+    pieces: Option<Grid>,
     leaves: Vec<usize>,
 }
 
@@ -56,7 +61,7 @@ pub(super) struct Lowering<'a> {
     group_of: HashMap<usize, usize>,
     pub(super) feeds: HashMap<usize, Feed>,
     plan: Plan,
-    arena: u64,
+    means: Means,
 }
 
 /// Decoded bytes of inline reads, relative to reading each chunk once, up to which a task
@@ -64,9 +69,8 @@ pub(super) struct Lowering<'a> {
 const AMPLIFICATION: f64 = 1.2;
 
 /// Lays out the stages for `roots`: numbers of `nodes`, and how their elements leave. With
-/// `fuse`, elementwise nodes become part of the stages that use them; `arena` is the memory
-/// that chunks may take.
-pub(crate) fn lower(nodes: &[Shared], roots: &[(usize, Root)], fuse: bool, arena: u64) -> Plan {
+/// `fuse`, elementwise nodes become part of the stages that use them.
+pub(crate) fn lower(nodes: &[Shared], roots: &[(usize, Root)], means: Means) -> Plan {
     let mut this = Lowering {
         nodes,
         roots,
@@ -76,13 +80,21 @@ pub(crate) fn lower(nodes: &[Shared], roots: &[(usize, Root)], fuse: bool, arena
         group_of: HashMap::new(),
         feeds: HashMap::new(),
         plan: Plan::default(),
-        arena,
+        means,
     };
-    this.group_folds(fuse);
-    this.settle(fuse);
+    this.group_folds();
+    this.split_groups();
+    this.settle();
     this.allocate();
     this.build();
     this.plan
+}
+
+impl Group {
+    /// The chunks that are visited.
+    fn visited(&self) -> &Grid {
+        self.pieces.as_ref().unwrap_or(&self.grid)
+    }
 }
 
 impl Lowering<'_> {
@@ -105,7 +117,7 @@ impl Lowering<'_> {
 
     /// Folds of equal depth cannot depend on each other; those over one grid that share a
     /// leaf are visited together.
-    fn group_folds(&mut self, fuse: bool) {
+    fn group_folds(&mut self) {
         let mut depths = vec![0u32; self.nodes.len()];
         for (number, node) in self.nodes.iter().enumerate() {
             let below = node.inputs.iter().map(|&input| depths[input]).max().unwrap_or(0);
@@ -121,7 +133,8 @@ impl Lowering<'_> {
                     (Some(a), Some(b)) => a == b,
                     _ => true,
                 };
-                fuse && group.depth == depths[number]
+                self.means.fuse
+                    && group.depth == depths[number]
                     && chains
                     && group.grid == geometry.chunks
                     && group.leaves.iter().any(|leaf| leaves.contains(leaf))
@@ -141,6 +154,7 @@ impl Lowering<'_> {
                     depth: depths[number],
                     grid: geometry.chunks,
                     chained,
+                    pieces: None,
                     leaves,
                 }),
             }
@@ -166,6 +180,44 @@ impl Lowering<'_> {
         leaves
     }
 
+    /// Cuts the axes that chained folds keep, where they would be carried by fewer threads
+    /// than there are, and reading pieces takes no more than reading whole chunks.
+    fn split_groups(&mut self) {
+        for number in 0..self.groups.len() {
+            let group = &self.groups[number];
+            if group.chained.is_none() || !group.leaves.iter().all(|&leaf| self.divides(leaf)) {
+                continue;
+            }
+            let bins = |&fold: &usize| match self.nodes[fold].expr.op() {
+                Op::Fold { bins, .. } => bins.clone(),
+                _ => unreachable!("a fold"),
+            };
+            let bins: Vec<Dims> = group.folds.iter().map(bins).collect();
+            let kept: Vec<bool> =
+                (0..group.grid.rank()).map(|axis| bins.iter().all(|bin| bin[axis] == 1)).collect();
+            let geometry = self.geometry(group.folds[0]);
+            let carried = geometry.blocks.len() * geometry.max_count().div_ceil(FAN_IN);
+            let size = self.meta(self.nodes[group.folds[0]].inputs[0]).dtype.size() as u64;
+            let wanted = 4 * self.means.workers as u64;
+            let pieces = split::kept_axes(&group.grid, &kept, carried, wanted, size);
+            self.groups[number].pieces = pieces;
+        }
+    }
+
+    /// Whether half of a chunk of the node is read for about half of what a whole one takes.
+    fn divides(&self, node: usize) -> bool {
+        let Op::Source(source) = self.nodes[node].expr.op() else { return false };
+        let grid = &source.meta().grid;
+        if grid.is_empty() {
+            return false;
+        }
+        let whole = grid.region(&Dims::from_elem(0, grid.rank()));
+        let mut half = whole.clone();
+        let Some(axis) = (0..half.rank()).find(|&axis| half.shape[axis] > 1) else { return false };
+        half.shape[axis] /= 2;
+        source.cost(&half).decoded * 10 <= source.cost(&whole).decoded * 6
+    }
+
     fn add_use(&mut self, node: usize, owner: Owner, access: Access) {
         let used = &mut self.uses[node];
         if !used.iter().any(|(o, a)| *o == owner && *a == access) {
@@ -174,7 +226,7 @@ impl Lowering<'_> {
     }
 
     /// Consumers first: which nodes have stages of their own.
-    fn settle(&mut self, fuse: bool) {
+    fn settle(&mut self) {
         for (root, (node, _)) in self.roots.iter().enumerate() {
             self.add_use(*node, Owner::Root(root), Access::identity(self.rank(*node)));
         }
@@ -196,7 +248,7 @@ impl Lowering<'_> {
                 }
                 Op::Apply(_) => {
                     let for_block = uses.iter().any(|(o, _)| matches!(o, Owner::Input(..)));
-                    self.made[number] = uses.len() > 1 || for_block || !fuse;
+                    self.made[number] = uses.len() > 1 || for_block || !self.means.fuse;
                     let rank = self.rank(number);
                     let (owner, access) = match self.made[number] {
                         true => (Owner::Node(number), Access::identity(rank)),
@@ -235,7 +287,7 @@ impl Lowering<'_> {
     fn owner_grid(&self, owner: Owner) -> (&Grid, Option<Reach>) {
         match owner {
             Owner::Root(root) => (&self.roots[root].1.grid, None),
-            Owner::Group(group) => (&self.groups[group].grid, None),
+            Owner::Group(group) => (self.groups[group].visited(), None),
             Owner::Node(node) => (&self.meta(node).grid, None),
             Owner::Input(node, input) => (&self.meta(node).grid, Some(self.reach(node, input))),
         }
@@ -310,7 +362,7 @@ impl Lowering<'_> {
             once += first as f64 * chunks.volume() as f64;
         }
         let plain = source.storage().codec.is_empty();
-        if plain && once > self.arena as f64 / 2.0 && worst <= AMPLIFICATION {
+        if plain && once > self.means.arena as f64 / 2.0 && worst <= AMPLIFICATION {
             return false;
         }
         inline > AMPLIFICATION * once
@@ -372,7 +424,7 @@ impl Lowering<'_> {
     /// each further level of each fold.
     fn allocate_group(&mut self, group: usize) {
         let members = self.groups[group].folds.clone();
-        let grid = self.groups[group].grid.clone();
+        let grid = self.groups[group].visited().clone();
         let origin = self.nodes[members[0]].expr.origin();
         let visit = self.new_stage(String::new(), origin, grid);
         let mut folds = Vec::new();
@@ -383,7 +435,12 @@ impl Lowering<'_> {
             };
             let fold = fold.clone();
             let geometry = self.geometry(number);
+            // Whole chunks settle it, and so the bits.
             let chain = FoldPlan::is_chained(&*fold, &geometry);
+            let geometry = match &self.groups[group].pieces {
+                Some(pieces) => geometry.in_pieces(pieces),
+                None => geometry,
+            };
             let max_count = geometry.max_count();
             let levels = FoldPlan::levels(max_count).max(u32::from(chain));
             let first = u32::from(chain);

@@ -11,9 +11,11 @@ mod geometry;
 mod lower;
 mod program;
 mod repeat;
+mod samples;
 mod share;
 mod shuffle;
 mod size;
+mod split;
 mod stage;
 
 pub(crate) use edges::blocks_read;
@@ -42,6 +44,8 @@ pub struct Plan {
     root_dtypes: Vec<DType>,
     /// Where the elements of each root are stored, if they are.
     pub(crate) sinks: Vec<Option<Arc<dyn ChunkSink>>>,
+    /// Which roots are stored: their sink may not be there yet.
+    stored: Vec<bool>,
     totals: Totals,
 }
 
@@ -81,6 +85,18 @@ pub(crate) struct Means {
     pub fuse: bool,
 }
 
+/// Where work is cut into smaller pieces, in bytes.
+#[derive(Clone, Copy, Debug)]
+struct Cuts {
+    /// Inputs of which one task would need more are shuffled.
+    share: u64,
+    /// Blocks that may be cut anywhere are divided into such ones.
+    block: u64,
+}
+
+/// Blocks are not divided into smaller ones, in bytes.
+const LEAST_BLOCK: u64 = 512;
+
 /// A batch is worth at least about this many bytes of work; smaller tasks are bundled.
 const BATCH_BYTES: u64 = 64 << 10;
 /// The most units that are bundled.
@@ -88,21 +104,27 @@ const BATCH_UNITS: u64 = 512;
 
 impl Plan {
     /// The plan that makes `wanted` with these means: with shuffles where tasks would need a
-    /// large part of the memory, unless they need more themselves.
+    /// large part of the memory, unless they need more themselves, and, where that does not
+    /// fit, with blocks cut into pieces.
     pub(crate) fn new(wanted: &[Wanted], means: Means) -> Result<Plan> {
-        let shuffled = Plan::with_share(wanted, means, means.arena / (means.workers as u64 + 1))?;
-        if shuffled.totals.largest_task <= means.arena || !shuffled.has_shuffles() {
-            return Ok(shuffled);
+        let share = |arena: u64| arena / (means.workers as u64 + 1);
+        let whole = [share(means.arena), u64::MAX].map(|share| Cuts { share, block: u64::MAX });
+        // What fits in less fits in more: cut for less, too, where that is needed.
+        let less = std::iter::successors(Some(means.arena), |arena| Some(arena / 4 * 3)).take(12);
+        let smaller =
+            less.map(|arena| Cuts { share: share(arena), block: (arena / 8).max(LEAST_BLOCK) });
+        let mut best: Option<Plan> = None;
+        for cut in whole.into_iter().chain(smaller) {
+            let plan = Plan::cut(wanted, means, cut)?;
+            if plan.totals.largest_task <= means.arena {
+                return Ok(plan);
+            }
+            let needed = |plan: &Plan| plan.totals.largest_task;
+            if best.as_ref().is_none_or(|best| needed(&plan) < needed(best)) {
+                best = Some(plan);
+            }
         }
-        let plain = Plan::with_share(wanted, means, u64::MAX)?;
-        Ok(match plain.totals.largest_task < shuffled.totals.largest_task {
-            true => plain,
-            false => shuffled,
-        })
-    }
-
-    fn has_shuffles(&self) -> bool {
-        self.stages.iter().any(|stage| matches!(stage.work, Work::Shuffle))
+        Ok(best.expect("one of them"))
     }
 
     /// [`Plan::new`], checked: every task fits in the arena. `beside` is what the process
@@ -116,7 +138,7 @@ impl Plan {
             for batch in plan.samples(number as StageId) {
                 let need = plan.batch_need(batch);
                 if need > means.arena {
-                    let smallest = Plan::smallest(wanted, means, plan.totals.largest_task)?;
+                    let smallest = Plan::smallest(wanted, means)?;
                     return Err(plan.too_large(batch, need, means.arena, smallest + beside));
                 }
             }
@@ -124,37 +146,55 @@ impl Plan {
         Ok(plan)
     }
 
-    /// The smallest arena in which a plan for it fits. `some` is one that a plan needed.
-    pub(crate) fn smallest(wanted: &[Wanted], means: Means, some: u64) -> Result<u64> {
-        let mut arena = some;
-        for _ in 0..8 {
-            let needed = Plan::new(wanted, Means { arena, ..means })?.totals.largest_task;
-            if needed <= arena {
-                return Ok(arena);
+    /// The smallest arena in which a plan for it fits, where `means` has too little, to a
+    /// sixteenth.
+    pub(crate) fn smallest(wanted: &[Wanted], means: Means) -> Result<u64> {
+        let needed = |arena: u64| -> Result<u64> {
+            Ok(Plan::new(wanted, Means { arena, ..means })?.totals.largest_task)
+        };
+        // What a plan needs does not fall where there is more, but by little.
+        let (mut little, mut enough) = (means.arena, needed(means.arena)?);
+        loop {
+            let need = needed(enough)?;
+            if need <= enough {
+                break;
             }
-            arena = needed;
+            (little, enough) = (enough, need.max(enough + enough / 16));
         }
-        // Without shuffles the need does not depend on the arena.
-        Ok(Plan::with_share(wanted, means, u64::MAX)?.totals.largest_task.max(arena))
+        while enough - little > enough / 16 {
+            let middle = little + (enough - little) / 2;
+            match needed(middle)? <= middle {
+                true => enough = middle,
+                false => little = middle,
+            }
+        }
+        Ok(enough)
     }
 
-    fn with_share(wanted: &[Wanted], means: Means, share: u64) -> Result<Plan> {
+    fn cut(wanted: &[Wanted], means: Means, cuts: Cuts) -> Result<Plan> {
         let roots: Vec<Expr> = wanted.iter().map(|wanted| wanted.expr.clone()).collect();
         let (nodes, numbers) = share::share(&roots)?;
         let roots: Vec<(usize, Root)> =
             numbers.into_iter().zip(wanted.iter().map(|wanted| wanted.root.clone())).collect();
-        let mut plan = lower::lower(&nodes, &roots, means.fuse, means.arena);
+        let mut plan = lower::lower(&nodes, &roots, means);
         drop(nodes);
         plan.root_dtypes =
             wanted.iter().map(|w| w.expr.meta().map(|meta| meta.dtype)).collect::<Result<_>>()?;
         plan.sinks = wanted.iter().map(|wanted| wanted.sink.clone()).collect();
-        shuffle::insert(&mut plan, share);
+        plan.stored = wanted.iter().map(|wanted| wanted.root.stored).collect();
+        split::blocks(&mut plan, cuts.block);
+        shuffle::insert(&mut plan, cuts.share);
         plan.connect();
         plan.align();
         plan.demand();
         plan.bundle();
         plan.totals = plan.total();
         Ok(plan)
+    }
+
+    /// Whether a sink takes the elements of a root.
+    pub(crate) fn is_stored(&self, root: usize) -> bool {
+        self.stored[root]
     }
 
     pub(crate) fn root_dtype(&self, root: usize) -> DType {
@@ -320,7 +360,7 @@ impl Plan {
                 Work::Read(source) => source.storage().files == 0,
                 Work::Map { parts, .. } => {
                     let program = |p: &Program| p.steps.iter().all(|step| step.kernel.is_named());
-                    stage.root.is_none_or(|root| self.sinks[root].is_none())
+                    stage.root.is_none_or(|root| !self.is_stored(root))
                         && parts.iter().all(|part| program(&part.program))
                 }
                 Work::Visit { folds, .. } => folds.iter().all(|fold| !fold.chain),
@@ -424,9 +464,9 @@ impl Plan {
 
     /// Projects the peak for a session with `memory` bytes and so many workers.
     pub(crate) fn project(&mut self, memory: u64, reserve: u64, workers: usize) {
-        let results: u64 = match self.sinks.iter().all(Option::is_none) {
-            true => self.totals.written,
-            false => 0,
+        let results = match self.stored.contains(&true) {
+            true => 0,
+            false => self.totals.written,
         };
         let used = self.comfortable(workers).saturating_add(results).saturating_add(reserve);
         self.totals.peak = used.min(memory);

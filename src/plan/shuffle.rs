@@ -10,6 +10,7 @@
 use super::{
     Plan,
     edges::blocks_read,
+    split::divided,
     stage::{Feed, Holds, Input, PortId, Stage, StageId, Work},
 };
 use crate::expr::{Access, AxisView};
@@ -46,7 +47,7 @@ fn needed_at_once(plan: &Plan, stage: usize, input: usize, port: PortId) -> u64 
     let bytes = some.into_iter().filter(|&unit| unit < this.units).map(|unit| {
         let region = this.input_region(input, unit);
         let access = &this.inputs[input].access;
-        if region.is_empty() || !within(access, &region, grid) {
+        if region.is_empty() || !access.lies_within(&region, &grid.shape()) {
             return 0;
         }
         let mut bytes = 0;
@@ -56,17 +57,6 @@ fn needed_at_once(plan: &Plan, stage: usize, input: usize, port: PortId) -> u64 
         bytes
     });
     bytes.max().unwrap_or(0)
-}
-
-/// Whether a part of a concatenation reads this region at all.
-fn within(access: &Access, region: &Region, grid: &Grid) -> bool {
-    access.axes().iter().enumerate().all(|(axis, view)| match view {
-        AxisView::At(_) => true,
-        AxisView::Along { of, .. } => {
-            let range = region.range(*of);
-            access.selects(axis, &(0..grid.axes()[axis].len()), range.clone()) == range
-        }
-    })
 }
 
 /// Puts a shuffle before one input.
@@ -153,27 +143,6 @@ fn blocks_to_take(grid: &Grid, cuts: &Grid, most: u64) -> Grid {
     Grid::new(axes)
 }
 
-/// The same grid, its chunks divided along their outer axes until they have at most `most` elements.
-fn divided(grid: &Grid, most: u64) -> Grid {
-    let mut axes: Vec<AxisGrid> = grid.axes().to_vec();
-    for axis in 0..axes.len() {
-        let volume: u64 = axes.iter().map(AxisGrid::max_chunk).product();
-        if volume <= most {
-            break;
-        }
-        let chunk = axes[axis].max_chunk();
-        let part = (most / (volume / chunk).max(1)).clamp(1, chunk);
-        let cuts = (0..axes[axis].count()).flat_map(|index| {
-            let bounds = axes[axis].bounds(index);
-            bounds.step_by(part as usize)
-        });
-        let mut cuts: Vec<u64> = cuts.collect();
-        cuts.push(axes[axis].len());
-        axes[axis] = AxisGrid::from_boundaries(cuts);
-    }
-    Grid::new(axes)
-}
-
 /// Every `factor` neighbours become one.
 fn joined(axis: &AxisGrid, factor: u64) -> AxisGrid {
     if let Some(chunk) = axis.regular_chunk() {
@@ -217,14 +186,6 @@ fn pieces(taken: &Grid, cuts: &Grid, least: u64, most: u64) -> Grid {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn large_chunks_are_divided() {
-        let grid = Grid::regular(&[64, 1024, 1024], &[16, 1024, 1024]);
-        assert_eq!(divided(&grid, 4 << 20).max_chunk().as_slice(), [4, 1024, 1024]);
-        assert_eq!(divided(&grid, 1 << 19).max_chunk().as_slice(), [1, 512, 1024]);
-        assert_eq!(divided(&grid, 1 << 40), grid);
-    }
 
     #[test]
     fn frames_to_columns() {

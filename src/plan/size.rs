@@ -166,7 +166,7 @@ impl Plan {
             if let Some(root) = this.root.filter(|_| this.ports.is_empty()) {
                 let bytes = region.volume() * self.root_dtype(root).size() as u64;
                 let lent = program.and_then(Program::copied_input).is_some_and(|input| {
-                    self.sinks[root].is_none()
+                    !self.is_stored(root)
                         || (self.fetch(this, input, &region, program) == Fetch::InPlace
                             && is_plain(&this.inputs[input].access, region.rank()))
                 });
@@ -276,31 +276,5 @@ impl Plan {
     /// Bytes of a batch's results.
     pub(crate) fn batch_output(&self, batch: Batch) -> u64 {
         self.made_by(batch).iter().map(|&key| Arena::rounded(self.buffer_bytes(key))).sum()
-    }
-
-    /// The batches of a stage that stand for all of them when the largest is asked for: all
-    /// of a short stage, else the first, the last and some between.
-    pub(crate) fn samples(&self, stage: StageId) -> Vec<Batch> {
-        let count = self.stages[stage as usize].batches();
-        let some = 64;
-        let step = (count / some).max(1);
-        let mut indices: Vec<u64> = (0..count).step_by(step as usize).collect();
-        if count > 0 && indices.last() != Some(&(count - 1)) {
-            indices.push(count - 1);
-        }
-        let indices = indices.into_iter().filter(|&index| self.is_used(stage, index));
-        indices.map(|index| Batch { stage, index }).collect()
-    }
-
-    /// Whether the first unit of a batch exists: levels of a fold's tree are numbered with gaps.
-    fn is_used(&self, stage: StageId, index: u64) -> bool {
-        let this = &self.stages[stage as usize];
-        match &this.work {
-            Work::Combine { fold, level } => {
-                let (block, position) = fold.place(*level, this.units_of(index).start);
-                position < fold.count(block, if fold.chain { level - 1 } else { *level })
-            }
-            _ => true,
-        }
     }
 }

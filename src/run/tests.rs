@@ -24,7 +24,11 @@ use std::sync::Arc;
 fn compute(x: &Array<f64>, memory: u64, threads: usize, fuse: bool) -> Result<(Vec<u64>, Counts)> {
     let expr = x.expr().clone();
     let grid = expr.meta()?.grid.clone();
-    let wanted = [Wanted { expr, root: Root { grid: grid.clone(), kept: false }, sink: None }];
+    let wanted = [Wanted {
+        expr,
+        root: Root { grid: grid.clone(), kept: false, stored: false },
+        sink: None,
+    }];
     let plan = Plan::fitting(&wanted, Means { arena: memory, workers: threads, fuse }, 0)?;
     let dir = tempfile::tempdir().expect("a folder");
     let (arena, spill) =
@@ -99,14 +103,12 @@ fn whole(values: &ArrayD<f64>, chunk: &[u64]) -> (Array<f64>, Arc<Counters>) {
     (Array::from_source(Arc::new(counting)).typed().expect("f64"), counters)
 }
 
-/// The budget in which the largest task just fits.
+/// The budget in which the largest task just fits, to a sixteenth.
 fn smallest(x: &Array<f64>, threads: usize, fuse: bool) -> u64 {
     let expr = x.expr().clone();
     let grid = expr.meta().expect("no mistake").grid.clone();
-    let wanted = [Wanted { expr, root: Root { grid, kept: false }, sink: None }];
-    let means = Means { arena: 1 << 30, workers: threads, fuse };
-    let some = Plan::new(&wanted, means).expect("no mistake").totals().largest_task;
-    Plan::smallest(&wanted, means, some).expect("no mistake")
+    let wanted = [Wanted { expr, root: Root { grid, kept: false, stored: false }, sink: None }];
+    Plan::smallest(&wanted, Means { arena: 0, workers: threads, fuse }).expect("no mistake")
 }
 
 fn verb(x: Array<f64>, verb: u8) -> Array<f64> {
@@ -220,7 +222,7 @@ fn too_little_memory_is_refused_before_a_task_and_what_is_named_would_do() {
     let x = array(&[8, 4096], &[1, 4096], 3);
     let y = &x - x.mean(0);
     let least = smallest(&y, 1, true);
-    let error = compute(&y, least - 4096, 1, true).unwrap_err();
+    let error = compute(&y, least * 7 / 8, 1, true).unwrap_err();
     assert_eq!(error.kind(), crate::ErrorKind::Budget);
     assert!(compute(&y, least, 1, true).is_ok());
 }
@@ -256,7 +258,7 @@ fn one_pass_reads_each_chunk_once() {
         .map(|array| {
             let expr = array.expr().clone();
             let grid: Grid = expr.meta().unwrap().grid.clone();
-            Wanted { expr, root: Root { grid, kept: false }, sink: None }
+            Wanted { expr, root: Root { grid, kept: false, stored: false }, sink: None }
         })
         .collect();
     let means = Means { arena: 1 << 20, workers: 1, fuse: true };
@@ -288,4 +290,24 @@ fn one_pass_reads_each_chunk_once() {
     drop(targets);
     assert_eq!(outs[0], [values.sum()]);
     assert_eq!(counters.reads(), 5);
+}
+
+#[test]
+fn a_carried_reduction_is_cut_along_what_it_keeps() {
+    let x = array(&[20, 256, 512], &[1, 256, 512], 7);
+    let y = x.std(0) + x.max(0);
+    let pieces = |workers: usize| {
+        let expr = y.expr().clone();
+        let grid = expr.meta().unwrap().grid.clone();
+        let wanted = [Wanted { expr, root: Root { grid, kept: false, stored: false }, sink: None }];
+        let plan = Plan::new(&wanted, Means { arena: 64 << 20, workers, fuse: true }).unwrap();
+        plan.stages.iter().map(|stage| stage.grid.len()).max().unwrap()
+    };
+    // Two to be carried by one thread are cut in two, for four threads into the smallest pieces.
+    assert_eq!((pieces(1), pieces(4)), (40, 80));
+    let (bits, _) = compute(&y, 64 << 20, 1, true).unwrap();
+    for (memory, threads, fuse) in [(64 << 20, 4, true), (12 << 20, 3, true), (64 << 20, 2, false)]
+    {
+        assert!(compute(&y, memory, threads, fuse).unwrap().0 == bits);
+    }
 }

@@ -204,14 +204,12 @@ impl Session {
         what.roots(&mut roots);
         let metas = roots
             .iter()
-            .map(|root| root.meta().map(|meta| (meta.dtype, meta.shape().to_vec(), meta.bytes())))
+            .map(|root| root.meta().map(|meta| (meta.dtype, meta.shape().to_vec())))
             .collect::<Result<Vec<_>>>()?;
-        let bytes = metas
-            .iter()
-            .fold(0u64, |sum, (_, _, bytes)| sum.saturating_add(bytes.unwrap_or(u64::MAX)));
+        let bytes = results_of(&roots)?;
         self.check_results(bytes)?;
         let mut results: Vec<AnyVec> = Vec::new();
-        for (dtype, shape, _) in &metas {
+        for (dtype, shape) in &metas {
             results.push(AnyVec::zeroed(*dtype, shape.iter().product::<u64>() as usize));
         }
         let buffers: Vec<&mut [u8]> = results.iter_mut().map(AnyVec::as_bytes_mut).collect();
@@ -219,7 +217,7 @@ impl Session {
         let computed: Vec<Computed> = results
             .into_iter()
             .zip(metas)
-            .map(|(values, (_, shape, _))| Computed { values, shape })
+            .map(|(values, (_, shape))| Computed { values, shape })
             .collect();
         Ok((what.finish(&mut computed.into_iter())?, report))
     }
@@ -281,7 +279,9 @@ impl Session {
         what.roots(&mut roots);
         let wanted =
             roots.iter().map(|root| wanted_here(root, false)).collect::<Result<Vec<_>>>()?;
-        let mut plan = Plan::fitting(&wanted, self.means(0), self.beside())?;
+        let bytes = results_of(&roots)?;
+        self.check_results(bytes)?;
+        let mut plan = Plan::fitting(&wanted, self.means(bytes), self.beside() + bytes)?;
         plan.project(self.memory, RESERVE, self.threads);
         Ok(plan)
     }
@@ -458,15 +458,21 @@ struct Begun<'a> {
     _guard: MutexGuard<'a, ()>,
 }
 
+/// Bytes of the elements that are handed out.
+fn results_of(roots: &[Expr]) -> Result<u64> {
+    let bytes = |root: &Expr| root.meta().map(|meta| meta.bytes().unwrap_or(u64::MAX));
+    roots.iter().try_fold(0u64, |sum, root| Ok(sum.saturating_add(bytes(root)?)))
+}
+
 /// A root whose elements stay with the caller, or, if `kept`, in the store.
 fn wanted_here(expr: &Expr, kept: bool) -> Result<Wanted> {
     let grid = expr.meta()?.grid.clone();
-    Ok(Wanted { expr: expr.clone(), root: Root { grid, kept }, sink: None })
+    Ok(Wanted { expr: expr.clone(), root: Root { grid, kept, stored: false }, sink: None })
 }
 
 /// A root whose elements a writer takes, on the grid that it writes.
 fn wanted_by(expr: &Expr, writer: &dyn Writer) -> Result<Wanted> {
     let grid = writer.grid(expr.meta()?)?;
     let expr = expr.rechunk(grid.clone(), expr.origin());
-    Ok(Wanted { expr, root: Root { grid, kept: false }, sink: None })
+    Ok(Wanted { expr, root: Root { grid, kept: false, stored: true }, sink: None })
 }
