@@ -17,12 +17,12 @@ np.seterr(all="ignore")
 HERE = pathlib.Path(__file__).parent
 DTYPES = ["bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64",
           "float32", "float64"]
-BINARY = """add subtract multiply divide floor_divide remainder power minimum maximum fmin fmax
-hypot arctan2 equal not_equal less less_equal greater greater_equal bitwise_and bitwise_or
+BINARY = """add subtract multiply divide floor_divide remainder power float_power fmod gcd lcm
+logaddexp logaddexp2 copysign nextafter heaviside minimum maximum fmin fmax hypot arctan2 equal not_equal less less_equal greater greater_equal bitwise_and bitwise_or
 bitwise_xor logical_and logical_or logical_xor left_shift right_shift""".split()
-UNARY = """negative absolute sign sqrt cbrt square reciprocal exp exp2 expm1 log log2 log10 log1p sin
-cos tan arcsin arccos arctan sinh cosh tanh radians degrees floor ceil trunc rint isnan isfinite
-isinf invert logical_not""".split()
+UNARY = """negative absolute fabs sign sqrt cbrt square reciprocal exp exp2 expm1 log log2 log10 log1p sin
+cos tan arcsin arccos arctan sinh cosh tanh arcsinh arccosh arctanh sinc spacing radians degrees floor ceil trunc
+rint isnan isfinite isinf signbit nan_to_num invert logical_not""".split()
 
 
 def name(dtype):

@@ -3,8 +3,9 @@
 use super::{Array, Kind, Line, cast, kept, mistake};
 use crate::{
     expr::Expr,
-    kernel::{self, Unary},
+    kernel::{self, Binary, Unary},
 };
+use freeboard_formats::{DType, Grid, Scalar};
 use std::{ops, panic::Location};
 
 fn apply(op: Unary, expr: &Expr, at: Line) -> Expr {
@@ -29,6 +30,8 @@ macro_rules! functions {
 functions! {
     /// The absolute values; the least signed integer stays as it is.
     abs Abs T;
+    /// The absolute values, as floats.
+    fabs Fabs T::Real;
     /// -1, 0 or 1, or NaN.
     sign Sign T;
     /// The greatest whole numbers not above.
@@ -79,9 +82,19 @@ functions! {
     cosh Cosh T::Real;
     /// The hyperbolic tangents.
     tanh Tanh T::Real;
-    /// Degrees as radians.
+    /// The numbers with these hyperbolic sines.
+    arcsinh Arcsinh T::Real;
+    /// The positive numbers with these hyperbolic cosines.
+    arccosh Arccosh T::Real;
+    /// The numbers with these hyperbolic tangents.
+    arctanh Arctanh T::Real;
+    /// sin(π x) / (π x), and 1 of 0.
+    sinc Sinc T::Mean;
+    /// The distances to the next floats away from zero.
+    spacing Spacing T::Real;
+    /// Degrees as radians: NumPy's `deg2rad`.
     radians Radians T::Real;
-    /// Radians as degrees.
+    /// Radians as degrees: NumPy's `rad2deg`.
     degrees Degrees T::Real;
     /// Whether elements are NaN.
     isnan IsNan bool;
@@ -89,8 +102,47 @@ functions! {
     isfinite IsFinite bool;
     /// Whether elements are infinite.
     isinf IsInf bool;
+    /// Whether elements are negative, -0.0 among them.
+    signbit Signbit bool;
+    /// 0 in place of NaN, the greatest and the least finite number in place of infinities.
+    /// `x.isnan().choose(value, &x)` puts another value.
+    nan_to_num NanToNum T;
     /// Whether elements are zero.
     logical_not LogicalNot bool;
+}
+
+impl<T: Kind> Array<T> {
+    /// Rounded to so many decimals, ties to even digits; a negative number rounds to tens,
+    /// hundreds and so on. Not of `bool`.
+    ///
+    /// As NumPy does it: multiplied by a power of ten, rounded, and divided again; of integers, by way
+    /// of float64.
+    #[track_caller]
+    pub fn round(&self, decimals: i32) -> Array<T> {
+        let at = Location::caller();
+        Array::<T>::build(at, || {
+            let dtype = self.meta()?.dtype;
+            if dtype == DType::Bool {
+                let message = "round of bool is not defined; cast to an integer dtype";
+                return Err(mistake(at)(message.into()));
+            }
+            if decimals == 0 || (decimals > 0 && !dtype.is_float()) {
+                let op = if dtype.is_float() { Unary::Rint } else { Unary::Trunc };
+                return Ok(apply(op, &self.expr, at));
+            }
+            let wide = if dtype.is_float() { dtype } else { DType::F64 };
+            let power = Scalar::F64(10f64.powi(decimals.abs())).cast(wide);
+            let power = Expr::constant(power, Grid::whole(&[]), at);
+            let (first, last) = match decimals > 0 {
+                true => (Binary::Multiply, Binary::Divide),
+                false => (Binary::Divide, Binary::Multiply),
+            };
+            let by = |op, expr: &Expr| Expr::apply(kernel::binary(op, wide), &[expr, &power], at);
+            let scaled = by(first, &cast(&self.expr, wide, at));
+            let rounded = by(last, &apply(Unary::Rint, &scaled, at));
+            Ok(cast(&rounded, dtype, at))
+        })
+    }
 }
 
 macro_rules! operators {

@@ -9,7 +9,7 @@ use crate::{
     error::Result,
     expr::Expr,
     kernel::{
-        self, Binary,
+        self, Binary, Unary,
         promote::{Weak, result_type, with_weak},
     },
 };
@@ -20,7 +20,7 @@ use std::{ops, panic::Location};
 #[derive(Debug)]
 pub struct Term(Side);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Side {
     Array(Expr),
     Scalar(Scalar),
@@ -94,7 +94,7 @@ fn check(side: &Side) -> Result<()> {
     }
 }
 
-fn combine(op: Binary, Term(a): Term, Term(b): Term, at: Line) -> Expr {
+pub(super) fn combine(op: Binary, Term(a): Term, Term(b): Term, at: Line) -> Expr {
     kept(at, || {
         check(&a)?;
         check(&b)?;
@@ -109,9 +109,33 @@ fn combine(op: Binary, Term(a): Term, Term(b): Term, at: Line) -> Expr {
             (Err(error), _) | (_, Err(error)) => return Err(mistake(at)(error)),
         };
         let (common, _) = op.types(dtypes.0, dtypes.1).map_err(mistake(at))?;
+        if let (Binary::Power, Side::Scalar(exponent)) = (op, &b)
+            && let Some(expr) = power_of(&a, *exponent, common, at)
+        {
+            return expr;
+        }
         let (a, b) = (converted(a, common, at), converted(b, common, at));
         Ok(Expr::apply(kernel::binary(op, common), &[&a, &b], at))
     })
+}
+
+/// The power of `base`, of dtype `common`, where the exponent is one that has a function of its
+/// own, or no meaning: NumPy's rules.
+fn power_of(base: &Side, exponent: Scalar, common: DType, at: Line) -> Option<Result<Expr>> {
+    let value = exponent.as_f64();
+    let op = match value {
+        _ if value < 0.0 && !common.is_float() => {
+            let message = "integers to negative integer powers are not allowed";
+            let error = mistake(at)(message.into()).help("cast the array to a float dtype");
+            return Some(Err(error));
+        }
+        2.0 => Unary::Square,
+        0.5 if common.is_float() => Unary::Sqrt,
+        -1.0 => Unary::Reciprocal,
+        _ => return None,
+    };
+    let base = converted(base.clone(), common, at);
+    Some(Ok(Expr::apply(kernel::unary(op, common), &[&base], at)))
 }
 
 macro_rules! operators {
@@ -215,8 +239,30 @@ functions! {
     fmax Fmax T;
     /// The quotients rounded down; of integers by zero, 0.
     floor_div FloorDivide T::Number;
-    /// The elements to the power of the other's. Integers wrap.
+    /// What [`floor_div`](Array::floor_div) leaves, with the sign of the other's; the operator `%`.
+    remainder Remainder T::Number;
+    /// What division rounded towards zero leaves, with the sign of the elements.
+    fmod Fmod T::Number;
+    /// The elements to the power of the other's. Integers wrap; a negative integer exponent gives
+    /// the truncated power, but as a scalar it is a mistake, as in NumPy. The scalars 2, 0.5 and -1
+    /// are the square, the square root and the inverse.
     pow Power T::Number;
+    /// The elements to the power of the other's, in float64 whatever the dtypes.
+    float_power FloatPower f64;
+    /// The greatest common divisors; not of floats.
+    gcd Gcd T;
+    /// The least common multiples; not of floats.
+    lcm Lcm T;
+    /// log(exp(x) + exp(y)), without overflow.
+    logaddexp LogAddExp T::Real;
+    /// log2(2ˣ + 2ʸ), without overflow.
+    logaddexp2 LogAddExp2 T::Real;
+    /// The elements with the signs of the other's.
+    copysign Copysign T::Real;
+    /// The next floats towards the other's.
+    nextafter Nextafter T::Real;
+    /// 0 where elements are negative, 1 where they are positive, the other's where they are 0.
+    heaviside Heaviside T::Real;
     /// The lengths of hypotenuses.
     hypot Hypot T::Real;
     /// The angles, in radians, of the points (other, self) from the first axis.
@@ -224,6 +270,43 @@ functions! {
 }
 
 impl<T: Kind> Array<T> {
+    /// The quotients rounded down, and what is left: `floor_div` and `%`.
+    #[track_caller]
+    pub fn divmod(&self, other: impl Operand<T>) -> (Array<T::Number>, Array<T::Number>) {
+        let at = Location::caller();
+        let Term(other) = other.term();
+        let quotients = combine(Binary::FloorDivide, self.term(), Term(other.clone()), at);
+        let rests = combine(Binary::Remainder, self.term(), Term(other), at);
+        (Array::from_expr(quotients), Array::from_expr(rests))
+    }
+
+    /// Whether elements are as near to the other's as `atol + rtol · |other|`, or equal (NumPy's
+    /// defaults are 1e-5 and 1e-8). NaN is near nothing; `.all(..)` of this is NumPy's `allclose`.
+    #[track_caller]
+    pub fn isclose(&self, other: impl Operand<T>, rtol: f64, atol: f64) -> Array<bool> {
+        let at = Location::caller();
+        Array::<T>::build(at, || {
+            let (Term(a), Term(b)) = (self.term(), other.term());
+            check(&a)?;
+            check(&b)?;
+            let dtype = |side, other| dtype_beside(side, other).map_err(mistake(at));
+            let (_, real) =
+                Binary::Divide.types(dtype(&a, &b)?, dtype(&b, &a)?).map_err(mistake(at))?;
+            let number = |value| converted(Side::Scalar(Scalar::F64(value)), real, at);
+            let of = |op, x: &Expr| Expr::apply(kernel::unary(op, real), &[x], at);
+            let with = |op, x: &Expr, y: &Expr| Expr::apply(kernel::binary(op, real), &[x, y], at);
+            let either =
+                |op, x: &Expr, y: &Expr| Expr::apply(kernel::binary(op, DType::Bool), &[x, y], at);
+            let (a, b) = (converted(a, real, at), converted(b, real, at));
+            let distance = of(Unary::Abs, &with(Binary::Subtract, &a, &b));
+            let relative = with(Binary::Multiply, &number(rtol), &of(Unary::Abs, &b));
+            let allowed = with(Binary::Add, &number(atol), &relative);
+            let near = with(Binary::LessEqual, &distance, &allowed);
+            let finite = either(Binary::And, &near, &of(Unary::IsFinite, &b));
+            Ok(either(Binary::Or, &finite, &with(Binary::Equal, &a, &b)))
+        })
+    }
+
     /// The elements, but `low` where they are less and `high` where they are greater; NaN stays.
     #[track_caller]
     pub fn clip(&self, low: impl Operand<T>, high: impl Operand<T>) -> Array<T> {
@@ -235,8 +318,9 @@ impl<T: Kind> Array<T> {
 
 impl Array<bool> {
     /// Where this mask is true the elements of `yes`, elsewhere those of `no`: NumPy's `where`.
+    /// Either may be a scalar.
     #[track_caller]
-    pub fn choose<T: Kind>(&self, yes: &Array<T>, no: impl Operand<T>) -> Array<T> {
+    pub fn choose<T: Kind>(&self, yes: impl Operand<T>, no: impl Operand<T>) -> Array<T> {
         let at = Location::caller();
         Array::<T>::build(at, || {
             self.meta()?;
@@ -304,6 +388,23 @@ mod tests {
         let [left, right] = sum.expr().inputs() else { panic!("two inputs") };
         assert!(matches!(left.op(), Op::Apply(kernel) if kernel.name() == "cast"));
         assert!(matches!(right.op(), Op::Constant(Scalar::F64(1.5))));
+    }
+
+    #[test]
+    fn powers_of_integers_that_are_none() {
+        let says = |array: String| {
+            assert!(array.starts_with("integers to negative integer powers are not"), "{array}");
+        };
+        says(of(DType::I16).pow(-1).to_string());
+        says(ones::<i32>([2]).pow(-2).to_string());
+        assert_eq!(of(DType::I16).pow(-1.0).dtype().unwrap(), DType::F64);
+        assert_eq!(of(DType::Bool).pow(2).dtype().unwrap(), DType::I64);
+        let square = ones::<f32>([2]).pow(2.0);
+        assert!(matches!(square.expr().op(), Op::Apply(kernel) if kernel.name() == "square"));
+        let error = of(DType::F32).gcd(of(DType::U8)).to_string();
+        assert!(error.starts_with("gcd of float32 and uint8 is not defined; cast"), "{error}");
+        let chosen: Array<f64> = ones::<bool>([2]).choose(1.0, 0.0);
+        assert_eq!(chosen.shape().unwrap(), [2]);
     }
 
     #[test]

@@ -28,6 +28,24 @@ named! {
         /// Power. NumPy refuses negative integer exponents; here the exact power is
         /// truncated: 0, unless the base is 1 or -1.
         Power = "power",
+        /// Power in float64, whatever the dtypes.
+        FloatPower = "float_power",
+        /// What division rounded towards zero leaves: it has the sign of the dividend.
+        Fmod = "fmod",
+        /// The greatest common divisor; not of floats.
+        Gcd = "gcd",
+        /// The least common multiple, 0 if one is 0; not of floats.
+        Lcm = "lcm",
+        /// The logarithm of the sum of the exponentials.
+        LogAddExp = "logaddexp",
+        /// The logarithm, to base 2, of the sum of the powers of 2.
+        LogAddExp2 = "logaddexp2",
+        /// The first with the sign of the second.
+        Copysign = "copysign",
+        /// The next value after the first, towards the second.
+        Nextafter = "nextafter",
+        /// 0 if the first is negative, 1 if it is positive, the second if it is 0.
+        Heaviside = "heaviside",
         /// The smaller; NaN if one is NaN.
         Minimum = "minimum",
         /// The greater; NaN if one is NaN.
@@ -92,9 +110,14 @@ impl Binary {
             Add | Subtract | Multiply | Minimum | Maximum | Fmin | Fmax => same(common),
             Divide if common.is_float() => same(common),
             Divide => same(DType::F64),
-            FloorDivide | Remainder | Power if bools => same(DType::I8),
-            FloorDivide | Remainder | Power => same(common),
-            Hypot | Arctan2 => same(result_type(float_of(a), float_of(b))),
+            FloatPower => same(DType::F64),
+            Gcd | Lcm if bools || common.is_float() => refused("; cast to an integer dtype"),
+            Gcd | Lcm => same(common),
+            FloorDivide | Remainder | Fmod | Power if bools => same(DType::I8),
+            FloorDivide | Remainder | Fmod | Power => same(common),
+            Hypot | Arctan2 | LogAddExp | LogAddExp2 | Copysign | Nextafter | Heaviside => {
+                same(result_type(float_of(a), float_of(b)))
+            }
             Equal | NotEqual | Less | LessEqual | Greater | GreaterEqual => {
                 Ok((common, DType::Bool))
             }
@@ -191,6 +214,17 @@ mod integers {
             // The comparisons with 0 that are never true are those of unsigned types.
             #[allow(unused_comparisons)]
             pub(super) fn $t(op: Binary) -> Option<Run> {
+                fn absolute(a: $t) -> $t {
+                    if a < 0 { a.wrapping_neg() } else { a }
+                }
+                /// Euclid's algorithm.
+                fn divisor(a: $t, b: $t) -> $t {
+                    let (mut a, mut b) = (absolute(a), absolute(b));
+                    while b != 0 {
+                        (a, b) = (b, absolute(a.wrapping_rem(b)));
+                    }
+                    absolute(a)
+                }
                 Some(match op {
                     Binary::Add => looped!(map2::<$t, $t>(|a, b| a.wrapping_add(b))),
                     Binary::Subtract => looped!(map2::<$t, $t>(|a, b| a.wrapping_sub(b))),
@@ -208,6 +242,14 @@ mod integers {
                         }
                         let rest = a.wrapping_rem(b);
                         if rest != 0 && (rest < 0) != (b < 0) { rest + b } else { rest }
+                    })),
+                    Binary::Fmod => looped!(map2::<$t, $t>(|a, b| {
+                        if b == 0 { 0 } else { a.wrapping_rem(b) }
+                    })),
+                    Binary::Gcd => looped!(map2::<$t, $t>(|a, b| divisor(a, b))),
+                    Binary::Lcm => looped!(map2::<$t, $t>(|a, b| match divisor(a, b) {
+                        0 => 0,
+                        divisor => absolute(a.wrapping_div(divisor).wrapping_mul(b)),
                     })),
                     Binary::Power => looped!(map2::<$t, $t>(|mut base, mut exponent| {
                         if exponent < 0 {
@@ -288,7 +330,48 @@ mod floats {
                             rest
                         }
                     })),
-                    Binary::Power => looped!(map2::<$t, $t>(|a, b| a.powf(b))),
+                    Binary::Fmod => looped!(map2::<$t, $t>(|a, b| a % b)),
+                    Binary::Power | Binary::FloatPower => {
+                        looped!(map2::<$t, $t>(|a, b| a.powf(b)))
+                    }
+                    Binary::LogAddExp => looped!(map2::<$t, $t>(|a, b| {
+                        match a - b {
+                            _ if a == b => a + std::$t::consts::LN_2,
+                            more if more > 0.0 => a + (-more).exp().ln_1p(),
+                            less => b + less.exp().ln_1p(),
+                        }
+                    })),
+                    Binary::LogAddExp2 => looped!(map2::<$t, $t>(|a, b| {
+                        let log2_1p = |x: $t| std::$t::consts::LOG2_E * x.ln_1p();
+                        match a - b {
+                            _ if a == b => a + 1.0,
+                            more if more > 0.0 => a + log2_1p((-more).exp2()),
+                            less => b + log2_1p(less.exp2()),
+                        }
+                    })),
+                    Binary::Copysign => looped!(map2::<$t, $t>(|a, b| a.copysign(b))),
+                    Binary::Nextafter => looped!(map2::<$t, $t>(|a, b| {
+                        if a < b {
+                            a.next_up()
+                        } else if a > b {
+                            a.next_down()
+                        } else if a == b {
+                            b
+                        } else {
+                            a + b
+                        }
+                    })),
+                    Binary::Heaviside => looped!(map2::<$t, $t>(|a, b| {
+                        if a == 0.0 {
+                            b
+                        } else if a < 0.0 {
+                            0.0
+                        } else if a > 0.0 {
+                            1.0
+                        } else {
+                            a
+                        }
+                    })),
                     Binary::Hypot => looped!(map2::<$t, $t>(|a, b| a.hypot(b))),
                     Binary::Arctan2 => looped!(map2::<$t, $t>(|a, b| a.atan2(b))),
                     _ => return None,

@@ -15,6 +15,8 @@ named! {
         Negative = "negative",
         /// The absolute value; the least signed integer stays as it is.
         Abs = "absolute",
+        /// The absolute value, as a float.
+        Fabs = "fabs",
         /// -1, 0 or 1, or NaN; not of `bool`.
         Sign = "sign",
         /// The square root.
@@ -57,6 +59,16 @@ named! {
         Cosh = "cosh",
         /// The hyperbolic tangent.
         Tanh = "tanh",
+        /// The number with this hyperbolic sine.
+        Arcsinh = "arcsinh",
+        /// The positive number with this hyperbolic cosine.
+        Arccosh = "arccosh",
+        /// The number with this hyperbolic tangent.
+        Arctanh = "arctanh",
+        /// sin(π x) / (π x), and 1 of 0: float64 of integers.
+        Sinc = "sinc",
+        /// The distance to the next float away from zero.
+        Spacing = "spacing",
         /// Degrees as radians.
         Radians = "radians",
         /// Radians as degrees.
@@ -75,6 +87,10 @@ named! {
         IsFinite = "isfinite",
         /// Whether it is infinite.
         IsInf = "isinf",
+        /// Whether it is negative, -0.0 and a NaN with the sign bit among them.
+        Signbit = "signbit",
+        /// 0 of NaN, the greatest and the least finite number of infinities.
+        NanToNum = "nan_to_num",
         /// The complement: of every bit of integers, of the truth of `bool`.
         Not = "invert",
         /// Whether it is zero.
@@ -98,14 +114,17 @@ impl Unary {
             Negative if dtype == DType::Bool => refused("; use invert"),
             Sign if dtype == DType::Bool => refused("; cast to an integer dtype"),
             Square | Reciprocal if dtype == DType::Bool => same(DType::I8),
-            Negative | Sign | Square | Reciprocal | Abs | Floor | Ceil | Trunc => same(dtype),
-            IsNan | IsFinite | IsInf | LogicalNot => Ok((dtype, DType::Bool)),
+            Negative | Sign | Square | Reciprocal | Abs | Floor | Ceil | Trunc | NanToNum => {
+                same(dtype)
+            }
+            IsNan | IsFinite | IsInf | Signbit | LogicalNot => Ok((dtype, DType::Bool)),
+            Sinc if !dtype.is_float() => same(DType::F64),
+            Sinc => same(dtype),
             Not if dtype.is_float() => refused("; cast to an integer dtype or to bool"),
             Not => same(dtype),
             Sqrt | Cbrt | Exp | Exp2 | Expm1 | Log | Log2 | Log10 | Log1p | Sin | Cos | Tan
-            | Arcsin | Arccos | Arctan | Sinh | Cosh | Tanh | Radians | Degrees | Rint => {
-                same(float_of(dtype))
-            }
+            | Arcsin | Arccos | Arctan | Sinh | Cosh | Tanh | Arcsinh | Arccosh | Arctanh
+            | Radians | Degrees | Rint | Fabs | Spacing => same(float_of(dtype)),
         }
     }
 }
@@ -154,7 +173,8 @@ mod integers {
                     Unary::Reciprocal => {
                         looped!(map1::<$t, $t>(|a| if a == 1 || a == !0 && a < 0 { a } else { 0 }))
                     }
-                    Unary::Floor | Unary::Ceil | Unary::Trunc => looped!(map1::<$t, $t>(|a| a)),
+                    Unary::Floor | Unary::Ceil | Unary::Trunc | Unary::NanToNum => looped!(map1::<$t, $t>(|a| a)),
+                    Unary::Signbit => looped!(map1::<$t, u8>(|a| (a < 0).into())),
                     Unary::IsNan | Unary::IsInf => looped!(map1::<$t, u8>(|_| 0)),
                     Unary::IsFinite => looped!(map1::<$t, u8>(|_| 1)),
                     Unary::Not => looped!(map1::<$t, $t>(|a| !a)),
@@ -170,13 +190,27 @@ mod integers {
 /// Functions of floats, one Rust function a type.
 mod floats {
     use super::{Run, Unary, looped};
+    use std::f64::consts::LN_2;
+
+    /// From here on, 1 beside the square of a number is less than its last bit: the standard
+    /// library's inverse hyperbolic functions overflow further up, these are logarithms.
+    const LARGE: f64 = (1u64 << 28) as f64;
+
+    fn arcsinh(a: f64) -> f64 {
+        let size = a.abs();
+        if size > LARGE { (size.ln() + LN_2).copysign(a) } else { a.asinh() }
+    }
+
+    fn arccosh(a: f64) -> f64 {
+        if a > LARGE { a.ln() + LN_2 } else { a.acosh() }
+    }
 
     macro_rules! float {
         ($($t:ident)*) => {$(
             pub(super) fn $t(op: Unary) -> Option<Run> {
                 Some(match op {
                     Unary::Negative => looped!(map1::<$t, $t>(|a| -a)),
-                    Unary::Abs => looped!(map1::<$t, $t>(|a| a.abs())),
+                    Unary::Abs | Unary::Fabs => looped!(map1::<$t, $t>(|a| a.abs())),
                     Unary::Sign => looped!(map1::<$t, $t>(|a| {
                         if a > 0.0 {
                             1.0
@@ -208,6 +242,16 @@ mod floats {
                     Unary::Sinh => looped!(map1::<$t, $t>(|a| a.sinh())),
                     Unary::Cosh => looped!(map1::<$t, $t>(|a| a.cosh())),
                     Unary::Tanh => looped!(map1::<$t, $t>(|a| a.tanh())),
+                    Unary::Arcsinh => looped!(map1::<$t, $t>(|a| arcsinh(a.into()) as $t)),
+                    Unary::Arccosh => looped!(map1::<$t, $t>(|a| arccosh(a.into()) as $t)),
+                    Unary::Arctanh => looped!(map1::<$t, $t>(|a| a.atanh())),
+                    Unary::Sinc => looped!(map1::<$t, $t>(|a| {
+                        let angle = std::$t::consts::PI * a;
+                        if angle == 0.0 { 1.0 } else { angle.sin() / angle }
+                    })),
+                    Unary::Spacing => looped!(map1::<$t, $t>(|a| {
+                        if a < 0.0 { a.next_down() - a } else { a.next_up() - a }
+                    })),
                     Unary::Radians => looped!(map1::<$t, $t>(|a| a.to_radians())),
                     Unary::Degrees => looped!(map1::<$t, $t>(|a| a.to_degrees())),
                     Unary::Floor => looped!(round::<$t, _>(|a| a.floor())),
@@ -217,6 +261,10 @@ mod floats {
                     Unary::IsNan => looped!(map1::<$t, u8>(|a| a.is_nan().into())),
                     Unary::IsFinite => looped!(map1::<$t, u8>(|a| a.is_finite().into())),
                     Unary::IsInf => looped!(map1::<$t, u8>(|a| a.is_infinite().into())),
+                    Unary::Signbit => looped!(map1::<$t, u8>(|a| a.is_sign_negative().into())),
+                    Unary::NanToNum => looped!(map1::<$t, $t>(|a| {
+                        if a.is_nan() { 0.0 } else { a.clamp(<$t>::MIN, <$t>::MAX) }
+                    })),
                     Unary::LogicalNot => looped!(map1::<$t, u8>(|a| (a == 0.0).into())),
                     Unary::Not => return None,
                 })
