@@ -21,6 +21,9 @@ use proptest::prelude::*;
 use smallvec::SmallVec;
 use std::{borrow::Cow, sync::LazyLock};
 
+#[path = "oracle/numpy.rs"]
+mod numpy;
+
 static SESSIONS: LazyLock<[Session; 2]> = LazyLock::new(|| {
     [1, 2].map(|threads| Session::builder().memory("512MiB").threads(threads).build().unwrap())
 });

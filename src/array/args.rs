@@ -10,11 +10,28 @@ const AUTO: u64 = 64 << 20;
 
 /// Axes: `0`, `-1` (the last), `[0, 2]`, a vector, or `..` for all.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Axes(Option<SmallVec<[i64; 4]>>);
+pub struct Axes {
+    /// Those named; `None` for all.
+    named: Option<SmallVec<[i64; 4]>>,
+    /// Whether a reduction leaves them, with length 1.
+    kept: bool,
+}
+
+/// `axes` of a reduction that stay, with length 1, so that its result broadcasts against what was
+/// reduced: `&x - x.mean(keepdims(0))`.
+pub fn keepdims(axes: impl Into<Axes>) -> Axes {
+    Axes { kept: true, ..axes.into() }
+}
 
 impl From<RangeFull> for Axes {
     fn from(_: RangeFull) -> Axes {
-        Axes(None)
+        Axes { named: None, kept: false }
+    }
+}
+
+impl FromIterator<i64> for Axes {
+    fn from_iter<I: IntoIterator<Item = i64>>(axes: I) -> Axes {
+        Axes { named: Some(axes.into_iter().collect()), kept: false }
     }
 }
 
@@ -48,7 +65,7 @@ macro_rules! integers {
     ($($t:ty),*) => {$(
         impl From<$t> for Axes {
             fn from(axis: $t) -> Axes {
-                Axes(Some(SmallVec::from_elem(number(axis), 1)))
+                [number(axis)].into_iter().collect()
             }
         }
         impl From<$t> for Sizes {
@@ -61,7 +78,7 @@ macro_rules! integers {
     (@list $t:ty: $([$($n:ident)?] $list:ty);*) => {$(
         impl $(<const $n: usize>)? From<$list> for Axes {
             fn from(axes: $list) -> Axes {
-                Axes(Some(axes.iter().map(|&axis| number(axis)).collect()))
+                axes.iter().map(|&axis| number(axis)).collect()
             }
         }
         impl $(<const $n: usize>)? From<$list> for Sizes {
@@ -104,14 +121,24 @@ pub(super) fn axes_text(rank: usize) -> String {
 }
 
 impl Axes {
-    /// Whether all are meant, by `..`.
-    pub(super) fn is_all(&self) -> bool {
-        self.0.is_none()
+    /// How many are named; `None` if all are meant, by `..`.
+    pub(super) fn count(&self) -> Option<usize> {
+        self.named.as_ref().map(SmallVec::len)
     }
 
-    /// The axes as they were given, counted from 0.
+    /// The axes of a verb that is no reduction, as they were given, counted from 0.
     pub(super) fn resolve(&self, rank: usize) -> Result<SmallVec<[usize; 4]>, String> {
-        let Some(axes) = &self.0 else { return Ok((0..rank).collect()) };
+        match self.kept {
+            false => Ok(self.reduced(rank)?.0),
+            true => Err("`keepdims` is for the axes of reductions".into()),
+        }
+    }
+
+    /// The axes of a reduction, counted from 0, and whether they stay, with length 1.
+    pub(super) fn reduced(&self, rank: usize) -> Result<(SmallVec<[usize; 4]>, bool), String> {
+        let Some(axes) = &self.named else {
+            return Ok(((0..rank).collect(), self.kept));
+        };
         let mut resolved = SmallVec::<[usize; 4]>::new();
         for &axis in axes {
             let counted = axis_of(axis, rank)?;
@@ -120,13 +147,13 @@ impl Axes {
             }
             resolved.push(counted);
         }
-        Ok(resolved)
+        Ok((resolved, self.kept))
     }
 }
 
 /// How to cut an array: one length an axis (`[1, 500, -1]`, -1 is the whole axis), lengths of
-/// some axes ([`Chunks::only`]), every chunk's length ([`Chunks::exact`]), or a size in bytes (`"64MiB"`,
-/// `"auto"`).
+/// some axes ([`Chunks::only`]), every chunk's length ([`Chunks::exact`]), a size in bytes (`"64MiB"`,
+/// `"auto"`), or some axes so that a chunk has a size ([`Chunks::auto`]).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Chunks(Cut);
 
@@ -138,6 +165,8 @@ enum Cut {
     Only(BTreeMap<i64, i64>),
     Exact(Vec<Vec<u64>>),
     Bytes(u64),
+    /// As the first says, but some axes so that a chunk has so many bytes.
+    Auto(Box<Cut>, Axes, Bytes),
     /// A text that is no size: the verb tells.
     Unclear(String),
 }
@@ -173,8 +202,21 @@ impl Chunks {
         Chunks(Cut::Bytes(bytes))
     }
 
+    /// The same, but `axes` are cut so that a chunk has `bytes` at the most, the last of them in the
+    /// longest parts: `Chunks::only([(1, -1)]).auto(0, "64MiB")`.
+    #[must_use]
+    pub fn auto(self, axes: impl Into<Axes>, bytes: impl Into<Bytes>) -> Chunks {
+        Chunks(Cut::Auto(Box::new(self.0), axes.into(), bytes.into()))
+    }
+
     /// The grid for an array like `meta`.
     pub(super) fn grid(&self, meta: &Meta) -> Result<Grid, String> {
+        self.0.grid(meta)
+    }
+}
+
+impl Cut {
+    fn grid(&self, meta: &Meta) -> Result<Grid, String> {
         let (shape, rank) = (meta.shape(), meta.grid.rank());
         let each = |count: usize| match count == rank {
             true => Ok(()),
@@ -188,10 +230,22 @@ impl Chunks {
             _ if size == 0 && shape[axis] == 0 => Ok(AxisGrid::whole(0)),
             _ => Err(format!("a chunk of {size} elements along axis {axis}; -1 is the whole axis")),
         };
-        match &self.0 {
+        match self {
             Cut::Same => Ok(meta.grid.clone()),
             Cut::Ones => Ok(Grid::new(shape.iter().map(|&len| AxisGrid::regular(len, 1)))),
             Cut::Bytes(bytes) => Ok(automatic(&shape, meta.dtype.size() as u64, *bytes)),
+            Cut::Auto(others, axes, bytes) => {
+                let (axes, bytes) = (axes.resolve(rank)?, bytes.0.clone()?);
+                let mut cuts = others.grid(meta)?.axes().to_vec();
+                let beside = (0..rank).filter(|axis| !axes.contains(axis));
+                let beside = beside.map(|axis| cuts[axis].max_chunk().max(1));
+                let unit = beside.fold(meta.dtype.size() as u64, u64::saturating_mul);
+                let lens: Vec<u64> = axes.iter().map(|&axis| shape[axis]).collect();
+                for (&axis, cut) in axes.iter().zip(automatic(&lens, unit, bytes).axes()) {
+                    cuts[axis] = cut.clone();
+                }
+                Ok(Grid::new(cuts))
+            }
             Cut::Unclear(text) => Err(format!(
                 "chunks {text:?}: expected \"auto\", a size like \"64MiB\", or a length an axis"
             )),
@@ -226,7 +280,9 @@ impl Chunks {
             }
         }
     }
+}
 
+impl Chunks {
     /// The lengths of the block that a function makes of a block with the cuts `meta`: for
     /// each axis, the lengths of all blocks along it.
     pub(super) fn made_from(&self, meta: &Meta) -> Result<Grid, String> {
@@ -346,6 +402,12 @@ mod tests {
         let grid = |chunks: Chunks| chunks.grid(&meta);
         assert_eq!(grid([3, -1].into()).unwrap(), Grid::regular(&[10, 20], &[3, 20]));
         assert_eq!(grid(Chunks::only([(-1, 7)])).unwrap(), Grid::regular(&[10, 20], &[5, 7]));
+        let auto = |axes: Axes, bytes: u64| grid(Chunks::only([(1, 7)]).auto(axes, bytes)).unwrap();
+        assert_eq!(auto(0.into(), 100), Grid::regular(&[10, 20], &[3, 7]));
+        assert_eq!(auto(0.into(), 1), Grid::regular(&[10, 20], &[1, 7]));
+        assert_eq!(auto((..).into(), 320), Grid::regular(&[10, 20], &[4, 20]));
+        assert!(grid(Chunks::same().auto(0, "much")).unwrap_err().starts_with("\"much\" is not"));
+        assert!(grid(Chunks::same().auto(2, 1)).unwrap_err().starts_with("axis 2 is out of"));
         assert_eq!(grid("400".into()).unwrap(), Grid::regular(&[10, 20], &[5, 20]));
         assert_eq!(grid("auto".into()).unwrap(), Grid::whole(&[10, 20]));
         assert_eq!(

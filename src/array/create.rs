@@ -1,14 +1,14 @@
-//! Arrays from numbers alone. None holds its elements: they are made where they are needed.
+//! Arrays from numbers alone: constants and ranges. None holds its elements: they are made where they are needed.
 
 use super::{
     Array, Kind, Line, Sizes,
     args::automatic,
-    generated::{Generated, Recipe, Stream},
+    generated::{Generated, Recipe},
     kept, mistake,
 };
 use crate::expr::Expr;
 use freeboard_formats::{DType, Element, Scalar};
-use std::{ops::Range, panic::Location, sync::Arc};
+use std::{panic::Location, sync::Arc};
 
 /// The bytes of a chunk of an array that is made here, about.
 pub(super) const CHUNK: u64 = 16 << 20;
@@ -39,7 +39,12 @@ pub fn full<T: Element + Kind>(shape: impl Into<Sizes>, value: T) -> Array<T> {
     constant(&shape.into(), value.to_scalar(), Location::caller())
 }
 
-fn generated<T: Kind>(dtype: DType, shape: &Sizes, recipe: Recipe, at: Line) -> Array<T> {
+pub(super) fn generated<T: Kind>(
+    dtype: DType,
+    shape: &Sizes,
+    recipe: Recipe,
+    at: Line,
+) -> Array<T> {
     Array::from_expr(kept(at, || {
         let shape = shape.shape().map_err(mistake(at))?;
         let grid = automatic(&shape, dtype.size() as u64, CHUNK);
@@ -114,59 +119,29 @@ pub fn linspace(start: f64, stop: f64, len: usize) -> Array<f64> {
     generated(DType::F64, &Sizes::from(len), recipe, Location::caller())
 }
 
-/// `n` rows and columns, 1 where they are equal, else 0.
+/// Zeros in the shape, chunks and dtype of `array`.
 #[track_caller]
-pub fn eye<T: Element + Kind>(n: usize) -> Array<T> {
-    let recipe = Recipe::Diagonal { columns: n as u64 };
-    generated(<T as Element>::DTYPE, &Sizes::from([n, n]), recipe, Location::caller())
+pub fn zeros_like<T: Kind>(array: &Array<T>) -> Array<T> {
+    like(array, Scalar::U8(0), Location::caller())
 }
 
-/// Random arrays of one seed; made by [`random`].
-#[derive(Clone, Debug)]
-pub struct Random {
-    seed: u64,
-    drawn: u64,
+/// Ones in the shape, chunks and dtype of `array`.
+#[track_caller]
+pub fn ones_like<T: Kind>(array: &Array<T>) -> Array<T> {
+    like(array, Scalar::U8(1), Location::caller())
 }
 
-/// Random arrays. The same calls give the same values, whatever the chunks, threads and budget;
-/// the next call gives others.
-pub fn random(seed: u64) -> Random {
-    Random { seed, drawn: 0 }
+/// `value`, converted to the dtype of `array`, in its shape and chunks.
+#[track_caller]
+pub fn full_like<T: Kind>(array: &Array<T>, value: impl Into<Scalar>) -> Array<T> {
+    like(array, value.into(), Location::caller())
 }
 
-impl Random {
-    fn stream(&mut self) -> Stream {
-        self.drawn += 1;
-        Stream { seed: self.seed, number: self.drawn - 1 }
-    }
-
-    /// Numbers spread evenly over 0 ≤ x < 1.
-    #[track_caller]
-    pub fn uniform(&mut self, shape: impl Into<Sizes>) -> Array<f64> {
-        generated(DType::F64, &shape.into(), Recipe::Uniform(self.stream()), Location::caller())
-    }
-
-    /// Normally distributed numbers with mean 0 and standard deviation 1.
-    #[track_caller]
-    pub fn normal(&mut self, shape: impl Into<Sizes>) -> Array<f64> {
-        generated(DType::F64, &shape.into(), Recipe::Normal(self.stream()), Location::caller())
-    }
-
-    /// Integers spread evenly over `range`.
-    #[track_caller]
-    pub fn integers(&mut self, range: Range<i64>, shape: impl Into<Sizes>) -> Array<i64> {
-        let at = Location::caller();
-        if range.is_empty() {
-            let message = format!("the range {range:?} holds no integer");
-            return Array::from_expr(Expr::failed(mistake(at)(message), at));
-        }
-        let recipe = Recipe::Even {
-            stream: self.stream(),
-            low: range.start,
-            range: range.end.wrapping_sub(range.start) as u64,
-        };
-        generated(DType::I64, &shape.into(), recipe, at)
-    }
+fn like<T: Kind>(array: &Array<T>, value: Scalar, at: Line) -> Array<T> {
+    Array::from_expr(kept(at, || {
+        let meta = array.meta()?;
+        Ok(Expr::constant(value.cast(meta.dtype), meta.grid.clone(), at))
+    }))
 }
 
 #[cfg(test)]
@@ -200,15 +175,11 @@ mod tests {
         assert_eq!(x.meta().unwrap().grid, Grid::regular(&[1000, 1000, 10], &[200, 1000, 10]));
         assert_eq!(x.rechunk(Chunks::only([(0, 10)])).chunksize().unwrap(), [10, 1000, 10]);
         assert_eq!(full([2], 2.5f32).dtype().unwrap(), DType::F32);
-        assert_eq!(eye::<i16>(3).shape().unwrap(), [3, 3]);
         assert_eq!(ones::<bool>(Vec::<i64>::new()).rank().unwrap(), 0);
-        assert_eq!(random(1).normal([0, 3]).shape().unwrap(), [0, 3]);
         assert!(
             zeros::<f32>([-1]).to_string().starts_with("a shape has no negative length: [-1] at ")
         );
         let huge = zeros::<f32>([1i64 << 40, 1 << 40]);
         assert!(huge.to_string().contains("has too many elements at "), "{huge}");
-        let none = random(1).integers(3..3, 4);
-        assert!(none.to_string().starts_with("the range 3..3 holds no integer at "), "{none}");
     }
 }

@@ -1,15 +1,14 @@
 //! A source that makes its elements from their coordinates: ranges, diagonals, random numbers.
 //!
 //! An element's value depends on its place in the array and on nothing else, so that chunks
-//! change no value. Random numbers therefore come from a generator that is a function of a
-//! counter, Philox4x32-10 (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as
-//! easy as 1, 2, 3", SC'11): the counter is the element's place, the key is the seed.
+//! change no value.
 
+use super::random::{Permutation, Stream, exponential, normal, poisson, unit};
 use freeboard_formats::{
     ChunkMut, ChunkSource, DType, Fingerprint, Grid, Meta, ReadCost, ReadCx, Region, Result,
     Scalar, SourceSpec, Storage,
 };
-use std::{f64::consts::TAU, sync::Arc};
+use std::{ops::Range, sync::Arc};
 
 /// How an element follows from its place `i` in C order.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,62 +19,22 @@ pub(super) enum Recipe {
     Floats { start: f64, step: f64 },
     /// As `Floats`, but the element `last` is `stop` exactly.
     Between { start: f64, step: f64, last: u64, stop: f64 },
-    /// 1 where row and column are equal, of so many columns.
-    Diagonal { columns: u64 },
+    /// 1 where the column is the row and `offset` more, of so many columns.
+    Diagonal { columns: u64, offset: i64 },
+    /// `true` where the column is at most the row and `offset` more, of so many columns.
+    Triangle { columns: u64, offset: i64 },
     /// Random, even over 0 ≤ x < 1.
     Uniform(Stream),
     /// Random, normal with mean 0 and standard deviation 1.
     Normal(Stream),
     /// Random integers, even over `range` values from `low`.
     Even { stream: Stream, low: i64, range: u64 },
-}
-
-/// One sequence of random numbers among those of a seed.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Stream {
-    pub(super) seed: u64,
-    pub(super) number: u64,
-}
-
-impl Stream {
-    /// The two random words that belong to elements 2 · `pair` and 2 · `pair` + 1.
-    fn words(self, pair: u64) -> [u64; 2] {
-        let halves = |word: u64| [word as u32, (word >> 32) as u32];
-        let ([a, b], [c, d]) = (halves(pair), halves(self.number));
-        let [a, b, c, d] = philox([a, b, c, d], halves(self.seed));
-        let join = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
-        [join(a, b), join(c, d)]
-    }
-}
-
-/// Philox4x32 with 10 rounds.
-fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
-    for _ in 0..10 {
-        let left = 0xD251_1F53 * u64::from(counter[0]);
-        let right = 0xCD9E_8D57 * u64::from(counter[2]);
-        counter = [
-            (right >> 32) as u32 ^ counter[1] ^ key[0],
-            right as u32,
-            (left >> 32) as u32 ^ counter[3] ^ key[1],
-            left as u32,
-        ];
-        key = [key[0].wrapping_add(0x9E37_79B9), key[1].wrapping_add(0xBB67_AE85)];
-    }
-    counter
-}
-
-/// The upper 53 bits as a number in 0 ≤ x < 1.
-fn unit(word: u64) -> f64 {
-    (word >> 11) as f64 / (1u64 << 53) as f64
-}
-
-/// Two normal numbers of two random words (Box and Muller, "A note on the generation of
-/// random normal deviates", 1958).
-fn normal([a, b]: [u64; 2]) -> [f64; 2] {
-    // 1 - x lies in 0 < x ≤ 1, where the logarithm is finite.
-    let radius = (-2.0 * (1.0 - unit(a)).ln()).sqrt();
-    let (sin, cos) = (TAU * unit(b)).sin_cos();
-    [radius * cos, radius * sin]
+    /// Random, exponential with mean 1.
+    Exponential(Stream),
+    /// Random counts with this mean.
+    Poisson { stream: Stream, mean: f64 },
+    /// The integers from 0 on, each once, in random order.
+    Permuted(Permutation),
 }
 
 impl Recipe {
@@ -99,23 +58,57 @@ impl Recipe {
             (Recipe::Between { start, step, last, stop }, _) => {
                 set(out, places.map(|i| if i == last { stop } else { start + i as f64 * step }));
             }
-            (Recipe::Diagonal { columns }, dtype) => {
+            (Recipe::Diagonal { columns, offset }, dtype) => {
                 out.fill(0);
                 let (one, size) = Scalar::Bool(true).cast(dtype).bytes();
-                let skip = (first.next_multiple_of(columns + 1) - first) as usize;
-                let every = columns as usize + 1;
-                for element in out.chunks_exact_mut(size).skip(skip).step_by(every) {
-                    element.copy_from_slice(&one[..size]);
-                }
+                each_row(first, columns, (out.len() / size) as u64, |at, columns, row| {
+                    if let Ok(column) = u64::try_from(row.saturating_add(offset))
+                        && columns.contains(&column)
+                    {
+                        let at = (at + column - columns.start) as usize * size;
+                        out[at..at + size].copy_from_slice(&one[..size]);
+                    }
+                });
+            }
+            (Recipe::Triangle { columns, offset }, _) => {
+                each_row(first, columns, out.len() as u64, |at, columns, row| {
+                    let end = row.saturating_add(offset).saturating_add(1).max(0) as u64;
+                    let truths = end.clamp(columns.start, columns.end) - columns.start;
+                    let part = &mut out[at as usize..(at + columns.end - columns.start) as usize];
+                    let (yes, no) = part.split_at_mut(truths as usize);
+                    yes.fill(1);
+                    no.fill(0);
+                });
             }
             (Recipe::Uniform(stream), _) => pairs(out, first, |pair| stream.words(pair).map(unit)),
             (Recipe::Normal(stream), _) => pairs(out, first, |pair| normal(stream.words(pair))),
+            (Recipe::Exponential(stream), _) => {
+                pairs(out, first, |pair| stream.words(pair).map(exponential));
+            }
+            (Recipe::Poisson { stream, mean }, _) => {
+                set(out, places.map(|i| poisson(stream, i, mean)));
+            }
+            (Recipe::Permuted(permutation), _) => {
+                set(out, places.map(|i| permutation.at(i) as i64));
+            }
             (Recipe::Even { stream, low, range }, _) => pairs(out, first, |pair| {
                 // The upper half of the product is even up to one part in 2^64 / range.
                 let scaled = |word| ((u128::from(word) * u128::from(range)) >> 64) as i64;
                 stream.words(pair).map(|word| low.wrapping_add(scaled(word)))
             }),
         }
+    }
+}
+
+/// The `len` places from `first` on, in rows of so many columns: tells of each row how many places
+/// lie before it, which columns are meant, and its number.
+fn each_row(first: u64, columns: u64, len: u64, mut each: impl FnMut(u64, Range<u64>, i64)) {
+    let mut done = 0;
+    while done < len {
+        let (row, column) = ((first + done) / columns, (first + done) % columns);
+        let end = columns.min(column + len - done);
+        each(done, column..end, row as i64);
+        done += end - column;
     }
 }
 
@@ -241,23 +234,6 @@ mod tests {
     }
 
     #[test]
-    fn philox_gives_its_authors_numbers() {
-        // From kat_vectors of the Random123 distribution.
-        assert_eq!(philox([0; 4], [0; 2]), [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]);
-        assert_eq!(
-            philox([u32::MAX; 4], [u32::MAX; 2]),
-            [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]
-        );
-        assert_eq!(
-            philox(
-                [0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344],
-                [0xa409_3822, 0x299f_31d0]
-            ),
-            [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]
-        );
-    }
-
-    #[test]
     fn moments_and_distribution_of_random_numbers() {
         let n = 100_000u64;
         let stream = Stream { seed: 7, number: 0 };
@@ -294,6 +270,57 @@ mod tests {
     }
 
     #[test]
+    fn counts_and_waiting_times() {
+        let (n, stream) = (100_000u64, Stream { seed: 11, number: 2 });
+        let waits: Vec<f64> = whole(DType::F64, &[n], Recipe::Exponential(stream));
+        let beyond = |t: f64| waits.iter().filter(|&&wait| wait > t).count() as f64 / n as f64;
+        for t in [0.1, 1.0, 3.0] {
+            assert!((beyond(t) - (-t).exp()).abs() < 0.006, "{t}: {}", beyond(t));
+        }
+        for mean in [0.3, 4.0, 9.9, 10.0, 45.5, 3000.0] {
+            let counts: Vec<i64> = whole(DType::I64, &[n], Recipe::Poisson { stream, mean });
+            let got = counts.iter().sum::<i64>() as f64 / n as f64;
+            let spread = counts.iter().map(|&c| (c as f64 - mean).powi(2)).sum::<f64>() / n as f64;
+            // Four standard deviations of the mean and of the variance.
+            assert!((got - mean).abs() < 4.0 * (mean / n as f64).sqrt(), "{mean}: {got}");
+            let sigma = ((mean + 2.0 * mean * mean) / n as f64).sqrt();
+            assert!((spread - mean).abs() < 4.0 * sigma, "{mean}: {spread}");
+            // P(0) = exp(-mean), and the next ones by the ratio mean / k.
+            let mut part = (-mean).exp();
+            for count in 0..4 {
+                let got = counts.iter().filter(|&&c| c == count).count() as f64 / n as f64;
+                assert!((got - part).abs() < 0.006, "{mean}, {count}: {got} is not {part}");
+                part *= mean / (count + 1) as f64;
+            }
+        }
+        assert_eq!(whole::<i64>(DType::I64, &[3], Recipe::Poisson { stream, mean: 0.0 }), [0; 3]);
+    }
+
+    #[test]
+    fn permutations() {
+        for n in [1, 2, 3, 10, 64, 1000] {
+            let of = |number| -> Vec<i64> {
+                let permutation = Permutation::new(Stream { seed: 5, number }, n);
+                whole(DType::I64, &[n], Recipe::Permuted(permutation))
+            };
+            let mut once = of(0);
+            assert!(n < 10 || once != of(1));
+            once.sort_unstable();
+            assert_eq!(once, (0..n as i64).collect::<Vec<_>>());
+        }
+        // Every order of three comes about equally often.
+        let mut counts = std::collections::HashMap::new();
+        for seed in 0..6000 {
+            let permutation = Permutation::new(Stream { seed, number: 0 }, 3);
+            *counts.entry([0, 1, 2].map(|i| permutation.at(i))).or_insert(0) += 1;
+        }
+        assert!(
+            counts.len() == 6 && counts.values().all(|c| (880..1120).contains(c)),
+            "{counts:?}"
+        );
+    }
+
+    #[test]
     fn streams_and_seeds_differ() {
         let of = |seed, number| -> Vec<f64> {
             whole(DType::F64, &[4], Recipe::Uniform(Stream { seed, number }))
@@ -305,8 +332,21 @@ mod tests {
 
     #[test]
     fn diagonals() {
-        let eye: Vec<u8> = whole(DType::U8, &[3, 3], Recipe::Diagonal { columns: 3 });
+        let eye: Vec<u8> = whole(DType::U8, &[3, 3], Recipe::Diagonal { columns: 3, offset: 0 });
         assert_eq!(eye, [1, 0, 0, 0, 1, 0, 0, 0, 1]);
+        let above: Vec<u8> = whole(DType::U8, &[3, 2], Recipe::Diagonal { columns: 2, offset: 1 });
+        assert_eq!(above, [0, 1, 0, 0, 0, 0]);
+        let below: Vec<u8> = whole(DType::U8, &[3, 2], Recipe::Diagonal { columns: 2, offset: -2 });
+        assert_eq!(below, [0, 0, 0, 0, 1, 0]);
+        let far = Recipe::Diagonal { columns: 2, offset: i64::MAX };
+        assert_eq!(whole::<u8>(DType::U8, &[3, 2], far), [0; 6]);
+        let triangle = Recipe::Triangle { columns: 3, offset: -1 };
+        let triangle = read::<u8>(
+            &Generated::new(DType::Bool, Grid::whole(&[3, 3]), triangle),
+            &Region::whole(&[3, 3]),
+            false,
+        );
+        assert_eq!(triangle, [0, 0, 0, 1, 0, 0, 1, 1, 0]);
     }
 
     proptest! {
@@ -320,7 +360,7 @@ mod tests {
             let stream = Stream { seed: 3, number: 1 };
             let recipe = match kind {
                 0 => Recipe::Floats { start: 1.0, step: 0.5 },
-                1 => Recipe::Diagonal { columns: 3 },
+                1 => Recipe::Diagonal { columns: 3, offset: 1 },
                 2 => Recipe::Normal(stream),
                 _ => Recipe::Uniform(stream),
             };

@@ -1,6 +1,6 @@
 //! Several arrays as one.
 
-use super::{Array, Kind, Line, args::axis_of, cast, kept, mistake};
+use super::{Array, Kind, Line, args::axis_of, cast, kept, mistake, rearrange::at_least};
 use crate::{
     error::Result,
     expr::{Access, AxisView, Expr, shape_text},
@@ -52,7 +52,51 @@ pub fn stack<T: Kind, A: Borrow<Array<T>>>(
     }))
 }
 
-fn joined(exprs: Vec<Expr>, axis: i64, verb: &str, at: Line) -> Result<Expr> {
+/// The arrays with `rank` axes at least, one after the other along `axis`.
+fn stacked<T: Kind, A: Borrow<Array<T>>>(
+    arrays: impl IntoIterator<Item = A>,
+    rank: usize,
+    axis: i64,
+    verb: &str,
+    at: Line,
+) -> Array<T> {
+    let exprs = arrays.into_iter().map(|array| at_least(&array.borrow().expr, rank, at)).collect();
+    Array::from_expr(kept(at, || joined(exprs, axis, verb, at)))
+}
+
+/// The arrays one above the other: along the first axis, those of one axis as rows.
+#[track_caller]
+pub fn vstack<T: Kind, A: Borrow<Array<T>>>(arrays: impl IntoIterator<Item = A>) -> Array<T> {
+    stacked(arrays, 2, 0, "vstack", Location::caller())
+}
+
+/// The arrays side by side: along the second axis, or the only one.
+#[track_caller]
+pub fn hstack<T: Kind, A: Borrow<Array<T>>>(arrays: impl IntoIterator<Item = A>) -> Array<T> {
+    let arrays: Vec<A> = arrays.into_iter().collect();
+    let flat = arrays.first().is_some_and(|array| array.borrow().rank().is_ok_and(|n| n < 2));
+    stacked(arrays, 1, if flat { 0 } else { 1 }, "hstack", Location::caller())
+}
+
+/// The arrays one behind the other: along the third axis, after which those of two axes get one.
+#[track_caller]
+pub fn dstack<T: Kind, A: Borrow<Array<T>>>(arrays: impl IntoIterator<Item = A>) -> Array<T> {
+    stacked(arrays, 3, 2, "dstack", Location::caller())
+}
+
+/// Rows of arrays put together as a matrix is written: the arrays of a row along the last axis, the
+/// rows along the last but one.
+#[track_caller]
+pub fn block<T: Kind, A: Borrow<Array<T>>, R: IntoIterator<Item = A>>(
+    rows: impl IntoIterator<Item = R>,
+) -> Array<T> {
+    let at = Location::caller();
+    let rows: Vec<Array<T>> =
+        rows.into_iter().map(|row| stacked(row, 2, -1, "block", at)).collect();
+    stacked(rows, 2, -2, "block", at)
+}
+
+pub(super) fn joined(exprs: Vec<Expr>, axis: i64, verb: &str, at: Line) -> Result<Expr> {
     let metas: Vec<&Meta> = exprs.iter().map(Expr::meta).collect::<Result<_>>()?;
     let Some(first) = metas.first() else {
         return Err(mistake(at)(format!("`{verb}` of no array")));

@@ -13,9 +13,15 @@
 //! | `elementwise` | functions of one element |
 //! | `reduce` | reductions, and [`Rebinned`] |
 //! | `shape` | slices, transposes, new and dropped axes, rechunk |
-//! | `join` | [`stack`], [`concatenate`] |
+//! | `rearrange` | rolls, tiles, quarter turns, parts |
+//! | `pad` | [`Pad`]: elements put around an array |
+//! | `differences` | differences, gradients and integrals along an axis |
+//! | `join` | [`stack`], [`concatenate`], [`block`] |
 //! | `slice_str` | slices as NumPy writes them |
-//! | `create` | arrays from numbers alone: zeros, ranges, random |
+//! | `create` | arrays from numbers alone: constants and ranges |
+//! | `random` | [`Random`]: random arrays, and their generator |
+//! | `matrices` | diagonals, triangles, coordinates |
+//! | `fromfunction` | arrays made by a function of coordinates |
 //! | `generated` | the source behind them |
 //! | `functions` | functions that users hand in |
 //! | `compute` | [`Compute`]: what a session can compute, and [`Delayed`] |
@@ -24,24 +30,36 @@ mod any;
 mod args;
 mod compute;
 mod create;
+mod differences;
 mod elementwise;
+mod fromfunction;
 mod functions;
 mod generated;
 mod join;
 mod kind;
+mod matrices;
 mod ops;
+mod pad;
+mod random;
+mod rearrange;
 mod reduce;
 mod shape;
 mod slice_str;
 
 pub use any::{AnyArray, AnyVec};
-pub use args::{Axes, Bytes, Chunks, Sizes};
+pub use args::{Axes, Bytes, Chunks, Sizes, keepdims};
 pub use compute::{Compute, Computed, Delayed};
-pub use create::{Counting, Random, Step, arange, eye, full, linspace, ones, random, zeros};
+pub use create::{
+    Counting, Step, arange, full, full_like, linspace, ones, ones_like, zeros, zeros_like,
+};
+pub use fromfunction::fromfunction;
 pub use functions::blockwise;
-pub use join::{concatenate, stack};
+pub use join::{block, concatenate, dstack, hstack, stack, vstack};
 pub use kind::{Dyn, Kind};
+pub use matrices::{Indexing, diag, eye, indices, meshgrid};
 pub use ops::{Operand, Term};
+pub use pad::{Pad, PadWidths};
+pub use random::{Random, random};
 pub use reduce::Rebinned;
 
 use crate::{

@@ -1,31 +1,39 @@
 //! Reductions: one element of many, along axes or box by box.
 
-use super::{Array, Axes, Kind, Line, Sizes, args::axes_text, kept, mistake};
+use super::{
+    Array, Axes, Kind, Line, Operand, Sizes,
+    args::axes_text,
+    cast, kept, mistake,
+    ops::combine,
+    shape::{broadcast, view},
+};
 use crate::{
     error::{Error, Result},
     expr::{Access, AxisView, Expr},
-    kernel::{self, Fold, FoldOp},
+    kernel::{self, Binary, Fold, FoldOp, promote::result_type},
 };
-use freeboard_formats::{Dims, Grid, Scalar};
+use freeboard_formats::{DType, Dims, Grid, Scalar};
 use std::{panic::Location, sync::Arc};
 
-/// `op` along `axes`, which are dropped.
-fn reduce(expr: &Expr, op: FoldOp, axes: &Axes, at: Line) -> Expr {
+/// `op` along `axes`, which are dropped, or stay with length 1.
+pub(super) fn reduce(expr: &Expr, op: FoldOp, axes: &Axes, at: Line) -> Expr {
     kept(at, || {
         let meta = expr.meta()?;
         let shape = meta.shape();
-        let reduced = axes.resolve(shape.len()).map_err(mistake(at))?;
+        let (reduced, kept) = axes.reduced(shape.len()).map_err(mistake(at))?;
         let fold = kernel::fold(op, meta.dtype).map_err(mistake(at))?;
         let is_reduced = |axis: usize| reduced.contains(&axis);
-        let left: Dims =
-            (0..shape.len()).filter(|&axis| !is_reduced(axis)).map(|axis| shape[axis]).collect();
+        let left: Dims = (0..shape.len())
+            .filter(|&axis| kept || !is_reduced(axis))
+            .map(|axis| if is_reduced(axis) { 1 } else { shape[axis] })
+            .collect();
         if let Some(empty) = shape.iter().position(|&len| len == 0) {
             return without_elements(op, &*fold, empty, &left, at);
         }
         let bins: Dims =
             (0..shape.len()).map(|axis| if is_reduced(axis) { shape[axis] } else { 1 }).collect();
         let folded = expr.fold(fold, &bins, at);
-        if reduced.is_empty() {
+        if kept || reduced.is_empty() {
             return Ok(folded);
         }
         let mut of = 0;
@@ -183,6 +191,53 @@ spreads! {
     nanvar nanvar_ddof NanVar;
     /// The standard deviation of what is not NaN.
     nanstd nanstd_ddof NanStd;
+}
+
+impl<T: Kind> Array<T> {
+    /// The greatest less the least ("peak to peak"); NaN if one is NaN. Integers wrap.
+    #[track_caller]
+    pub fn ptp(&self, axes: impl Into<Axes>) -> Array<T> {
+        let at = Location::caller();
+        let axes = axes.into();
+        let [max, min] = [FoldOp::Max, FoldOp::Min]
+            .map(|op| Array::<T>::from_expr(reduce(&self.expr, op, &axes, at)));
+        Array::from_expr(combine(Binary::Subtract, max.term(), min.term(), at))
+    }
+
+    /// How many are not zero (NaN is not).
+    #[track_caller]
+    pub fn count_nonzero(&self, axes: impl Into<Axes>) -> Array<i64> {
+        let at = Location::caller();
+        Array::from_expr(reduce(&cast(&self.expr, DType::Bool, at), FoldOp::Sum, &axes.into(), at))
+    }
+
+    /// The mean with weights: the sum of the elements times their weights, by the sum of the
+    /// weights. Weights broadcast to the array's shape; those along one axis may have that axis
+    /// alone. Where they sum to 0 (which NumPy refuses) the result is NaN or infinite.
+    #[track_caller]
+    pub fn average(&self, axes: impl Into<Axes>, weights: &Array<T::Mean>) -> Array<T::Mean> {
+        let at = Location::caller();
+        let axes = axes.into();
+        Array::<T>::build(at, || {
+            let (meta, weights) = (self.meta()?, &weights.expr);
+            let (shape, own) = (meta.shape(), weights.meta()?.shape());
+            let real = if meta.dtype.is_float() { meta.dtype } else { DType::F64 };
+            let real = result_type(real, weights.meta()?.dtype);
+            let (reduced, _) = axes.reduced(shape.len()).map_err(mistake(at))?;
+            let spread = match reduced[..] {
+                [axis] if own.len() == 1 && own[0] == shape[axis] => {
+                    let along = AxisView::Along { of: axis, start: 0, step: 1 };
+                    (Access::new([along]), shape)
+                }
+                _ => broadcast(&own, shape).map_err(mistake(at))?,
+            };
+            let weights = cast(&view(weights, spread.0, &spread.1, at), real, at);
+            let with = |op, a: &Expr, b: &Expr| Expr::apply(kernel::binary(op, real), &[a, b], at);
+            let weighted = with(Binary::Multiply, &cast(&self.expr, real, at), &weights);
+            let sum = |expr: &Expr| reduce(expr, FoldOp::Sum, &axes, at);
+            Ok(with(Binary::Divide, &sum(&weighted), &sum(&weights)))
+        })
+    }
 }
 
 /// An array divided into boxes, each of which gives one element; made by [`Array::rebin`].

@@ -21,7 +21,7 @@ pub(super) fn view(expr: &Expr, access: Access, shape: &[u64], at: Line) -> Expr
     if same { expr.clone() } else { expr.view(access, shape, at) }
 }
 
-fn along(of: usize, start: u64, step: i64) -> AxisView {
+pub(super) fn along(of: usize, start: u64, step: i64) -> AxisView {
     AxisView::Along { of, start: start as i64, step }
 }
 
@@ -91,7 +91,11 @@ fn counted(bound: isize, len: u64) -> Option<u64> {
 
 impl<T: Kind> Array<T> {
     /// A view of this array: `change` is told its shape, and says which elements.
-    fn viewed(&self, at: Line, change: impl FnOnce(&[u64]) -> Result<(Access, Dims)>) -> Array<T> {
+    pub(super) fn viewed(
+        &self,
+        at: Line,
+        change: impl FnOnce(&[u64]) -> Result<(Access, Dims)>,
+    ) -> Array<T> {
         Array::<T>::build(at, || {
             let (access, shape) = change(&self.meta()?.shape())?;
             Ok(view(&self.expr, access, &shape, at))
@@ -142,7 +146,7 @@ impl<T: Kind> Array<T> {
         let axes = axes.into();
         self.viewed(at, |shape| {
             let mut order = axes.resolve(shape.len()).map_err(mistake(at))?;
-            if axes.is_all() {
+            if axes.count().is_none() {
                 order.reverse();
             }
             if order.len() != shape.len() {
@@ -163,15 +167,24 @@ impl<T: Kind> Array<T> {
         self.transpose(..)
     }
 
-    /// The axis `from` at the place `to`, the others in their order.
+    /// The axes `from` at the places `to`, the others in their order.
     #[track_caller]
-    pub fn moveaxis(&self, from: i64, to: i64) -> Array<T> {
+    pub fn moveaxis(&self, from: impl Into<Axes>, to: impl Into<Axes>) -> Array<T> {
         let at = Location::caller();
+        let (from, to) = (from.into(), to.into());
         self.viewed(at, |shape| {
-            let from = axis_of(from, shape.len()).map_err(mistake(at))?;
-            let to = axis_of(to, shape.len()).map_err(mistake(at))?;
-            let mut order: Vec<usize> = (0..shape.len()).filter(|&axis| axis != from).collect();
-            order.insert(to, from);
+            let rank = shape.len();
+            let from = from.resolve(rank).map_err(mistake(at))?;
+            let to = to.resolve(rank).map_err(mistake(at))?;
+            if from.len() != to.len() {
+                let places = if to.len() == 1 { "place" } else { "places" };
+                let message = format!("{} to {} {places}", axes_text(from.len()), to.len());
+                return Err(mistake(at)(message));
+            }
+            let mut order: Vec<usize> = (0..rank).filter(|axis| !from.contains(axis)).collect();
+            let mut moves: Vec<(usize, usize)> = to.into_iter().zip(from).collect();
+            moves.sort_unstable();
+            moves.into_iter().for_each(|(to, from)| order.insert(to, from));
             Ok(permuted(&order, shape))
         })
     }
@@ -196,7 +209,7 @@ impl<T: Kind> Array<T> {
         let axes = axes.into();
         self.viewed(at, |shape| {
             let mut dropped = axes.resolve(shape.len()).map_err(mistake(at))?;
-            if axes.is_all() {
+            if axes.count().is_none() {
                 dropped.retain(|axis| shape[*axis] == 1);
             }
             if let Some(&axis) = dropped.iter().find(|&&axis| shape[axis] != 1) {
@@ -216,16 +229,22 @@ impl<T: Kind> Array<T> {
         })
     }
 
-    /// With a new axis of length 1 that becomes axis `axis` of the result.
+    /// With new axes of length 1 that become the axes `axes` of the result.
     #[track_caller]
-    pub fn expand_dims(&self, axis: i64) -> Array<T> {
+    pub fn expand_dims(&self, axes: impl Into<Axes>) -> Array<T> {
         let at = Location::caller();
+        let axes = axes.into();
         self.viewed(at, |shape| {
-            let axis = axis_of(axis, shape.len() + 1).map_err(mistake(at))?;
+            let Some(count) = axes.count() else {
+                return Err(mistake(at)("`expand_dims` names the new axes".into()));
+            };
+            let rank = shape.len() + count;
+            let mut new = axes.resolve(rank).map_err(mistake(at))?;
+            new.sort_unstable();
             let mut out = Dims::from_slice(shape);
-            out.insert(axis, 1);
-            let access = (0..shape.len()).map(|from| along(from + usize::from(from >= axis), 0, 1));
-            Ok((Access::new(access), out))
+            new.iter().for_each(|&axis| out.insert(axis, 1));
+            let old = (0..rank).filter(|axis| !new.contains(axis));
+            Ok((Access::new(old.map(|axis| along(axis, 0, 1))), out))
         })
     }
 
@@ -253,20 +272,7 @@ impl<T: Kind> Array<T> {
         let at = Location::caller();
         let target = shape.into();
         self.viewed(at, |shape| {
-            let target = target.shape().map_err(mistake(at))?;
-            let skip = target.len().checked_sub(shape.len());
-            let fits = |skip: usize| {
-                shape.iter().zip(&target[skip..]).all(|(&len, &to)| len == to || len == 1)
-            };
-            let Some(skip) = skip.filter(|&skip| fits(skip)) else {
-                let (from, to) = (shape_text(shape), shape_text(&target));
-                return Err(mistake(at)(format!("shape {from} does not broadcast to {to}")));
-            };
-            let access = shape.iter().enumerate().map(|(axis, &len)| match len {
-                1 if target[skip + axis] != 1 => AxisView::At(0),
-                _ => along(skip + axis, 0, 1),
-            });
-            Ok((Access::new(access), target))
+            broadcast(shape, target.shape().map_err(mistake(at))?).map_err(mistake(at))
         })
     }
 
@@ -282,7 +288,23 @@ impl<T: Kind> Array<T> {
     }
 }
 
-fn permuted(order: &[usize], shape: &[u64]) -> (Access, Dims) {
+/// An array of `shape` repeated to `target`, by NumPy's rule.
+pub(super) fn broadcast(shape: &[u64], target: Dims) -> Result<(Access, Dims), String> {
+    let skip = target.len().checked_sub(shape.len());
+    let fits =
+        |skip: usize| shape.iter().zip(&target[skip..]).all(|(&len, &to)| len == to || len == 1);
+    let Some(skip) = skip.filter(|&skip| fits(skip)) else {
+        let (from, to) = (shape_text(shape), shape_text(&target));
+        return Err(format!("shape {from} does not broadcast to {to}"));
+    };
+    let access = shape.iter().enumerate().map(|(axis, &len)| match len {
+        1 if target[skip + axis] != 1 => AxisView::At(0),
+        _ => along(skip + axis, 0, 1),
+    });
+    Ok((Access::new(access), target))
+}
+
+pub(super) fn permuted(order: &[usize], shape: &[u64]) -> (Access, Dims) {
     let place = |axis: usize| order.iter().position(|&from| from == axis).unwrap_or(axis);
     let access = Access::new((0..shape.len()).map(|axis| along(place(axis), 0, 1)));
     (access, order.iter().map(|&axis| shape[axis]).collect())
