@@ -1,6 +1,6 @@
 """Makes the FITS fixtures of the tests, and what astropy reads in them.
 
-Needs numpy and astropy (made with astropy 8.0). Run in this folder: it writes *.fits,
+Needs numpy, astropy (made with astropy 8.0) and cfitsio's fpack (4.2). Run in this folder: it writes *.fits,
 expected.bin (elements, little-endian, C order) and manifest.json (where each array lies in
 expected.bin). Seeded: the same versions write the same bytes.
 """
@@ -148,9 +148,7 @@ compressed(
     quantize_method=1, dither_seed=3,
 )
 compressed("plio.fits", np.abs(ints("i2", shape)) % 100, "PLIO_1")
-manifest.pop()
 compressed("hcompress.fits", ints("i2", (16, 16)), "HCOMPRESS_1", tile_shape=(16, 16))
-manifest.pop()
 
 # The same tiles under 64-bit descriptors, with ZBLANK in a column, the scale in keywords,
 # and one tile in UNCOMPRESSED_DATA: layouts that astropy reads but does not write.
@@ -178,6 +176,122 @@ with fits.open("rice_none_f4.fits", disable_image_compression=True) as hdus:
     known = read("rice_none_f4.fits", 1)
     known[3] = raw[3]
     expect("rice_columns_f4.fits", None, known)
+
+# Images in the extensions of one file; from here on with numbers of their own.
+rng = np.random.default_rng(20240612)
+
+
+def many(name, images):
+    """Compresses each of (data, algorithm, options)."""
+    hdus = [fits.CompImageHDU(data, compression_type=algorithm, **options) for data, algorithm, options in images]
+    fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(name, overwrite=True)
+    for number in range(1, len(images) + 1):
+        expect(name, str(number), read(name, number))
+
+
+def sky(dtype, shape, noise=3):
+    """A smooth image with a few stars, as HCOMPRESS_1 is made for."""
+    y, x = np.indices(shape[-2:])
+    image = 100 + 5 * np.sin(x / 7) + 3 * np.cos(y / 5) + np.zeros(shape)
+    for _ in range(4):
+        y0, x0 = rng.uniform(0, shape[-2]), rng.uniform(0, shape[-1])
+        image += rng.uniform(100, 1000) * np.exp(-((x - x0) ** 2 + (y - y0) ** 2) / 6)
+    image += rng.normal(0, noise, shape)
+    return image.astype(dtype)
+
+
+def mask(dtype, shape, high):
+    runs = np.repeat(rng.integers(0, high, 60), rng.integers(1, 9, 60))
+    return np.resize(runs * (runs % 3 > 0), shape).astype(dtype)
+
+
+many(
+    "plio_more.fits",
+    [
+        (mask("u1", (9, 40), 4), "PLIO_1", dict(tile_shape=(4, 13))),
+        (mask("i2", (3, 7, 20), 30_000), "PLIO_1", dict(tile_shape=(2, 3, 20))),
+        (mask("i4", (5, 67), 1 << 24), "PLIO_1", {}),
+        (mask("i4", (300,), 3), "PLIO_1", dict(tile_shape=(77,))),
+    ],
+)
+tile = dict(tile_shape=(16, 16))
+many(
+    "hcompress_more.fits",
+    [
+        (sky("i2", (20, 37)), "HCOMPRESS_1", tile),
+        (sky("i4", (2, 21, 37)) * -70_000, "HCOMPRESS_1", dict(tile_shape=(1, 16, 16))),
+        (ints("i2", (18, 23)), "HCOMPRESS_1", dict(tile_shape=(7, 23))),
+        (sky("u1", (12, 16)) % 200, "HCOMPRESS_1", tile),
+        (np.full((8, 9), -5, "i4"), "HCOMPRESS_1", dict(tile_shape=(8, 9))),
+        (sky("i2", (40, 43)), "HCOMPRESS_1", dict(tile_shape=(40, 43), hcomp_scale=20)),
+        (sky("i2", (40, 43)), "HCOMPRESS_1", dict(tile_shape=(40, 43), hcomp_scale=20, hcomp_smooth=1)),
+        (sky("i4", (37, 31)) * 3, "HCOMPRESS_1", dict(tile_shape=(16, 31), hcomp_scale=60, hcomp_smooth=1)),
+        (sky("f4", (24, 40)), "HCOMPRESS_1", dict(tile_shape=(24, 16), quantize_level=4)),
+        (sky("f8", (24, 40)), "HCOMPRESS_1", dict(tile_shape=(24, 16), quantize_level=16, quantize_method=1, dither_seed=77)),
+    ],
+)
+plain("axes_i2.fits", rng.integers(-9, 9, (2, 1, 2, 1, 3, 2, 1, 3), dtype="i2"))
+data = ints("u2", (6, 11))
+plain("blank_u2.fits", data, BLANK=-32768)
+
+# The heap of a compressed image backwards, with gaps, and an offset to it (THEAP).
+with open("rice_tiles_i2.fits", "rb") as file:
+    raw = bytearray(file.read())
+with fits.open("rice_tiles_i2.fits", disable_image_compression=True) as hdus:
+    header = hdus[1].header
+    start = hdus[1]._data_offset
+    header_start = hdus[1]._header_offset
+    rows, width = header["NAXIS2"], header["NAXIS1"]
+    heap = start + rows * width
+    table, moved = b"", b""
+    for row in range(rows):
+        count, offset = np.frombuffer(raw[start + row * width :][:8], ">i4")
+        assert width == 8
+        moved = bytes(raw[heap + offset :][:count]) + bytes([0xAB] * (row % 4)) + moved
+        table += np.array([count, -len(moved)], ">i4").tobytes()
+    table = np.frombuffer(table, ">i4").reshape(rows, 2).copy()
+    table[:, 1] += len(moved)
+    theap = rows * width + 24
+    header["PCOUNT"] = 24 + len(moved)
+    header["THEAP"] = theap
+    data = table.astype(">i4").tobytes() + bytes(24) + moved
+    data += bytes(-len(data) % 2880)
+    with open("rice_gaps_i2.fits", "wb") as file:
+        file.write(raw[:header_start] + header.tostring().encode("ascii") + data)
+expect("rice_gaps_i2.fits", None, read("rice_tiles_i2.fits", 1))
+
+# Gzipped files.
+import gzip
+
+for name, hdu in (("cube_i2.fits", 0), ("rice_dither1_f4.fits", 1), ("multi.fits", 3)):
+    with open(name, "rb") as file, open(name + ".gz", "wb") as out:
+        out.write(gzip.compress(file.read(), mtime=0))
+    expect(name + ".gz", "SCI,2" if hdu == 3 else None, read(name, hdu))
+
+# What cfitsio's own packer makes of plain images; it takes its dithering seed from the clock.
+import os
+import subprocess
+
+
+def fpack(name, source, hdu, *options):
+    if os.path.exists(name):
+        os.remove(name)
+    subprocess.run(["fpack", "-C", *options, "-O", name, source], check=True)
+    expect(name, None, read(name, hdu))
+
+
+for kind, option in (("rice", "-r"), ("gzip1", "-g1"), ("gzip2", "-g2")):
+    fpack(f"fpack_{kind}_u2.fits", "plain_u2.fits", 1, option)
+small = fits.PrimaryHDU(sky("f4", (30, 40)))
+small.data[3, 5:9] = np.nan
+small.writeto("sky.fits", overwrite=True)
+fpack("fpack_rice_f4.fits", "sky.fits", 1, "-r", "-q", "8")
+fpack("fpack_gzip_f4.fits", "sky.fits", 1, "-g", "-q", "0")
+fits.PrimaryHDU(sky("u2", (30, 40))).writeto("sky.fits", overwrite=True)
+fpack("fpack_hcompress_u2.fits", "sky.fits", 1, "-h", "-s", "2")
+fits.PrimaryHDU(mask("i4", (30, 40), 70_000)).writeto("sky.fits", overwrite=True)
+fpack("fpack_plio_i4.fits", "sky.fits", 1, "-p")
+os.remove("sky.fits")
 
 with open("expected.bin", "wb") as file:
     file.write(expected)

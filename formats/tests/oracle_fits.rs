@@ -7,7 +7,7 @@ mod common;
 use common::{fixtures, ours, with_cx};
 use fitsio::{FitsFile, sys};
 use freeboard_formats::{
-    ChunkMut, DType, Element, Format, Grid, Meta, Region, Scalar, Writer, fits::Fits,
+    DType, Element, Format, Grid, Meta, Scalar, Writer, fits::Fits,
     memory::MemorySource, with_dtype,
 };
 use std::{
@@ -97,29 +97,6 @@ fn both_read_the_same_in_every_fixture() {
         }
     }
     assert!(compared >= 55, "{compared} images");
-}
-
-#[test]
-fn what_only_the_library_decodes_is_read_in_parts_as_well() {
-    for name in ["plio.fits", "hcompress.fits"] {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/fits").join(name);
-        let source = Fits.open(&path, None).unwrap();
-        let meta = source.meta();
-        let (all, size) = (ours(&*source), meta.dtype.size());
-        let shape = meta.shape();
-        let region = Region::new(&[1, 3][..], &[shape[0] - 2, shape[1] - 5][..]);
-        let mut out = vec![0u64; (region.volume() as usize * size).div_ceil(8)];
-        let out = &mut bytemuck::cast_slice_mut(&mut out)[..region.volume() as usize * size];
-        with_cx(source.cost(&region).scratch, |cx| {
-            source.read(&region, ChunkMut::new(meta.dtype, out, &region.shape), cx)
-        })
-        .unwrap();
-        let rows = out.chunks_exact(region.shape[1] as usize * size);
-        for (row, got) in rows.enumerate() {
-            let from = ((row + 1) * shape[1] as usize + 3) * size;
-            assert_eq!(got, &all[from..from + got.len()], "{name} row {row}");
-        }
-    }
 }
 
 #[test]

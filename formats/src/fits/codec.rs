@@ -5,7 +5,9 @@
 
 use super::{
     convert::{Cells, Convert, Order},
+    hcompress,
     header::Header,
+    plio,
     quantise::{Dither, Quantum},
     rice,
     table::{Stream, Table},
@@ -14,6 +16,7 @@ use crate::{
     dtype::DType,
     error::{ErrorKind, FormatError, Result},
 };
+use hcompress::Coefficient;
 use libdeflater::{DecompressionError, Decompressor};
 use std::cell::RefCell;
 
@@ -35,6 +38,10 @@ pub(super) enum Algorithm {
     Gzip,
     /// `GZIP_2`: first bytes of all pixels, then second ones, and so on.
     GzipShuffled,
+    /// `PLIO_1`
+    Plio,
+    /// `HCOMPRESS_1`; whether lossy tiles are smoothed.
+    Hcompress { smooth: bool },
     /// `NOCOMPRESS`
     Plain,
 }
@@ -74,17 +81,14 @@ impl Algorithm {
             }
             "GZIP_1" => Ok(Algorithm::Gzip),
             "GZIP_2" => Ok(Algorithm::GzipShuffled),
+            "PLIO_1" => Ok(Algorithm::Plio),
+            "HCOMPRESS_1" => Ok(Algorithm::Hcompress { smooth: parameter("SMOOTH", 0)? != 0 }),
             "NOCOMPRESS" => Ok(Algorithm::Plain),
             other => Err(FormatError::new(
                 ErrorKind::Unsupported,
                 format!("images compressed by {other} are not supported"),
             )
-            .help(match other {
-                "PLIO_1" | "HCOMPRESS_1" => {
-                    "build with the feature fitsio, which asks cfitsio, or convert it by funpack and fpack -r"
-                }
-                _ => "known are RICE_1, GZIP_1, GZIP_2, NOCOMPRESS, and PLIO_1 and HCOMPRESS_1 by the feature fitsio",
-            })),
+            .help("known are RICE_1, GZIP_1, GZIP_2, PLIO_1, HCOMPRESS_1 and NOCOMPRESS")),
         }
     }
 
@@ -94,6 +98,8 @@ impl Algorithm {
             Algorithm::Rice { .. } => "RICE_1",
             Algorithm::Gzip => "GZIP_1",
             Algorithm::GzipShuffled => "GZIP_2",
+            Algorithm::Plio => "PLIO_1",
+            Algorithm::Hcompress { .. } => "HCOMPRESS_1",
             Algorithm::Plain => "NOCOMPRESS",
         }
     }
@@ -151,14 +157,21 @@ impl TileCodec {
         let stored = self.convert.stored.size();
         let element = self.convert.dtype.size();
         let raw = [coded, stored].into_iter().filter(|&size| size != element).max().unwrap_or(0);
+        let times = |size: usize| pixels.saturating_mul(size as u64);
         let spare = match self.algorithm {
             Algorithm::Rice { width, .. } if width == coded => 0,
-            Algorithm::Rice { width, .. } => width,
+            Algorithm::Rice { width, .. } => times(width),
+            Algorithm::Plio if coded == 4 => 0,
+            Algorithm::Plio => times(4),
+            // Coefficients twice, and the nybbles of a plane.
+            Algorithm::Hcompress { .. } => {
+                times(2 * size_of::<Coefficient>()).saturating_add(hcompress::nybbles(pixels))
+            }
             Algorithm::Plain => 0,
             // Some writers gzip 32-bit integers whatever ZBITPIX says.
-            Algorithm::Gzip | Algorithm::GzipShuffled => coded.max(4),
+            Algorithm::Gzip | Algorithm::GzipShuffled => times(coded.max(4)),
         };
-        [raw, spare].map(|size| pixels.saturating_mul(size as u64))
+        [times(raw), spare]
     }
 
     /// Decodes a tile into `target`: all its elements in one run.
@@ -228,26 +241,33 @@ impl TileCodec {
     ) -> Result<Order> {
         let pixels = cells.len() / coded;
         match self.algorithm {
-            Algorithm::Rice { .. } if self.convert.stored.is_float() && !self.quantised => {
-                Err(corrupt("floats compressed by RICE_1 without a scale (ZSCALE)"))
+            Algorithm::Rice { .. } | Algorithm::Plio | Algorithm::Hcompress { .. }
+                if self.convert.stored.is_float() && !self.quantised =>
+            {
+                Err(corrupt(format!(
+                    "floats compressed by {} without a scale (ZSCALE)",
+                    self.algorithm.name()
+                )))
             }
             Algorithm::Rice { block, width } => {
-                let out = match width == coded {
-                    true => &mut *cells,
-                    false => &mut spare[..pixels * width],
-                };
-                let done = match width {
+                integers(width, cells, coded, spare, |out| match width {
                     1 => rice::decode::<1>(bytes, block, out.as_chunks_mut().0),
                     2 => rice::decode::<2>(bytes, block, out.as_chunks_mut().0),
                     _ => rice::decode::<4>(bytes, block, out.as_chunks_mut().0),
-                };
-                done.map_err(|e| corrupt(e.to_string()))?;
-                if width != coded {
-                    resize(cells, coded, |i| {
-                        int_of(&spare[i * width..(i + 1) * width], Order::Native)
-                    });
-                    return Ok(Order::Native);
-                }
+                })
+            }
+            Algorithm::Plio => {
+                integers(4, cells, coded, spare, |out| plio::decode(bytes, out.as_chunks_mut().0))
+            }
+            Algorithm::Hcompress { smooth } => {
+                let (coefficients, nybbles) =
+                    spare.split_at_mut(2 * pixels * size_of::<Coefficient>());
+                let coefficients = bytemuck::cast_slice_mut::<u8, Coefficient>(coefficients);
+                let (coefficients, decoded) = coefficients.split_at_mut(pixels);
+                let room = hcompress::Room { coefficients, nybbles };
+                hcompress::decode(bytes, smooth, decoded, room)
+                    .map_err(|e| corrupt(e.to_string()))?;
+                resize(cells, coded, |i| decoded[i].0);
                 Ok(Order::Native)
             }
             Algorithm::Plain => copy(bytes, cells),
@@ -297,6 +317,25 @@ impl TileCodec {
         }
         Err(wrong_len(len, pixels * coded))
     }
+}
+
+/// Has integers of `width` bytes decoded, and brings them to cells of `coded` bytes.
+fn integers<E: std::fmt::Display>(
+    width: usize,
+    cells: &mut [u8],
+    coded: usize,
+    spare: &mut [u8],
+    decode: impl FnOnce(&mut [u8]) -> Result<(), E>,
+) -> Result<Order> {
+    let damaged = |error: E| corrupt(error.to_string());
+    if width == coded {
+        decode(cells).map_err(damaged)?;
+        return Ok(Order::Native);
+    }
+    let wide = &mut spare[..cells.len() / coded * width];
+    decode(wide).map_err(damaged)?;
+    resize(cells, coded, |i| int_of(&wide[i * width..(i + 1) * width], Order::Native));
+    Ok(Order::Native)
 }
 
 fn wrong_len(len: usize, want: usize) -> FormatError {

@@ -4,13 +4,14 @@
 //! Cards that cannot be understood are left out, as readers have always done; a
 //! mandatory card that is missing or senseless makes the file corrupt.
 
+use super::{gzip::MOST_RATIO, input::Input};
 use crate::{
     error::{ErrorKind, FormatError, Result},
     region::{Dims, checked_volume},
     source::Attributes,
 };
 use serde_json::Value;
-use std::{fs::File, os::unix::fs::FileExt, path::Path};
+use std::{fs::File, path::Path};
 
 /// Bytes of the blocks that headers and data are padded to.
 pub(super) const BLOCK: u64 = 2880;
@@ -228,6 +229,8 @@ pub(super) struct Hdu {
     pub(super) data_start: u64,
     /// The bytes of its data, without padding; the file may be shorter.
     pub(super) data_bytes: u64,
+    /// The bytes of the file as it is, where that is gzipped.
+    pub(super) zipped: Option<u64>,
 }
 
 /// What an HDU holds.
@@ -283,12 +286,13 @@ impl Hdu {
 }
 
 /// Walks through the HDUs of an open file.
-#[derive(Debug)]
 pub(super) struct Hdus<'a> {
-    file: &'a File,
+    input: Input<'a>,
     path: &'a Path,
-    /// The length of the file in bytes.
+    /// The length of the file in bytes; of a gzipped one, which tells it only at its end,
+    /// the most that it can inflate to.
     pub(super) file_bytes: u64,
+    zipped: Option<u64>,
     at: u64,
     index: usize,
 }
@@ -296,8 +300,12 @@ pub(super) struct Hdus<'a> {
 impl<'a> Hdus<'a> {
     /// Begins with the primary HDU.
     pub(super) fn of(file: &'a File, path: &'a Path) -> Result<Hdus<'a>> {
-        let meta = file.metadata().map_err(|e| FormatError::io(e).at_path(path))?;
-        Ok(Hdus { file, path, file_bytes: meta.len(), at: 0, index: 0 })
+        let io = |e: std::io::Error| FormatError::io(e).at_path(path);
+        let len = file.metadata().map_err(io)?.len();
+        let (input, is_zipped) = Input::of(file).map_err(io)?;
+        let file_bytes = if is_zipped { len.saturating_mul(MOST_RATIO) } else { len };
+        let zipped = is_zipped.then_some(len);
+        Ok(Hdus { input, path, file_bytes, zipped, at: 0, index: 0 })
     }
 
     /// The next HDU; `None` after the last. What follows the last and is no HDU is left alone.
@@ -318,20 +326,18 @@ impl<'a> Hdus<'a> {
         let mut block = [0; BLOCK as usize];
         let start = self.at;
         for offset in (start..).step_by(BLOCK as usize) {
-            if offset + BLOCK > self.file_bytes {
+            if offset - start >= MAX_HEADER {
+                return Err(corrupt(format!("a header longer than {MAX_HEADER} bytes")));
+            }
+            if !self.input.try_read(&mut block, offset)? {
                 return match (self.index, offset == start) {
                     (0, true) => Err(corrupt(format!(
-                        "not a FITS file: {} bytes, less than one block of {BLOCK}",
-                        self.file_bytes
+                        "not a FITS file: less than one block of {BLOCK} bytes"
                     ))),
                     (_, true) => Ok(None),
                     _ => Err(corrupt("truncated: the file ends within a header")),
                 };
             }
-            if offset - start >= MAX_HEADER {
-                return Err(corrupt(format!("a header longer than {MAX_HEADER} bytes")));
-            }
-            self.file.read_exact_at(&mut block, offset)?;
             if offset == start {
                 let known = if self.index == 0 { "SIMPLE  =" } else { "XTENSION=" };
                 if !block.starts_with(known.as_bytes()) {
@@ -346,8 +352,14 @@ impl<'a> Hdus<'a> {
                 if card.starts_with(b"END ") || card == b"END" {
                     let data_start = offset + BLOCK;
                     let data_bytes = header.data_bytes(self.index == 0)?;
-                    let hdu =
-                        Hdu { index: self.index, header, hash: hash.0, data_start, data_bytes };
+                    let hdu = Hdu {
+                        index: self.index,
+                        header,
+                        hash: hash.0,
+                        data_start,
+                        data_bytes,
+                        zipped: self.zipped,
+                    };
                     self.at = data_bytes
                         .checked_next_multiple_of(BLOCK)
                         .and_then(|n| n.checked_add(data_start))

@@ -8,7 +8,7 @@
 use super::{
     convert::{Cells, Convert, Order},
     header::{BLOCK, Hdu},
-    place,
+    input::{Input, Origin},
 };
 use crate::{
     error::{ErrorKind, FormatError, Result},
@@ -16,12 +16,7 @@ use crate::{
     source::{ChunkSource, Fingerprint, Meta, ReadCost, ReadCx, SourceSpec, Storage},
     view::ChunkMut,
 };
-use std::{
-    fs::File,
-    os::unix::fs::FileExt,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
 
 /// Bytes that are read and converted at a time: half of a small second-level cache.
 const PIECE: usize = 256 << 10;
@@ -33,9 +28,7 @@ const LONG_ROW: u64 = 32 << 10;
 /// A plain image in a file.
 #[derive(Debug)]
 pub(super) struct Image {
-    path: PathBuf,
-    hdu: usize,
-    hash: u128,
+    origin: Origin,
     meta: Meta,
     convert: Convert,
     data_start: u64,
@@ -62,14 +55,7 @@ impl Image {
         let ones = Dims::from_elem(1, shape.len());
         let mut meta = Meta::new(convert.dtype, super::chunk_grid(&shape, &ones, convert.dtype));
         meta.attributes = Arc::new(header.values().clone());
-        Ok(Image {
-            path: path.to_owned(),
-            hdu: hdu.index,
-            hash: hdu.hash,
-            meta,
-            convert,
-            data_start: hdu.data_start,
-        })
+        Ok(Image { origin: Origin::new(path, hdu), meta, convert, data_start: hdu.data_start })
     }
 
     fn steps(&self, region: &Region) -> Steps {
@@ -98,9 +84,22 @@ impl Image {
         Steps { outer, row, pitch, rows, scratch: scratch as usize }
     }
 
-    fn read_bytes(&self, file: &File, bytes: &mut [u8], at: u64, cx: &ReadCx<'_>) -> Result<()> {
+    fn read_bytes(
+        &self,
+        input: &mut Input<'_>,
+        bytes: &mut [u8],
+        at: u64,
+        cx: &ReadCx<'_>,
+    ) -> Result<()> {
         cx.cancel.check()?;
-        file.read_exact_at(bytes, at).map_err(|e| super::read_error(e, &self.path, self.hdu))
+        input.read(bytes, at).map_err(|e| self.origin.at(e))
+    }
+
+    /// Where the element at `at` begins in the file.
+    fn offset(&self, at: impl IntoIterator<Item = u64>) -> u64 {
+        let axes = self.meta.grid.axes().iter().zip(at);
+        let element = axes.fold(0, |n, (axis, at)| n * axis.len() + at);
+        self.data_start + element * self.convert.stored.size() as u64
     }
 
     /// Reads one row (contiguous in the file, from byte `at` on) into `out`, or converts it
@@ -110,7 +109,7 @@ impl Image {
         mut out: ChunkMut<'_>,
         mut at: u64,
         loaded: Option<&[u8]>,
-        file: &File,
+        input: &mut Input<'_>,
         cx: &mut ReadCx<'_>,
     ) -> Result<()> {
         let (stored, size) = (self.convert.stored.size(), self.convert.dtype.size());
@@ -124,12 +123,12 @@ impl Image {
                             .apply(Cells::Into(&row[done..done + bytes], piece), Order::Big);
                     }
                     None if stored == size => {
-                        self.read_bytes(file, piece, at, cx)?;
+                        self.read_bytes(input, piece, at, cx)?;
                         self.convert.apply(Cells::InPlace(piece), Order::Big);
                     }
                     None => {
                         let (scratch, rest) = cx.split_scratch(bytes);
-                        self.read_bytes(file, scratch, at, &rest)?;
+                        self.read_bytes(input, scratch, at, &rest)?;
                         self.convert.apply(Cells::Into(scratch, piece), Order::Big);
                     }
                 }
@@ -167,30 +166,26 @@ impl ChunkSource for Image {
         let steps = self.steps(region);
         let rows = volume(&region.shape[..steps.outer]);
         let groups = rows / steps.rows;
-        ReadCost {
+        let cost = ReadCost {
             bytes: groups * ((steps.rows - 1) * steps.pitch) + rows * steps.row
                 - groups * (steps.rows - 1) * steps.row,
             decoded: region.volume() * self.meta.dtype.size() as u64,
             scratch: steps.scratch as u64,
-        }
+        };
+        let (stored, size) = (self.convert.stored.size(), self.meta.dtype.size());
+        let start = self.offset(region.start.iter().copied());
+        let last = region.start.iter().zip(&region.shape).map(|(start, len)| start + len - 1);
+        let end = self.offset(last) + stored as u64;
+        self.origin.cost(cost, start, end, size as f64 / stored as f64)
     }
 
     fn read(&self, region: &Region, mut out: ChunkMut<'_>, cx: &mut ReadCx<'_>) -> Result<()> {
         if region.is_empty() {
             return Ok(());
         }
-        let file = cx.files.open(&self.path)?;
-        let shape = self.meta.shape();
-        let stored = self.convert.stored.size() as u64;
+        let file = cx.files.open(&self.origin.path)?;
+        let mut input = self.origin.input(&file);
         let Steps { outer, row, pitch, rows, .. } = self.steps(region);
-        let offset = |at: &[u64]| -> u64 {
-            let element = at
-                .iter()
-                .zip(&region.start)
-                .zip(&shape)
-                .fold(0, |n, ((&at, &start), &len)| n * len + start + at);
-            self.data_start + element * stored
-        };
         // The axis along which rows are taken together is the last of the outer ones.
         let (banks, along) = match outer {
             0 => (0, 1),
@@ -206,20 +201,20 @@ impl ChunkSource for Image {
                 if outer > 0 {
                     at[banks] = first;
                 }
-                let start = offset(&at);
+                let start = self.offset(at.iter().zip(&region.start).map(|(at, start)| at + start));
                 if rows == 1 {
                     let part = out.sub(&Region { start: at.clone(), shape: one_row.clone() });
-                    self.row(part, start, None, &file, cx)?;
+                    self.row(part, start, None, &mut input, cx)?;
                     continue;
                 }
                 let (scratch, mut rest) = cx.split_scratch(((count - 1) * pitch + row) as usize);
-                self.read_bytes(&file, scratch, start, &rest)?;
+                self.read_bytes(&mut input, scratch, start, &rest)?;
                 for i in 0..count {
                     at[banks] = first + i;
                     let part = out.sub(&Region { start: at.clone(), shape: one_row.clone() });
                     let from = (i * pitch) as usize;
                     let loaded = &scratch[from..from + row as usize];
-                    self.row(part, start, Some(loaded), &file, &mut rest)?;
+                    self.row(part, start, Some(loaded), &mut input, &mut rest)?;
                 }
             }
         }
@@ -227,25 +222,17 @@ impl ChunkSource for Image {
     }
 
     fn fingerprint(&self) -> Result<Fingerprint> {
-        Ok(Fingerprint::of_file(&self.path)?.and(Fingerprint(self.hash)))
+        self.origin.fingerprint()
     }
 
     fn spec(&self) -> SourceSpec {
-        SourceSpec {
-            format: "fits".into(),
-            location: place(&self.path, self.hdu),
-            ..SourceSpec::default()
-        }
+        self.origin.spec()
     }
 
     fn storage(&self) -> Storage {
         let elements = checked_volume(&self.meta.shape()).unwrap_or(0);
         let bytes = elements * self.convert.stored.size() as u64;
-        Storage {
-            format: "FITS".into(),
-            codec: String::new(),
-            files: 1,
-            bytes: Some(bytes.next_multiple_of(BLOCK)),
-        }
+        let (codec, bytes) = self.origin.storage("", bytes.next_multiple_of(BLOCK));
+        Storage { format: "FITS".into(), codec, files: 1, bytes: Some(bytes) }
     }
 }

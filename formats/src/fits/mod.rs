@@ -10,21 +10,24 @@
 //! |---|---|
 //! | `header` | cards, and the walk from HDU to HDU |
 //! | `convert` | stored pixels to elements |
+//! | `input`, `gzip` | where an image's bytes come from: a file, or a gzip stream (`.fits.gz`) |
 //! | `image` | plain images |
 //! | `tiled`, `table` | compressed images: which tiles, and where they lie |
-//! | `codec`, `rice`, `quantise` | one tile's bytes to elements |
-//! | `library` | cfitsio, for what is left; behind the feature `fitsio` |
+//! | `codec`, `rice`, `plio`, `hcompress`, `bits`, `quantise` | one tile's bytes to elements |
 //! | `write` | the sink |
 //!
-//! Not read: tables (but those that hold a compressed image), random groups, and, without
-//! the feature `fitsio`, images compressed by PLIO_1 and HCOMPRESS_1; each is refused by name.
+//! Not read: tables (but those that hold a compressed image) and random groups; each is refused
+//! by name.
 
+mod bits;
 mod codec;
 mod convert;
+mod gzip;
+mod hcompress;
 mod header;
 mod image;
-#[cfg(feature = "fitsio")]
-mod library;
+mod input;
+mod plio;
 mod quantise;
 mod rice;
 mod table;
@@ -43,7 +46,7 @@ use crate::{
     source::{ChunkSource, Format, Item, WriteOptions, Writer},
 };
 use header::{Hdu, Hdus, Kind};
-use std::{fs::File, io, path::Path, sync::Arc};
+use std::{fs::File, path::Path, sync::Arc};
 
 /// The FITS format.
 #[derive(Clone, Copy, Debug, Default)]
@@ -95,18 +98,6 @@ fn check_shape(shape: &[u64]) -> Result<()> {
 /// How messages and specs name an HDU.
 fn place(path: &Path, hdu: usize) -> String {
     format!("{}::{hdu}", path.display())
-}
-
-/// An error of a read at a place that the file had when it was opened.
-fn read_error(error: io::Error, path: &Path, hdu: usize) -> FormatError {
-    let error = match error.kind() {
-        io::ErrorKind::UnexpectedEof => {
-            FormatError::new(ErrorKind::Changed, "the file is shorter than when it was opened")
-                .because(error)
-        }
-        _ => FormatError::io(error),
-    };
-    error.at(place(path, hdu))
 }
 
 /// How a user names an HDU.
@@ -173,14 +164,9 @@ fn image_of(path: &Path, hdu: &Hdu, file_bytes: u64) -> Result<Arc<dyn ChunkSour
         |what: &str| FormatError::new(ErrorKind::Unsupported, format!("{what} not supported"));
     let source: Result<Arc<dyn ChunkSource>> = match hdu.kind() {
         Kind::Image => image::Image::new(path, hdu, file_bytes).map(|image| Arc::new(image) as _),
-        Kind::Compressed => match tiled::Tiled::new(path, hdu, file_bytes) {
-            Ok(image) => Ok(Arc::new(image) as _),
-            #[cfg(feature = "fitsio")]
-            Err(error) if error.kind() == ErrorKind::Unsupported => {
-                library::Image::new(path, hdu).map(|image| Arc::new(image) as _).map_err(|_| error)
-            }
-            Err(error) => Err(error),
-        },
+        Kind::Compressed => {
+            tiled::Tiled::new(path, hdu, file_bytes).map(|image| Arc::new(image) as _)
+        }
         Kind::Empty => Err(FormatError::new(ErrorKind::NotFound, "this HDU is empty (NAXIS = 0)")),
         Kind::BinaryTable => Err(refuse("binary tables are")),
         Kind::AsciiTable => Err(refuse("tables are")),
@@ -214,7 +200,12 @@ impl Format for Fits {
     }
 
     fn recognises(&self, _path: &Path, head: &[u8]) -> bool {
-        head.starts_with(b"SIMPLE  =")
+        const START: &[u8] = b"SIMPLE  =";
+        if !head.starts_with(&gzip::MAGIC) {
+            return head.starts_with(START);
+        }
+        let mut first = [0; START.len()];
+        gzip::Lent::new().read(head, None, &mut first, 0).is_ok() && first == *START
     }
 
     fn list(&self, path: &Path) -> Result<Vec<Item>> {

@@ -1,10 +1,11 @@
 //! The RICE_1 decoder: differences of neighbours, Rice-coded in blocks.
 //!
 //! The bit stream is that of the FITS standard 4.0, section 10.4.1, and of R. Rice, P.-S. Yeh
-//! and W. Miller, "Algorithms for high speed universal noiseless coding" (1993). It is read
-//! through a 64-bit window that is refilled eight bytes at a time, so that a code word
+//! and W. Miller, "Algorithms for high speed universal noiseless coding" (1993). A code word
 //! costs a count of leading zeros and two shifts. Any bytes are safe to decode: what the
 //! stream does not hold is taken as zeros and found out at the end.
+
+use super::bits::Bits;
 
 /// Why a stream cannot be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,80 +25,26 @@ impl std::fmt::Display for RiceError {
     }
 }
 
-/// The most significant bits of `window` are the next of the stream; `count` of them are valid.
-struct Bits<'a> {
-    bytes: &'a [u8],
-    next: usize,
-    window: u64,
-    count: u32,
-}
-
-impl Bits<'_> {
-    /// Makes at least 56 bits valid.
-    #[inline(always)]
-    fn refill(&mut self) {
-        match self.bytes.get(self.next..).and_then(|rest| rest.first_chunk::<8>()) {
-            Some(word) => {
-                // Bits past `count` are ORed again with themselves on the next refill.
-                self.window |= u64::from_be_bytes(*word) >> self.count;
-                self.next += ((63 - self.count) / 8) as usize;
-                self.count |= 56;
-            }
-            None => self.refill_at_end(),
+/// A code word that may be longer than the window: zeros, a one, `split` bits.
+#[cold]
+fn long_word(bits: &mut Bits<'_>, split: u32) -> Result<u32, RiceError> {
+    let mut zeros = 0u32;
+    loop {
+        bits.refill();
+        let run = bits.window.leading_zeros();
+        if run < bits.count {
+            bits.skip(run + 1);
+            zeros = zeros.wrapping_add(run);
+            break;
+        }
+        zeros = zeros.wrapping_add(bits.count);
+        bits.skip(bits.count);
+        if bits.is_overrun() {
+            return Err(RiceError::Truncated);
         }
     }
-
-    #[cold]
-    fn refill_at_end(&mut self) {
-        // Here, bits past `count` may be left over from a wide refill: cleared first.
-        self.window &= !(u64::MAX >> self.count);
-        while self.count <= 55 {
-            let byte = self.bytes.get(self.next).copied().unwrap_or(0);
-            self.window |= u64::from(byte) << (56 - self.count);
-            self.next += 1;
-            self.count += 8;
-        }
-    }
-
-    #[inline(always)]
-    fn skip(&mut self, bits: u32) {
-        self.window <<= bits;
-        self.count -= bits;
-    }
-
-    /// The next `bits` (at most 32) bits, of those that are valid.
-    #[inline(always)]
-    fn take(&mut self, bits: u32) -> u32 {
-        let value = ((self.window >> 1) >> (63 - bits)) as u32;
-        self.skip(bits);
-        value
-    }
-
-    fn is_overrun(&self) -> bool {
-        (self.next as u64 * 8).saturating_sub(self.count.into()) > self.bytes.len() as u64 * 8
-    }
-
-    /// A code word that may be longer than the window: zeros, a one, `split` bits.
-    #[cold]
-    fn long_word(&mut self, split: u32) -> Result<u32, RiceError> {
-        let mut zeros = 0u32;
-        loop {
-            self.refill();
-            let run = self.window.leading_zeros();
-            if run < self.count {
-                self.skip(run + 1);
-                zeros = zeros.wrapping_add(run);
-                break;
-            }
-            zeros = zeros.wrapping_add(self.count);
-            self.skip(self.count);
-            if self.is_overrun() {
-                return Err(RiceError::Truncated);
-            }
-        }
-        self.refill();
-        Ok((zeros << split) | self.take(split))
-    }
+    bits.refill();
+    Ok((zeros << split) | bits.take(split))
 }
 
 /// Decodes as many pixels as `out` has cells, of `N` = 1, 2 or 4 bytes in native order;
@@ -113,8 +60,7 @@ pub(super) fn decode<const N: usize>(
         _ => (5, 25),
     };
     let width = 8 * N as u32;
-    let mut bits = Bits { bytes, next: 0, window: 0, count: 0 };
-    bits.refill();
+    let mut bits = Bits::of(bytes);
     let mut last = bits.take(width);
     let store = |value: u32| -> [u8; N] {
         let mut cell = [0; N];
@@ -152,7 +98,7 @@ pub(super) fn decode<const N: usize>(
                     bits.count -= zeros + 1;
                     (zeros << split) | bits.take(split)
                 } else {
-                    bits.long_word(split)?
+                    long_word(&mut bits, split)?
                 };
                 last = last.wrapping_add(unfold(word));
                 *cell = store(last);

@@ -10,6 +10,7 @@ use super::{
     codec::{Algorithm, Room, TileCodec},
     convert::Convert,
     header::{Hdu, Header},
+    input::{Input, Origin},
     place,
     quantise::Dither,
     table::{Extent, Table},
@@ -21,12 +22,7 @@ use crate::{
     source::{Attributes, ChunkSource, Fingerprint, Meta, ReadCost, ReadCx, SourceSpec, Storage},
     view::{ChunkMut, ChunkView},
 };
-use std::{
-    fs::File,
-    os::unix::fs::FileExt,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
 
 /// Bytes of table rows that are read at a time.
 const ROWS: u64 = 64 << 10;
@@ -38,9 +34,7 @@ const GAP: u64 = 8 << 10;
 /// A compressed image in a file.
 #[derive(Debug)]
 pub(super) struct Tiled {
-    path: PathBuf,
-    hdu: usize,
-    hash: u128,
+    origin: Origin,
     meta: Meta,
     table: Table,
     codec: TileCodec,
@@ -97,15 +91,7 @@ impl Tiled {
         let dtype = codec.convert.dtype;
         let mut meta = Meta::new(dtype, super::chunk_grid(&shape, &tile, dtype));
         meta.attributes = Arc::new(image_cards(header));
-        Ok(Tiled {
-            path: path.to_owned(),
-            hdu: hdu.index,
-            hash: hdu.hash,
-            meta,
-            table,
-            codec,
-            tiles,
-        })
+        Ok(Tiled { origin: Origin::new(path, hdu), meta, table, codec, tiles })
     }
 
     fn needs(&self, region: &Region) -> Needs {
@@ -126,7 +112,7 @@ impl Tiled {
     }
 
     fn at_tile(&self, error: FormatError, tile: u64) -> FormatError {
-        error.at(format_args!("{} tile {tile}", place(&self.path, self.hdu)))
+        error.at(format_args!("{} tile {tile}", place(&self.origin.path, self.origin.hdu)))
     }
 
     /// Decodes tiles of consecutive rows, from `first` on.
@@ -136,7 +122,7 @@ impl Tiled {
         rows: &[u8],
         region: &Region,
         out: &mut ChunkMut<'_>,
-        file: &File,
+        input: &mut Input<'_>,
         buffers: &mut Buffers<'_>,
     ) -> Result<()> {
         let row_of = |i: usize| &rows[i * self.table.row..(i + 1) * self.table.row];
@@ -174,8 +160,7 @@ impl Tiled {
                 after += 1;
             }
             let bytes = &mut buffers.heap[..(end - start) as usize];
-            file.read_exact_at(bytes, start)
-                .map_err(|e| super::read_error(e, &self.path, self.hdu))?;
+            input.read(bytes, start).map_err(|e| self.origin.at(e))?;
             for k in i..after {
                 buffers.cancel.check()?;
                 let tile = first + k as u64;
@@ -253,7 +238,7 @@ struct Buffers<'a> {
 }
 
 /// The shape of the tiles of an image: by default a tile is a row of pixels.
-pub(super) fn tile_shape(header: &Header, shape: &[u64]) -> Result<Vec<u64>> {
+fn tile_shape(header: &Header, shape: &[u64]) -> Result<Vec<u64>> {
     let rank = shape.len();
     let mut tile = Vec::with_capacity(rank);
     for (i, &len) in shape.iter().enumerate() {
@@ -273,7 +258,7 @@ pub(super) fn tile_shape(header: &Header, shape: &[u64]) -> Result<Vec<u64>> {
 }
 
 /// The cards of the image that the table stands for: without what describes the table.
-pub(super) fn image_cards(header: &Header) -> Attributes {
+fn image_cards(header: &Header) -> Attributes {
     let numbered = |key: &str, names: &[&str]| {
         names.iter().any(|name| {
             key.strip_prefix(name)
@@ -347,18 +332,21 @@ impl ChunkSource for Tiled {
         // An estimate: tiles are taken to be alike.
         let table = self.table.heap_bytes() + self.table.rows * self.table.row as u64;
         let share = table as f64 * (count as f64 / self.tiles.len().max(1) as f64);
-        ReadCost {
+        let cost = ReadCost {
             bytes: share as u64,
             decoded: whole.saturating_mul(self.meta.dtype.size() as u64),
             scratch: self.needs(region).total(),
-        }
+        };
+        // Tiles may lie anywhere in the heap.
+        self.origin.cost(cost, 0, u64::MAX, 1.0)
     }
 
     fn read(&self, region: &Region, mut out: ChunkMut<'_>, cx: &mut ReadCx<'_>) -> Result<()> {
         if region.is_empty() {
             return Ok(());
         }
-        let file = cx.files.open(&self.path)?;
+        let file = cx.files.open(&self.origin.path)?;
+        let mut input = self.origin.input(&file);
         let cancel = cx.cancel;
         let needs = self.needs(region);
         let pixels = volume(&self.tiles.max_chunk());
@@ -392,33 +380,25 @@ impl ChunkSource for Tiled {
                 let (first, count) = (start + skip, at_once.min(run - skip));
                 let rows = &mut rows[..count as usize * self.table.row];
                 let from = self.table.start + first * self.table.row as u64;
-                file.read_exact_at(rows, from)
-                    .map_err(|e| super::read_error(e, &self.path, self.hdu))?;
-                self.run_of_tiles(first, rows, region, &mut out, &file, &mut buffers)?;
+                input.read(rows, from).map_err(|e| self.origin.at(e))?;
+                self.run_of_tiles(first, rows, region, &mut out, &mut input, &mut buffers)?;
             }
         }
         Ok(())
     }
 
     fn fingerprint(&self) -> Result<Fingerprint> {
-        Ok(Fingerprint::of_file(&self.path)?.and(Fingerprint(self.hash)))
+        self.origin.fingerprint()
     }
 
     fn spec(&self) -> SourceSpec {
-        SourceSpec {
-            format: "fits".into(),
-            location: place(&self.path, self.hdu),
-            ..SourceSpec::default()
-        }
+        self.origin.spec()
     }
 
     fn storage(&self) -> Storage {
-        Storage {
-            format: "FITS".into(),
-            codec: self.codec.algorithm.name().into(),
-            files: 1,
-            bytes: Some(self.table.heap_bytes() + self.table.rows * self.table.row as u64),
-        }
+        let bytes = self.table.heap_bytes() + self.table.rows * self.table.row as u64;
+        let (codec, bytes) = self.origin.storage(self.codec.algorithm.name(), bytes);
+        Storage { format: "FITS".into(), codec, files: 1, bytes: Some(bytes) }
     }
 }
 
