@@ -7,8 +7,8 @@ mod common;
 use common::{fixtures, ours, with_cx};
 use fitsio::{FitsFile, sys};
 use freeboard_formats::{
-    DType, Element, Format, Grid, Meta, Scalar, Writer, fits::Fits,
-    memory::MemorySource, with_dtype,
+    DType, Element, Format, Grid, Meta, Scalar, Writer, fits::Fits, memory::MemorySource,
+    with_dtype,
 };
 use std::{
     ffi::{c_int, c_void},

@@ -8,14 +8,13 @@
 
 use super::{
     Means, Plan,
-    geometry::{FAN_IN, FoldGeometry},
+    geometry::FoldGeometry,
     program::Program,
     share::Shared,
-    split,
     stage::{Feed, FoldPlan, Holds, Input, Part, Port, PortId, Reach, Stage, StageId, Work},
 };
-use crate::expr::{Access, AxisView, Op};
-use freeboard_formats::{ChunkSource, Dims, Grid, Region};
+use crate::expr::{Access, Op};
+use freeboard_formats::{Dims, Grid, Region};
 use smallvec::{SmallVec, smallvec};
 use std::{collections::HashMap, panic::Location, sync::Arc};
 
@@ -32,7 +31,7 @@ pub(crate) struct Root {
 
 /// A stage to be, while it is not settled which nodes have one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Owner {
+pub(super) enum Owner {
     Root(usize),
     Node(usize),
     Group(usize),
@@ -41,32 +40,31 @@ enum Owner {
 }
 
 /// Folds that are computed together.
-struct Group {
-    folds: Vec<usize>,
-    depth: u32,
-    grid: Grid,
+pub(super) struct Group {
+    pub(super) folds: Vec<usize>,
+    pub(super) depth: u32,
+    pub(super) grid: Grid,
     /// The boxes of the folds that are chained.
-    chained: Option<Dims>,
+    pub(super) chained: Option<Dims>,
     /// The chunks that are visited, where they are pieces of those of `grid`.
-    pieces: Option<Grid>,
-    leaves: Vec<usize>,
+    pub(super) pieces: Option<Grid>,
+    pub(super) leaves: Vec<usize>,
 }
 
 pub(super) struct Lowering<'a> {
     pub(super) nodes: &'a [Shared],
-    roots: &'a [(usize, Root)],
-    uses: Vec<SmallVec<[(Owner, Access); 1]>>,
+    pub(super) roots: &'a [(usize, Root)],
+    /// The blocks in which each root is computed: of one that is stored, several of its own
+    /// may be made together.
+    pub(super) root_grids: Vec<Grid>,
+    pub(super) uses: Vec<SmallVec<[(Owner, Access); 1]>>,
     pub(super) made: Vec<bool>,
-    groups: Vec<Group>,
+    pub(super) groups: Vec<Group>,
     group_of: HashMap<usize, usize>,
     pub(super) feeds: HashMap<usize, Feed>,
     plan: Plan,
-    means: Means,
+    pub(super) means: Means,
 }
-
-/// Decoded bytes of inline reads, relative to reading each chunk once, up to which a task
-/// reads its source itself.
-const AMPLIFICATION: f64 = 1.2;
 
 /// Lays out the stages for `roots`: numbers of `nodes`, and how their elements leave. With
 /// `fuse`, elementwise nodes become part of the stages that use them.
@@ -74,6 +72,7 @@ pub(crate) fn lower(nodes: &[Shared], roots: &[(usize, Root)], means: Means) -> 
     let mut this = Lowering {
         nodes,
         roots,
+        root_grids: roots.iter().map(|(_, root)| root.grid.clone()).collect(),
         uses: vec![SmallVec::new(); nodes.len()],
         made: vec![false; nodes.len()],
         groups: Vec::new(),
@@ -92,7 +91,7 @@ pub(crate) fn lower(nodes: &[Shared], roots: &[(usize, Root)], means: Means) -> 
 
 impl Group {
     /// The chunks that are visited.
-    fn visited(&self) -> &Grid {
+    pub(super) fn visited(&self) -> &Grid {
         self.pieces.as_ref().unwrap_or(&self.grid)
     }
 }
@@ -106,7 +105,7 @@ impl Lowering<'_> {
         self.meta(node).grid.rank()
     }
 
-    fn geometry(&self, fold: usize) -> FoldGeometry {
+    pub(super) fn geometry(&self, fold: usize) -> FoldGeometry {
         let Op::Fold { bins, .. } = self.nodes[fold].expr.op() else { unreachable!("a fold") };
         FoldGeometry {
             chunks: self.meta(self.nodes[fold].inputs[0]).grid.clone(),
@@ -180,44 +179,6 @@ impl Lowering<'_> {
         leaves
     }
 
-    /// Cuts the axes that chained folds keep, where they would be carried by fewer threads
-    /// than there are, and reading pieces takes no more than reading whole chunks.
-    fn split_groups(&mut self) {
-        for number in 0..self.groups.len() {
-            let group = &self.groups[number];
-            if group.chained.is_none() || !group.leaves.iter().all(|&leaf| self.divides(leaf)) {
-                continue;
-            }
-            let bins = |&fold: &usize| match self.nodes[fold].expr.op() {
-                Op::Fold { bins, .. } => bins.clone(),
-                _ => unreachable!("a fold"),
-            };
-            let bins: Vec<Dims> = group.folds.iter().map(bins).collect();
-            let kept: Vec<bool> =
-                (0..group.grid.rank()).map(|axis| bins.iter().all(|bin| bin[axis] == 1)).collect();
-            let geometry = self.geometry(group.folds[0]);
-            let carried = geometry.blocks.len() * geometry.max_count().div_ceil(FAN_IN);
-            let size = self.meta(self.nodes[group.folds[0]].inputs[0]).dtype.size() as u64;
-            let wanted = 4 * self.means.workers as u64;
-            let pieces = split::kept_axes(&group.grid, &kept, carried, wanted, size);
-            self.groups[number].pieces = pieces;
-        }
-    }
-
-    /// Whether half of a chunk of the node is read for about half of what a whole one takes.
-    fn divides(&self, node: usize) -> bool {
-        let Op::Source(source) = self.nodes[node].expr.op() else { return false };
-        let grid = &source.meta().grid;
-        if grid.is_empty() {
-            return false;
-        }
-        let whole = grid.region(&Dims::from_elem(0, grid.rank()));
-        let mut half = whole.clone();
-        let Some(axis) = (0..half.rank()).find(|&axis| half.shape[axis] > 1) else { return false };
-        half.shape[axis] /= 2;
-        source.cost(&half).decoded * 10 <= source.cost(&whole).decoded * 6
-    }
-
     fn add_use(&mut self, node: usize, owner: Owner, access: Access) {
         let used = &mut self.uses[node];
         if !used.iter().any(|(o, a)| *o == owner && *a == access) {
@@ -275,7 +236,10 @@ impl Lowering<'_> {
                         self.add_use(input, Owner::Node(number), access);
                     }
                 }
-                Op::Source(source) => self.made[number] = self.should_be_read_apart(number, source),
+                Op::Source(source) => {
+                    self.widen_root(number, source);
+                    self.made[number] = self.should_be_read_apart(number, source);
+                }
             }
             if matches!(node.expr.op(), Op::Fold { .. } | Op::Block { .. } | Op::Concat { .. }) {
                 self.made[number] = true;
@@ -283,89 +247,13 @@ impl Lowering<'_> {
         }
     }
 
-    /// The grid of an owner's units, and, of a block function, what they reach of the input.
-    fn owner_grid(&self, owner: Owner) -> (&Grid, Option<Reach>) {
-        match owner {
-            Owner::Root(root) => (&self.roots[root].1.grid, None),
-            Owner::Group(group) => (self.groups[group].visited(), None),
-            Owner::Node(node) => (&self.meta(node).grid, None),
-            Owner::Input(node, input) => (&self.meta(node).grid, Some(self.reach(node, input))),
-        }
-    }
-
     /// What the blocks of a function reach of one of its inputs.
-    fn reach(&self, node: usize, input: usize) -> Reach {
+    pub(super) fn reach(&self, node: usize, input: usize) -> Reach {
         let Op::Block { needs, .. } = self.nodes[node].expr.op() else {
             unreachable!("a block function")
         };
         let grid = self.meta(self.nodes[node].inputs[input]).grid.clone();
         Reach { needs: needs[input].clone(), grid }
-    }
-
-    /// Whether tasks that read the source themselves would decode much more than a stage that
-    /// reads each of its chunks once. Elements that lie as they are, more of them than fit in
-    /// memory, are read again rather than kept: they would have to leave it in between.
-    fn should_be_read_apart(&self, number: usize, source: &Arc<dyn ChunkSource>) -> bool {
-        let grid = &source.meta().grid;
-        let (mut inline, mut worst, mut once) = (0.0f64, 0.0f64, 0.0f64);
-        let mut touched: Option<Region> = None;
-        for (owner, access) in &self.uses[number] {
-            let (blocks, reach) = self.owner_grid(*owner);
-            let read = reach.as_ref().map_or(blocks, |reach| &reach.grid);
-            if blocks.is_empty() || read.is_empty() || grid.is_empty() {
-                continue;
-            }
-            let whole = Region::whole(&read.shape());
-            // A part of a concatenation reads its own stretch of it alone.
-            let within = part_of_output(access, &whole, &grid.shape());
-            if within.is_empty() {
-                continue;
-            }
-            let reading = |within: &Region| match &reach {
-                Some(reach) => reach.needs.readers(&reach.grid, blocks, within),
-                None => Some(blocks.covering(within)),
-            };
-            let Some(units) = reading(&within) else { continue };
-            let read_by = |index: Dims| match &reach {
-                Some(reach) => {
-                    let shape = Dims::from_elem(1, index.len());
-                    reach.needs.region(&reach.grid, blocks, &Region { start: index, shape })
-                }
-                None => blocks.region(&index),
-            };
-            let sample = |at: u64, of: u64| {
-                let index: Dims = units
-                    .start
-                    .iter()
-                    .zip(&units.shape)
-                    .map(|(start, len)| start + (len - 1) * at / of)
-                    .collect();
-                let region = read_by(index).intersection(&within);
-                region.map_or(0, |region| effort(&**source, &access.region(&region)))
-            };
-            let samples = [sample(0, 2), sample(1, 2), sample(2, 2)];
-            let mean = samples.iter().sum::<u64>() as f64 / 3.0;
-            let all = mean * units.volume() as f64;
-            inline += all;
-            let demanded = access.region(&within).volume() * source.meta().dtype.size() as u64;
-            worst = worst.max(all / demanded.max(1) as f64);
-            let region = access.region(&within);
-            let union = match touched.take() {
-                None => region,
-                Some(other) => hull(&other, &region),
-            };
-            touched = Some(union);
-        }
-        if let Some(region) = touched {
-            let chunks = grid.covering(&region);
-            let first = source.cost(&grid.region(&chunks.start)).decoded;
-            once += first as f64 * chunks.volume() as f64;
-        }
-        let plain = source.storage().codec.is_empty();
-        if plain && once > self.means.arena as f64 / 2.0 && worst <= AMPLIFICATION {
-            return false;
-        }
-        inline > AMPLIFICATION * once
     }
 
     fn new_port(&mut self, stage: StageId, holds: Holds) -> PortId {
@@ -557,7 +445,8 @@ impl Lowering<'_> {
         }
         for (root, (node, how)) in self.roots.iter().enumerate() {
             let origin = nodes[*node].expr.origin();
-            let stage = self.new_stage(String::new(), origin, how.grid.clone());
+            let grid = self.root_grids[root].clone();
+            let stage = self.new_stage(String::new(), origin, grid);
             let mut inputs = Vec::new();
             let program = self.compile(&[(*node, Access::identity(self.rank(*node)))], &mut inputs);
             if how.kept {
@@ -576,46 +465,6 @@ impl Lowering<'_> {
     }
 }
 
-/// What reading a region takes, in bytes decoded. Elements that lie scattered in their
-/// chunks are fetched in runs, each of which costs about as much as a page.
-fn effort(source: &dyn ChunkSource, region: &Region) -> u64 {
-    const PAGE: u64 = 4096;
-    let decoded = source.cost(region).decoded;
-    let meta = source.meta();
-    if region.is_empty() || source.storage().files == 0 {
-        return decoded;
-    }
-    let chunk = meta.grid.max_chunk();
-    let mut run = meta.dtype.size() as u64;
-    for axis in (0..region.rank()).rev() {
-        run *= region.shape[axis].min(chunk[axis]);
-        if region.shape[axis] < chunk[axis] {
-            break;
-        }
-    }
-    let bytes = region.volume() * meta.dtype.size() as u64;
-    decoded.max(bytes.div_ceil(run).saturating_mul(run.max(PAGE)))
-}
-
 fn single(program: Program) -> Work {
     Work::Map { axis: 0, parts: vec![Part { from: 0, to: u64::MAX, program }] }
-}
-
-/// The elements of `whole` whose accesses lie in an array of `shape`.
-fn part_of_output(access: &Access, whole: &Region, shape: &[u64]) -> Region {
-    let mut part = whole.clone();
-    for (axis, view) in access.axes().iter().enumerate() {
-        if let AxisView::Along { of, .. } = view {
-            let range = access.selects(axis, &(0..shape[axis]), whole.range(*of));
-            (part.start[*of], part.shape[*of]) = (range.start, range.end - range.start);
-        }
-    }
-    part
-}
-
-/// The smallest box that holds both.
-pub(super) fn hull(a: &Region, b: &Region) -> Region {
-    let start: Dims = a.start.iter().zip(&b.start).map(|(a, b)| *a.min(b)).collect();
-    let shape = (0..a.rank()).map(|i| a.range(i).end.max(b.range(i).end) - start[i]).collect();
-    Region { start, shape }
 }

@@ -10,6 +10,7 @@ mod explain;
 mod geometry;
 mod lower;
 mod program;
+mod reading;
 mod repeat;
 mod samples;
 mod share;
@@ -279,8 +280,9 @@ impl Plan {
                         boxes.filter_map(|&(stage, input)| self.demanded_of(port, stage, input))
                     {
                         let units = self.units_for(port, units);
-                        wanted =
-                            Some(wanted.map_or(units.clone(), |other| lower::hull(&other, &units)));
+                        wanted = Some(
+                            wanted.map_or(units.clone(), |other| reading::hull(&other, &units)),
+                        );
                     }
                 }
                 match wanted {

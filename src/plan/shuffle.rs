@@ -144,7 +144,7 @@ fn blocks_to_take(grid: &Grid, cuts: &Grid, most: u64) -> Grid {
 }
 
 /// Every `factor` neighbours become one.
-fn joined(axis: &AxisGrid, factor: u64) -> AxisGrid {
+pub(super) fn joined(axis: &AxisGrid, factor: u64) -> AxisGrid {
     if let Some(chunk) = axis.regular_chunk() {
         return AxisGrid::regular(axis.len(), (chunk * factor).clamp(1, axis.len().max(1)));
     }

@@ -339,10 +339,14 @@ impl<'a> UnitTask<'a, '_> {
     ) -> Result<()> {
         let cx = self.cx;
         let mut write = ReadCx { scratch, limit: cx.limit, files: cx.files, cancel: cx.cancel };
-        let index = self.stage.grid.index_of(self.unit);
         debug_assert_eq!(data.shape(), &region.shape[..]);
-        let written = sink.write(&index, data, &mut write)?;
-        cx.written.fetch_add(written.bytes, Ordering::Relaxed);
+        // A unit makes one chunk of the output, or several whole ones.
+        let grid = &sink.meta().grid;
+        for index in Coordinates::of(grid.covering(region)) {
+            let part = grid.region(&index).relative_to(&region.start);
+            let written = sink.write(&index, data.sub(&part), &mut write)?;
+            cx.written.fetch_add(written.bytes, Ordering::Relaxed);
+        }
         Ok(())
     }
 
