@@ -14,6 +14,8 @@ pub enum ErrorKind {
     Format(freeboard_formats::ErrorKind),
     /// The expression makes no sense: shapes, axes, dtypes.
     Expression,
+    /// A formula cannot be read: its grammar, a name, the arguments of a function.
+    Formula,
     /// The work cannot fit in the memory it was given.
     Budget,
     /// A function that the user handed in failed or panicked.

@@ -14,6 +14,8 @@ pub mod array;
 
 mod open;
 
+pub mod calc;
+
 pub mod plan;
 
 mod run;

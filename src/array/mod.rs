@@ -61,6 +61,7 @@ pub use ops::{Operand, Term};
 pub use pad::{Pad, PadWidths};
 pub use random::{Random, random};
 pub use reduce::Rebinned;
+pub(crate) use slice_str::{Part, range};
 
 use crate::{
     error::{Error, Result},

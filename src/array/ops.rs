@@ -100,6 +100,8 @@ pub(super) fn combine(op: Binary, Term(a): Term, Term(b): Term, at: Line) -> Exp
         check(&b)?;
         let dtypes = match (dtype_beside(&a, &b), dtype_beside(&b, &a)) {
             (Ok(a), Ok(b)) => (a, b),
+            // A quotient of integers is a float64, in which the scalar is one too.
+            (a, b) if op == Binary::Divide => (a.unwrap_or(DType::F64), b.unwrap_or(DType::F64)),
             // Whether an integer beyond a dtype is greater than its values can still be told.
             (a, b) if is_comparison(op) => {
                 let wide =
@@ -269,6 +271,14 @@ functions! {
     arctan2 Arctan2 T::Real;
 }
 
+impl Array {
+    /// `op` of two operands, of which scalars are weak, on either side.
+    #[track_caller]
+    pub(crate) fn binary(op: Binary, a: Term, b: Term) -> Array {
+        Array::from_expr(combine(op, a, b, Location::caller()))
+    }
+}
+
 impl<T: Kind> Array<T> {
     /// The quotients rounded down, and what is left: `floor_div` and `%`.
     #[track_caller]
@@ -360,6 +370,7 @@ mod tests {
         assert_eq!(dtype(of(Bool) + true), Bool);
         assert_eq!(dtype(of(Bool) % of(Bool)), I8);
         assert_eq!(of(U8).less(1000).dtype().unwrap(), Bool);
+        assert_eq!(dtype(of(U8) / 1000), F64);
         let error = (of(U8) + 300).dtype().unwrap_err().to_string();
         assert!(error.starts_with("300 is beyond uint8 (0 to 255)"), "{error}");
         let error = (of(Bool) - of(Bool)).dtype().unwrap_err().to_string();

@@ -120,6 +120,13 @@ impl<T: Kind> Array<T> {
         })
     }
 
+    /// The elements that the parts of a slice of NumPy's mean; at most one is an ellipsis.
+    #[track_caller]
+    pub(crate) fn select(&self, parts: &[slice_str::Part]) -> Array<T> {
+        let at = Location::caller();
+        self.viewed(at, |shape| slice_str::access(parts, shape).map_err(mistake(at)))
+    }
+
     /// The chunk at `index`, one number an axis, as an array.
     #[track_caller]
     pub fn block(&self, index: &[u64]) -> Array<T> {

@@ -10,7 +10,7 @@ use freeboard_formats::Dims;
 
 /// One part of a slice, between commas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(crate) enum Part {
     Index(i64),
     Range { start: Option<i64>, stop: Option<i64>, step: i64 },
     Ellipsis,
@@ -123,7 +123,7 @@ pub(super) fn access(parts: &[Part], shape: &[u64]) -> Result<(Access, Dims), St
 
 /// The first element and the number of elements of a range of an axis of `len`: Python's
 /// `slice.indices`.
-fn range(start: Option<i64>, stop: Option<i64>, step: i64, len: u64) -> (i64, u64) {
+pub(crate) fn range(start: Option<i64>, stop: Option<i64>, step: i64, len: u64) -> (i64, u64) {
     let (len, step) = (i128::from(len), i128::from(step));
     let (low, high) = if step < 0 { (-1, len - 1) } else { (0, len) };
     let bound = |at: Option<i64>, default: i128| match at.map(i128::from) {

@@ -1,5 +1,6 @@
 //! The program, run as a user runs it: what it prints, how it fails, what it leaves behind.
 
+mod calc;
 mod commands;
 mod errors;
 mod stop;

@@ -1,7 +1,7 @@
 //! What may be said on the command line: one place for each option and its help.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use freeboard::{Array, memory::parse_bytes};
+use freeboard::{Array, calc::is_name, memory::parse_bytes};
 use std::{num::NonZeroUsize, path::PathBuf};
 
 /// N-dimensional arrays over thousands of FITS, Zarr, HDF5 and npy files, in bounded memory.
@@ -31,6 +31,8 @@ pub enum Command {
     Rebin(Rebin),
     /// Copies to another format, other chunks or another codec
     Convert(Convert),
+    /// Evaluates a formula in NumPy's syntax over named inputs
+    Calc(Calc),
 }
 
 /// How the files of a stack are taken.
@@ -183,6 +185,47 @@ pub struct Convert {
     pub writing: Writing,
     #[command(flatten)]
     pub run: Run,
+}
+
+/// `freeboard calc`.
+#[derive(Debug, Args)]
+#[command(after_help = CALC)]
+pub struct Calc {
+    /// The formula, with NumPy's operators, functions and methods: '(raw - bias) / flat'
+    #[arg(required_unless_present = "functions", allow_hyphen_values = true)]
+    pub formula: Option<String>,
+    /// What its names are; several paths of one name are stacked
+    #[arg(value_name = "NAME=PATH", value_parser = named)]
+    pub inputs: Vec<(String, String)>,
+    /// Where to write: .zarr, .fits, .h5 or .npy; '-' prints
+    #[arg(long, short, value_name = "OUT", default_value = "-")]
+    pub output: PathBuf,
+    /// List all functions
+    #[arg(long)]
+    pub functions: bool,
+    #[command(flatten)]
+    pub stacking: Stacking,
+    #[command(flatten)]
+    pub writing: Writing,
+    #[command(flatten)]
+    pub run: Run,
+}
+
+const CALC: &str = "\
+Examples:
+  freeboard calc '(raw - bias) / flat' raw='night/*.fits' bias=b.fits flat=f.fits -o out.zarr
+  freeboard calc 'x[::2, 50:].mean(axis=1)' x=cube.zarr --json
+  freeboard calc 'x.min(), x.max()' x=cube.zarr
+Exit code: 0, 1 it failed, 2 the formula or the command line cannot be read.";
+
+/// An input of a formula, for clap.
+fn named(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, path)) if is_name(name) && !path.is_empty() => {
+            Ok((name.to_owned(), path.to_owned()))
+        }
+        _ => Err("an input is given as NAME=PATH".to_owned()),
+    }
 }
 
 /// A size in bytes, for clap.

@@ -3,7 +3,7 @@
 //! | file | owns |
 //! |---|---|
 //! | [`args`] | what may be said on the command line |
-//! | [`info`], [`stats`], [`reduce`], [`rebin`], [`convert`] | one command each |
+//! | [`info`], [`stats`], [`reduce`], [`rebin`], [`convert`], [`calc`] | one command each |
 //! | [`job`] | what commands share: inputs opened, a session, an output stored |
 //! | [`output`] | results on stdout, as text and as JSON |
 //! | [`progress`] | everything for people, on stderr |
@@ -13,6 +13,7 @@
 //! stopped it (130, 143).
 
 mod args;
+mod calc;
 mod convert;
 mod info;
 mod interrupt;
@@ -25,7 +26,7 @@ mod stats;
 
 use args::{Cli, Command};
 use clap::Parser;
-use freeboard::Error;
+use freeboard::{Error, ErrorKind};
 use std::{
     panic::{self, AssertUnwindSafe},
     process::ExitCode,
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         Command::Reduce(args) => reduce::run(args),
         Command::Rebin(args) => rebin::run(args),
         Command::Convert(args) => convert::run(args),
+        Command::Calc(args) => calc::run(args),
     }));
     if PANICKED.load(Ordering::Acquire) {
         return ExitCode::FAILURE;
@@ -64,7 +66,11 @@ fn main() -> ExitCode {
         }
         Ok(Err(error)) => {
             progress::say(&format!("error: {}", text_of(&error)));
-            ExitCode::FAILURE
+            match error.kind() {
+                // A formula that cannot be read is a command that cannot be.
+                ErrorKind::Formula => ExitCode::from(2),
+                _ => ExitCode::FAILURE,
+            }
         }
         Err(_) => ExitCode::FAILURE,
     }

@@ -94,12 +94,17 @@ macro_rules! with_array {
     };
 }
 
-/// Prints an array as nested lists, without a copy of it; one without axes as a value.
+/// Prints an array as [`write_nested`] writes it.
 pub fn print_nested(array: &AnyArray) -> Result<()> {
     print(|out| {
-        with_array!(array, array => nested(out, array.view()))?;
+        write_nested(out, array)?;
         writeln!(out)
     })
+}
+
+/// Writes an array as nested lists, without a copy of it; one without axes as a value.
+pub fn write_nested(out: &mut dyn Write, array: &AnyArray) -> io::Result<()> {
+    with_array!(array, array => nested(out, array.view()))
 }
 
 fn nested<T: ToJson>(out: &mut dyn Write, array: ArrayViewD<'_, T>) -> io::Result<()> {

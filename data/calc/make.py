@@ -1,0 +1,375 @@
+#!/usr/bin/env python3
+"""What NumPy and SciPy say of formulas, for the tests of `freeboard calc`.
+
+Writes into its own folder:
+
+- `grammar.tsv`: formulas, and how Python's parser reads them (every operation in brackets).
+- `pool.tsv`, `pool.bin`: the small arrays that calls are made with.
+- `calls.tsv`, `expected.bin`: calls, their inputs and chunks, and what came out.
+
+A call is drawn from a spec, a line of `SPECS`: its text is evaluated here as it stands, with
+NumPy's and SciPy's names, and by the test with freeboard's. A new function is a new line.
+
+    python3 make.py        (numpy 2, scipy; seeded)
+"""
+
+import ast
+import random
+import warnings
+from pathlib import Path
+
+import numpy as np
+import scipy.ndimage as ndi
+
+HERE = Path(__file__).parent
+DTYPES = "bool uint8 uint16 uint32 uint64 int8 int16 int32 int64 float32 float64".split()
+rng = random.Random(20250)
+warnings.simplefilter("ignore")
+
+# ---------------------------------------------------------------- grammar
+
+OPERATORS = {
+    ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Mod: "%",
+    ast.MatMult: "@", ast.Pow: "**", ast.LShift: "<<", ast.RShift: ">>", ast.BitAnd: "&",
+    ast.BitXor: "^", ast.BitOr: "|", ast.UAdd: "+", ast.USub: "-", ast.Invert: "~", ast.Not: "not ",
+    ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!=",
+}  # fmt: skip
+
+
+class Unsupported(Exception):
+    pass
+
+
+def tree(node):
+    """A formula as `Display` of the parser's tree writes it."""
+    of = lambda op: OPERATORS.get(type(op)) or unsupported()
+    match node:
+        case ast.Expression(body):
+            return tree(body)
+        case ast.Constant(value):
+            return "..." if value is ... else repr(value)
+        case ast.Name(name):
+            return name
+        case ast.UnaryOp(op, a):
+            return f"({of(op)}{tree(a)})"
+        case ast.BinOp(a, op, b):
+            return f"({tree(a)} {of(op)} {tree(b)})"
+        case ast.Compare(first, ops, rest):
+            links = "".join(f" {of(op)} {tree(node)}" for op, node in zip(ops, rest))
+            return f"({tree(first)}{links})"
+        case ast.BoolOp(op, nodes):
+            word = " and " if isinstance(op, ast.And) else " or "
+            return f"({word.join(map(tree, nodes))})"
+        case ast.Attribute(a, name):
+            return f"{tree(a)}.{name}"
+        case ast.Subscript(a, index):
+            return f"{tree(a)}[{tree(index)}]"
+        case ast.Slice(start, stop, step):
+            part = lambda node: "" if node is None else tree(node)
+            return f"{part(start)}:{part(stop)}" + ("" if step is None else f":{tree(step)}")
+        case ast.Call(function, args, keywords):
+            if any(keyword.arg is None for keyword in keywords):
+                raise Unsupported
+            named = [f"{keyword.arg}={tree(keyword.value)}" for keyword in keywords]
+            return f"{tree(function)}({', '.join([*map(tree, args), *named])})"
+        case ast.Tuple(nodes):
+            return f"({', '.join(map(tree, nodes))}{',' if len(nodes) == 1 else ''})"
+        case ast.List(nodes):
+            return f"[{', '.join(map(tree, nodes))}]"
+    unsupported()
+
+
+def unsupported():
+    raise Unsupported
+
+
+BINARY = "+ - * / // % @ ** << >> & ^ | < <= > >= == != and or".split()
+
+
+def formula(depth):
+    """A random formula that can be read."""
+    if depth == 0 or rng.random() < 0.2:
+        return rng.choice(["a", "b", "x", "raw", "1", "2", "10", "1.5", "0.25", "None", "True", "'s'"])
+    inner = lambda: formula(depth - 1)
+    match rng.randrange(14):
+        case 0 | 1 | 2 | 3 | 4 | 5:
+            return f"{inner()} {rng.choice(BINARY)} {inner()}"
+        case 6 | 7:
+            return rng.choice(["-", "+", "~", "not "]) + inner()
+        case 8:
+            return f"({inner()})"
+        case 9:
+            return rng.choice(["f(x{})", "np.f({}, k={})", "x.mean(axis={})", "f()"]).format(inner(), inner()).replace("(x", "(x, ")
+        case 10:
+            part = lambda: rng.choice(["", inner()])
+            index = rng.choice([inner(), f"{part()}:{part()}", f"{part()}:{part()}:{part()}", "...", "None"])
+            return f"x[{index}{rng.choice(['', ',', ', ' + inner(), ', ::-1'])}]"
+        case 11:
+            return f"({inner()}).T"
+        case 12:
+            return rng.choice(["({}, {})", "({},)", "[{}, {}]", "[{}]", "()", "[]", "[({}, {})]"]).format(inner(), inner())
+        case _:
+            return f"{inner()}{rng.choice(['**', ' ** -', '**-', ' < ', '.T', ', '])}{inner() if rng.random() < 0.9 else ''}"
+
+
+def noise():
+    """Random tokens, most of which no one can read."""
+    tokens = ["a", "b", "1", "2.5", "(", ")", "[", "]", ",", ":", ".", "=", "not", "and", "...", *BINARY]
+    return " ".join(rng.choice(tokens) for _ in range(rng.randrange(1, 7)))
+
+
+def grammar():
+    lines = {}
+    while len(lines) < 1600:
+        text = formula(rng.randrange(1, 5)) if rng.random() < 0.6 else noise()
+        if len(text) > 70 or text in lines:
+            continue
+        try:
+            lines[text] = tree(ast.parse(text.strip(), mode="eval"))
+        except SyntaxError:
+            # Half of what is left over, or formulas would be outnumbered.
+            if rng.random() < 0.5:
+                lines[text] = "SyntaxError"
+        except Unsupported:
+            pass
+    (HERE / "grammar.tsv").write_text("".join(f"{text}\t{how}\n" for text, how in lines.items()))
+
+
+# ---------------------------------------------------------------- arrays
+
+POOL = []
+
+
+def element(dtype):
+    match np.dtype(dtype).kind:
+        case "b":
+            return rng.random() < 0.5
+        case "u":
+            return rng.choice([0, 1, 2, 3, 5, 7, 9])
+        case "i":
+            return rng.choice([-9, -7, -3, -2, -1, 0, 0, 1, 2, 3, 4, 8])
+    return rng.choice([-7.5, -3.0, -1.25, -0.5, 0.0, 0.1, 0.75, 1.0, 2.0, 3.3, 9.75])
+
+
+def make_pool():
+    shapes = [(), (1,), (4,), (7,), (3, 4), (4, 1), (1, 4), (5, 3), (2, 3, 4), (3, 1, 4), (2, 5, 3), (4, 4), (12,), (0, 3), (6, 5)]
+    for shape in shapes:
+        for dtype in DTYPES:
+            values = np.array([element(dtype) for _ in range(int(np.prod(shape)))], dtype)
+            POOL.append(values.reshape(shape))
+            # Floats a second time, with what is no number.
+            if dtype.startswith("float"):
+                values = values.copy()
+                for i in range(len(values)):
+                    if rng.random() < 0.3:
+                        values[i] = rng.choice([np.nan, np.nan, np.inf, -np.inf])
+                POOL.append(values.reshape(shape))
+
+
+def weird(array):
+    return array.dtype.kind == "f" and not np.isfinite(array).all()
+
+
+class Draw:
+    """The inputs of one call, drawn as its text is made."""
+
+    def __init__(self):
+        self.inputs = {}
+
+    def x(self, kinds="buif", ndim=(0, 3), min_size=0, test=lambda array: True, finite=False, ge=0):
+        """The name of an array of these kinds of dtype and numbers of axes."""
+        while True:
+            i = rng.randrange(len(POOL))
+            array = POOL[i]
+            fits = array.dtype.kind in kinds and ndim[0] <= array.ndim <= ndim[1]
+            if fits and array.size >= min_size and array.dtype.itemsize >= ge and test(array):
+                if finite and weird(array):
+                    continue
+                name = "xyzw"[len(self.inputs)]
+                self.inputs[name] = i
+                return name
+
+    def array(self, name):
+        return POOL[self.inputs[name]]
+
+    def shape(self, name="x"):
+        return self.array(name).shape
+
+    def mate(self, name="x", kinds="buif", **more):
+        """An array that mostly broadcasts with another."""
+        shape = self.shape(name)
+
+        def fits(array):
+            if rng.random() < 0.01:
+                return True
+            try:
+                np.broadcast_shapes(shape, array.shape)
+            except ValueError:
+                return False
+            # 64-bit unsigned and signed meet in floats, and compare as such here.
+            pair = {array.dtype, self.array(name).dtype}
+            return not (np.dtype("uint64") in pair and any(dtype.kind == "i" for dtype in pair))
+
+        return self.x(kinds, test=fits, **more)
+
+    def same(self, name="x", kinds="buif", **more):
+        """An array of the same shape."""
+        return self.x(kinds, test=lambda array: array.shape == self.shape(name), **more)
+
+    def axis(self, name="x", none=True):
+        """`, axis=…`, `, …` or nothing; now and then out of range."""
+        ndim = len(self.shape(name))
+        # NumPy's reductions take axis 0 where there is none; we do not.
+        if none and (rng.random() < 0.25 or not ndim):
+            return rng.choice(["", ", axis=None"])
+        axis = rng.randrange(-ndim - (rng.random() < 0.02), max(ndim, 1))
+        return rng.choice([f", axis={axis}", f", {axis}"])
+
+    def axes(self, name="x"):
+        ndim = len(self.shape(name))
+        if ndim < 2 or rng.random() < 0.6:
+            return self.axis(name)
+        some = rng.sample(range(ndim), rng.randrange(1, ndim + 1))
+        return f", axis={tuple(a - rng.choice([0, ndim]) for a in some)}"
+
+    def index(self, name="x"):
+        """A basic index."""
+        parts = []
+        for length in self.shape(name)[: rng.randrange(1, 4)]:
+            bound = lambda: rng.choice(["", "", str(rng.randrange(-length - 2, length + 3))])
+            parts.append(rng.choice([
+                str(rng.randrange(-length - 1, length + 1) if rng.random() < 0.1 or not length else rng.randrange(-length, length)),
+                ":",
+                f"{bound()}:{bound()}",
+                f"{bound()}:{bound()}:{rng.choice([-3, -2, -1, 1, 2, 3])}",
+            ]))  # fmt: skip
+        if rng.random() < 0.3:
+            parts.insert(rng.randrange(len(parts) + 1), "...")
+        if rng.random() < 0.3:
+            parts.insert(rng.randrange(len(parts) + 1), rng.choice(["None", "newaxis"]))
+        return ", ".join(parts) or "..."
+
+
+def one(*options):
+    return rng.choice(options)
+
+
+# ---------------------------------------------------------------- calls
+
+NUMBER = lambda: one("2", "3", "-1", "0.5", "1.5", "True", "7", "0", "300")
+REAL = dict(kinds="uif", ge=2)  # NumPy computes 8-bit integers in float16, which is no dtype here
+keep = lambda: one("", "", ", keepdims=True")
+
+# A name, how many calls, the tolerance (0: equal to the bit), and what draws one.
+SPECS = [
+    ("arithmetic", 260, 0, lambda d: f"{d.x()} {one('+', '-', '*', '/', '//', '%')} {d.mate()}"),
+    ("with numbers", 260, 0, lambda d: one("{0} {1} {2}", "{2} {1} {0}").format(d.x(), one("+", "-", "*", "/", "//", "%"), NUMBER())),
+    ("powers", 60, 1e-6, lambda d: f"{d.x('uif', finite=True)} ** {one('2', '3', '0.5', '0', '-1', '2.0')}"),
+    ("powers of numbers", 30, 1e-6, lambda d: f"{one('2', '2.0', '1.5')} ** {d.x('uf', finite=True)}"),
+    ("bits", 120, 0, lambda d: f"{d.x('bui')} {one('&', '|', '^')} {d.mate(kinds='bui')}"),
+    ("shifts", 60, 0, lambda d: f"{d.x('ui')} {one('<<', '>>')} {one('1', '2', '3')}"),
+    ("comparisons", 160, 0, lambda d: f"{d.x()} {one('<', '<=', '>', '>=', '==', '!=')} {d.mate()}"),
+    ("comparisons with numbers", 100, 0, lambda d: one("{0} {1} {2}", "{2} {1} {0}").format(d.x(), one("<", "<=", ">", ">=", "==", "!="), NUMBER())),
+    ("signs", 60, 0, lambda d: one("-{0}", "+{0}", "~{0}", "abs({0})", "-{0} + 1", "~({0} > 0)").format(d.x())),
+    ("precedence", 120, 1e-6, lambda d: one("{0} + {1} * {2}", "({0} + {1}) * {2}", "-{0} ** 2 + {1}", "{0} - {1} - {2}", "{0} / {1} * {2}", "{0} % 5 + {1} // 2", "2 * {0} > {1} + 1", "({0} > 0) & ({1} < 2) | ({2} == 1)").format(d.x("uif", finite=True), d.mate(finite=True), d.mate(finite=True))),
+    ("Python's numbers", 80, 0, lambda d: f"{d.x('f')} * ({one('7', '-7', '2.5', '-0.5', 'True')} {one('+', '-', '*', '//', '%', '**', '/')} {one('2', '3', '-3', '0.5')})"),
+    ("exact ufuncs", 160, 0, lambda d: f"{one('absolute', 'sign', 'square', 'floor', 'ceil', 'trunc', 'negative', 'positive', 'invert', 'logical_not', 'isnan', 'isfinite', 'isinf', 'np.abs', 'reciprocal')}({d.x('uif', test=lambda a: a.dtype.kind == 'f' or (a != 0).all())})"),
+    ("roots", 40, 0, lambda d: f"{one('sqrt', 'np.rint')}({d.x(**REAL)})"),
+    ("functions", 200, 4e-6, lambda d: f"{one('cbrt', 'exp', 'exp2', 'expm1', 'log', 'log2', 'log10', 'log1p', 'sin', 'cos', 'tan', 'arcsin', 'arccos', 'arctan', 'sinh', 'cosh', 'tanh', 'radians', 'degrees', 'deg2rad', 'rad2deg', 'np.sin')}({d.x(**REAL)})"),
+    ("ufuncs of two", 140, 0, lambda d: f"{one('add', 'subtract', 'multiply', 'divide', 'floor_divide', 'remainder', 'mod', 'minimum', 'maximum', 'fmin', 'fmax', 'equal', 'less', 'logical_and', 'logical_or', 'logical_xor')}({d.x()}, {one(d.mate(), NUMBER())})"),
+    ("hypot and arctan2", 40, 4e-6, lambda d: f"{one('hypot', 'arctan2')}({one('{0}, {1}', '{0}, 2', '1.5, {0}').format(d.x(**REAL), d.mate(**REAL))})"),
+    ("where", 100, 0, lambda d: f"where({d.x('b')}, {one(d.mate(), NUMBER())}, {one(d.mate(), NUMBER())})"),
+    ("where of a comparison", 30, 0, lambda d: f"np.where({d.x()} > 0, x, {NUMBER()})"),
+    ("clip", 60, 0, lambda d: one("clip({0}, 1, 5)", "{0}.clip(0, 3)", "clip({0}, a_min=None, a_max=2)", "{0}.clip(min=1)", "np.clip({0}, 0.5, 2.5)").format(d.x("uif"))),
+    ("astype", 120, 0, lambda d: f"{d.x('bui')}.astype({one('int', 'float', 'bool', 'float32', 'np.int16', *[repr(t) for t in DTYPES], *[repr(c) for c in ('f4', '<f8', 'i2', 'u1', '?', 'd')])})"),
+    ("dtypes convert", 30, 0, lambda d: f"{one('float32', 'float64', 'int64', 'np.int32')}({d.x('bui')}) + 1"),
+    ("slices", 300, 0, lambda d: f"{d.x(ndim=(1, 3))}[{d.index()}]"),
+    ("slices of sums", 60, 0, lambda d: f"({d.x('uif', ndim=(1, 3))} + 1)[{d.index()}]"),
+    ("exact reductions", 200, 0, lambda d: f"{one('min', 'max', 'np.amin', 'amax', 'argmin', 'argmax', 'any', 'all', 'count_nonzero')}({d.x()}{d.axis()}{keep()})"),
+    ("reductions of several axes", 100, 0, lambda d: f"{one('min', 'max', 'any', 'all')}({d.x(ndim=(1, 3))}{d.axes()}{keep()})"),
+    ("sums of integers", 100, 0, lambda d: f"{one('sum', 'prod', 'np.sum', 'nansum')}({d.x('bui')}{d.axes()}{keep()})"),
+    ("sums of floats", 100, 2e-5, lambda d: f"{one('sum', 'prod', 'mean', 'nansum', 'nanprod')}({d.x('f')}{d.axes()}{keep()})"),
+    ("moments", 100, 2e-5, lambda d: f"{one('mean', 'std', 'var')}({d.x(min_size=1)}{d.axes()}{one('', ', keepdims=True')})"),
+    ("ddof", 30, 2e-5, lambda d: f"{one('std', 'var', 'nanstd', 'nanvar')}({d.x('uif', finite=True, ndim=(1, 3))}{d.axis()}, ddof=1)"),
+    ("dtype of a sum", 40, 2e-5, lambda d: f"{one('sum', 'mean')}({d.x('buif', finite=True)}{d.axis()}, dtype={one('float64', chr(39) + 'f4' + chr(39), 'int64')})"),
+    ("without NaN", 80, 2e-5, lambda d: f"{one('nanmean', 'nanstd', 'nanvar', 'nanmin', 'nanmax')}({d.x('f', min_size=1)}{d.axes()}{keep()})"),
+    ("ptp", 20, 0, lambda d: f"ptp({d.x('uif')}{d.axis()})"),
+    ("methods", 120, 2e-5, lambda d: f"{d.x(finite=True)}.{one('sum', 'mean', 'min', 'max', 'any', 'all', 'std', 'var', 'prod', 'argmin', 'argmax')}({d.axis()[2:]})"),
+    ("transposes", 60, 0, lambda d: one("{0}.T", "transpose({0})", "{0}.transpose()", "transpose({0}, {1})", "{0}.transpose({1})", "{0}.mT").format(d.x(ndim=(0, 3)), tuple(rng.sample(range(len(d.shape())), len(d.shape()))))),
+    ("axes move", 60, 0, lambda d: f"{one('swapaxes', 'moveaxis')}({d.x(ndim=(1, 3))}, {rng.randrange(-1, 2)}, {rng.randrange(-2, 2)})"),
+    ("axes come and go", 60, 0, lambda d: one("squeeze({0})", "{0}.squeeze()", "squeeze({0}, 0)", "expand_dims({0}, 0)", "expand_dims({0}, -1)", "expand_dims({0}, (0, 2))", "{0}[None]", "{0}[..., newaxis]").format(d.x())),
+    ("flip", 40, 0, lambda d: one("flip({0})", "flip({0}, 0)", "flip({0}, axis=-1)", "flipud({0})", "fliplr({0})").format(d.x(ndim=(1, 3)))),
+    ("broadcast_to", 40, 0, lambda d: f"broadcast_to({d.x()}, {one((3, 4), (2, 3, 4), (4,), (5, 3), (2, 4, 4))})"),
+    ("concatenate", 60, 0, lambda d: f"concatenate({one('[{0}, {1}]', '({0}, {1}, {0})').format(d.x(ndim=(1, 3)), d.same())}{d.axis(none=False)})"),
+    ("stack", 50, 0, lambda d: f"stack([{d.x()}, {d.same()}]{one('', ', axis=0', ', axis=-1', ', axis=1')})"),
+    ("lists are arrays", 40, 0, lambda d: one("{0} + [1, 2, 3, 4]", "[[1], [2.5]] * {0}", "maximum({0}, (1, 0, 1, 0))", "array([1, 2, 3]) - {0}", "asarray([[True, False], [False, True]]) & True", "array([[1, 2], [3]]) + {0}").format(d.x("uif"))),
+    ("created", 80, 0, lambda d: one("zeros(({0}, 2))", "ones({0}, dtype='i4')", "full(({0},), 2.5)", "full({0}, 7)", "arange({0})", "arange(1, {0})", "arange(0, {0}, 0.5)", "arange({0}, 0, -2)", "linspace(0, 1, {0})", "eye({0})", "identity({0}, dtype='u1')", "arange({0}, dtype='f4')", "linspace(-2, {0}, num=5)", "arange({0}) * 2 + 1").format(rng.randrange(0, 8))),
+    ("created like", 30, 0, lambda d: one("zeros_like({0})", "ones_like({0}) + 1", "full_like({0}, 3)", "zeros_like({0}, dtype='f8')").format(d.x())),
+    ("what shapes tell", 40, 0, lambda d: one("zeros({0}.shape)", "{0} * {0}.ndim", "{0} + {0}.size", "{0} / {0}.shape[0]", "zeros({0}.shape[1:] + (2,))", "arange(len({0}))", "ones({0}.shape[::-1])", "zeros_like({0}).astype({0}.dtype)").format(d.x("uif"))),
+    ("chained", 120, 2e-5, lambda d: one("({0} - {0}.mean()) / {0}.std()", "({0} - mean({0}, axis=0)) ** 2", "sqrt(abs({0})).sum(axis=-1)", "where(isnan({0}), 0, {0}).max()", "{0}[::2].mean(axis=0) + 1", "{0}.T[..., ::-1].sum(axis=0)", "(({0} > 0) * {0}).sum()", "max({0}, axis=0) - min({0}, axis=0)").format(d.x("if", ndim=(1, 3), min_size=1, ge=4))),
+    ("mistakes", 60, 0, lambda d: one("{0} + {1}", "{0}.mean(axis=5)", "sum({0}, axis=(0, 0))", "{0}[0, 0, 0, 0]", "concatenate([{0}, {1}], axis=1)", "stack([{0}, {1}])", "{0}.nothing", "sum({0}, axes=1)", "sqrt()", "sqrt({0}, 1, 2, 3)", "{0} and {1}", "0 < {0} < 1", "zeros((2, -1))", "{0}['a']", "{0}[1.5]", "broadcast_to({0}, (2,))", "swapaxes({0}, 7, 0)", "{0} << 1.5", "7 // 0 + {0}", "not {0}").format(d.x("f", ndim=(2, 3)), d.x("f", ndim=(2, 3)))),
+]  # fmt: skip
+
+
+def names():
+    """What formulas can name."""
+    env = {name: getattr(ndi, name) for name in dir(ndi) if not name.startswith("_")}
+    env |= {name: getattr(np, name) for name in dir(np) if not name.startswith("_")}
+    return env | {"np": np, "numpy": np, "ndi": ndi, "ndimage": ndi, "len": len, "int": int, "float": float, "bool": bool}
+
+
+def chunks(shape):
+    return ",".join(str(rng.randrange(1, max(length, 1) + 1)) for length in shape)
+
+
+def calls():
+    env, lines, expected, seen = names(), [], bytearray(), set()
+    for spec, count, tolerance, draw in SPECS:
+        made = tries = 0
+        while made < count and tries < 40 * count:
+            tries += 1
+            d = Draw()
+            text = draw(d)
+            used = {name: i for name, i in d.inputs.items() if name in {n.id for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Name)}}
+            key = (text, *used.items())
+            if key in seen:
+                continue
+            inputs = {name: POOL[i] for name, i in used.items()}
+            try:
+                value = np.asarray(eval(text, env | inputs))
+            except (ValueError, TypeError, IndexError, AttributeError, OverflowError, ZeroDivisionError):
+                value = None
+            if value is not None and value.dtype.name not in DTYPES:
+                continue
+            seen.add(key)
+            made += 1
+            given = " ".join(f"{name}={i}/{chunks(POOL[i].shape)}" for name, i in used.items())
+            if value is None:
+                lines.append(f"{text}\t{given}\terror\n")
+                continue
+            # Functions of fewer bits are as near as these bits allow.
+            near = tolerance * 1e-7 if value.dtype == np.float64 and not any(a.dtype == np.float32 for a in inputs.values()) else tolerance
+            near = f"{near:.0e}" if value.dtype.kind == "f" and tolerance else "="
+            shape = ",".join(map(str, value.shape))
+            lines.append(f"{text}\t{given}\t{value.dtype} ({shape}) {near}\n")
+            expected += np.ascontiguousarray(value).tobytes()
+        assert made > count // 3, (spec, made)
+    (HERE / "calls.tsv").write_text("".join(lines))
+    (HERE / "expected.bin").write_bytes(expected)
+    return len(lines)
+
+
+def pool():
+    lines, content = [], bytearray()
+    for array in POOL:
+        lines.append(f"{array.dtype} ({','.join(map(str, array.shape))})\n")
+        content += np.ascontiguousarray(array).tobytes()
+    (HERE / "pool.tsv").write_text("".join(lines))
+    (HERE / "pool.bin").write_bytes(content)
+
+
+if __name__ == "__main__":
+    grammar()
+    make_pool()
+    pool()
+    print(calls(), "calls")

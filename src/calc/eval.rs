@@ -1,0 +1,483 @@
+//! From the tree to lazy arrays: names are looked up, operators and functions applied.
+//!
+//! Nothing is computed here. Each part becomes a value; of arrays that is an expression, and
+//! a mistake in it is told with the part of the formula that made it.
+
+use super::{
+    ast::{Argument, BinaryOp, CompareOp, Kind, Node, UnaryOp},
+    fault::{Fault, Result, Span, nearest},
+    functions::{self, Arguments, Entry},
+    scalar,
+    signature::Given,
+    value::{Value, dtype_named, shape_of},
+};
+use crate::{
+    array::{Array, Part, Random, random, range},
+    error::ErrorKind,
+    kernel::Binary,
+};
+use freeboard_formats::DType;
+use std::{
+    collections::BTreeMap,
+    f64::consts,
+    sync::{Arc, Mutex},
+};
+
+/// The seed of `random.normal(…)` and its like, which name none.
+const SEED: u64 = 0;
+
+/// What evaluates formulas over these inputs.
+pub(super) struct Evaluator<'a> {
+    inputs: &'a BTreeMap<String, Array>,
+    random: Arc<Mutex<Random>>,
+}
+
+/// The value of a formula without inputs, calls and arrays.
+pub(super) fn constant(node: &Node) -> Result<Value> {
+    Evaluator::new(&BTreeMap::new()).value(node)
+}
+
+/// The modules whose functions can be called by their path, and the name they have in the table.
+fn module(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "np" | "numpy" | "scipy" => "",
+        "ndi" | "ndimage" => "ndimage",
+        "linalg" => "linalg",
+        "random" => "random",
+        "fft" => "fft",
+        _ => return None,
+    })
+}
+
+/// What a name means that is no input: a constant, or a dtype.
+fn constant_named(name: &str) -> Option<Value> {
+    Some(match name {
+        "pi" => Value::Float(consts::PI),
+        "e" => Value::Float(consts::E),
+        "inf" => Value::Float(f64::INFINITY),
+        "nan" => Value::Float(f64::NAN),
+        "newaxis" => Value::None,
+        "bool" | "bool_" | "int" | "int_" | "intp" | "uint" | "float" | "single" | "double" => {
+            Value::DType(dtype_named(name)?)
+        }
+        name => Value::DType(DType::from_name(name)?),
+    })
+}
+
+impl Evaluator<'_> {
+    pub(super) fn new(inputs: &BTreeMap<String, Array>) -> Evaluator<'_> {
+        Evaluator { inputs, random: Arc::new(Mutex::new(random(SEED))) }
+    }
+
+    /// What `node` stands for; a mistake is told with its place.
+    pub(super) fn value(&self, node: &Node) -> Result<Value> {
+        let value = self.unchecked(node).map_err(|fault| fault.at(node.span))?;
+        if let Value::Array(array) = &value {
+            array.meta().map_err(|error| <Box<Fault>>::from(error).at(node.span))?;
+        }
+        Ok(value)
+    }
+
+    fn unchecked(&self, node: &Node) -> Result<Value> {
+        Ok(match &node.kind {
+            Kind::Int(value) => Value::Int(*value),
+            Kind::Float(value) => Value::Float(*value),
+            Kind::Text(text) => Value::Text(text.clone()),
+            Kind::True => Value::Bool(true),
+            Kind::False => Value::Bool(false),
+            Kind::None => Value::None,
+            Kind::Ellipsis => Value::Ellipsis,
+            Kind::Name(name) => self.name(name)?,
+            Kind::Unary(op, operand) => unary(*op, &self.value(operand)?)?,
+            Kind::Binary(op, a, b) => binary(*op, &self.value(a)?, &self.value(b)?)?,
+            Kind::Compare(first, rest) => self.compare(first, rest)?,
+            Kind::Junction(and, nodes) => self.junction(*and, nodes)?,
+            Kind::Attribute(of, name) => self.attribute(node, of, name)?,
+            Kind::Index(of, index) => index_of(&self.value(of)?, &self.value(index)?)?,
+            Kind::Call(function, arguments) => self.call(function, arguments)?,
+            Kind::Tuple(nodes) => Value::Tuple(self.values(nodes)?),
+            Kind::List(nodes) => Value::List(self.values(nodes)?),
+            Kind::Slice(parts) => {
+                let mut bounds = [None; 3];
+                for (bound, part) in bounds.iter_mut().zip(parts) {
+                    if let Some(part) = part {
+                        *bound = slice_bound(&self.value(part)?).map_err(|f| f.at(part.span))?;
+                    }
+                }
+                Value::Slice(bounds)
+            }
+        })
+    }
+
+    fn values(&self, nodes: &[Node]) -> Result<Vec<Value>> {
+        nodes.iter().map(|node| self.value(node)).collect()
+    }
+
+    fn name(&self, name: &str) -> Result<Value> {
+        if let Some(input) = self.inputs.get(name) {
+            return Ok(Value::Array(input.clone()));
+        }
+        if let Some(value) = constant_named(name) {
+            return Ok(value);
+        }
+        if functions::find(name).is_some() {
+            return Err(Fault::new(format!("`{name}` is a function: it is called, {name}(…)")));
+        }
+        if module(name).is_some() {
+            return Err(Fault::new(format!("`{name}` is a module, and no value")));
+        }
+        Err(self.undefined(name))
+    }
+
+    fn undefined(&self, name: &str) -> Box<Fault> {
+        let mut known: Vec<&str> = functions::names().collect();
+        known.extend(self.inputs.keys().map(String::as_str));
+        let given = format!("an input is given behind the formula: {name}=PATH");
+        let help = match nearest(name, known) {
+            Some(near) => format!("did you mean '{near}'? {given}"),
+            None => given,
+        };
+        Fault::new(format!("name '{name}' is not defined")).help(help)
+    }
+
+    /// The path of names that `node` is, if its first one is a module's: `linalg.norm` of
+    /// `np.linalg.norm`.
+    fn path(&self, node: &Node) -> Option<String> {
+        match &node.kind {
+            Kind::Name(name) if !self.inputs.contains_key(name) => module(name).map(str::to_owned),
+            Kind::Attribute(of, name) => {
+                let mut path = self.path(of)?;
+                match (path.is_empty(), module(name)) {
+                    (true, Some(name)) => path.push_str(name),
+                    (true, None) => path.push_str(name),
+                    (false, _) => {
+                        path.push('.');
+                        path.push_str(name);
+                    }
+                }
+                Some(path)
+            }
+            _ => None,
+        }
+    }
+
+    fn attribute(&self, node: &Node, of: &Node, name: &str) -> Result<Value> {
+        if let Some(path) = self.path(node) {
+            return constant_named(&path).ok_or_else(|| match functions::find(&path) {
+                Some(_) => Fault::new(format!("`{path}` is a function: it is called, {path}(…)")),
+                None => no_function(&path),
+            });
+        }
+        let value = self.value(of)?;
+        if let Value::Array(array) = &value
+            && let Some(value) = array_attribute(array, name)?
+        {
+            return Ok(value);
+        }
+        match (&value, name) {
+            (Value::DType(dtype), "name") => Ok(Value::Text(dtype.name().to_owned())),
+            (Value::DType(dtype), "itemsize") => Ok(Value::Int(dtype.size() as i128)),
+            _ if functions::find_method(&value, name).is_some() => {
+                Err(Fault::new(format!("`{name}` is a method: it is called, .{name}(…)")))
+            }
+            _ => Err(no_attribute(&value, name)),
+        }
+    }
+
+    fn call(&self, function: &Node, arguments: &[Argument]) -> Result<Value> {
+        let given = |first: Option<(Value, Span)>| {
+            let first = first.map(|(value, span)| Ok(Given { name: None, value, span }));
+            let rest = arguments.iter().map(|Argument { name, value: node }| {
+                let (value, span) = (self.value(node)?, node.span);
+                Ok(Given { name: name.as_deref(), value, span })
+            });
+            first.into_iter().chain(rest).collect::<Result<Vec<_>>>()
+        };
+        let path = match &function.kind {
+            Kind::Name(name) if !self.inputs.contains_key(name) => Some(name.clone()),
+            _ => self.path(function),
+        };
+        if let Some(path) = path {
+            // A dtype converts: float32(x).
+            let entry = match constant_named(&path) {
+                Some(Value::DType(dtype)) => {
+                    let mut given = given(None)?;
+                    return match (given.pop(), given.is_empty()) {
+                        (Some(Given { name: None, value, .. }), true) => {
+                            Ok(value.to_array()?.cast_to(dtype).into())
+                        }
+                        _ => Err(Fault::new(format!("{path}() takes 1 positional argument"))),
+                    };
+                }
+                Some(_) => None,
+                None => functions::find(&path),
+            };
+            return match entry {
+                Some(entry) => self.apply(entry, given(None)?),
+                None if constant_named(&path).is_some() || module(&path).is_some() => {
+                    Err(Fault::new(format!("`{path}` is no function")).at(function.span))
+                }
+                None => Err(no_function(&path).at(function.span)),
+            };
+        }
+        let Kind::Attribute(of, name) = &function.kind else {
+            let value = self.value(function)?;
+            let fault = Fault::new(format!("{} cannot be called", value.with_article()));
+            return Err(fault.at(function.span));
+        };
+        let value = self.value(of)?;
+        match functions::find_method(&value, name) {
+            Some(entry) => self.apply(entry, given(Some((value, of.span)))?),
+            None => Err(no_attribute(&value, name).at(function.span)),
+        }
+    }
+
+    fn apply(&self, entry: &Entry, given: Vec<Given<'_>>) -> Result<Value> {
+        let values = entry.signature.bind(given)?;
+        (entry.function.call)(&Arguments::new(entry, values, &self.random))
+    }
+
+    fn compare(&self, first: &Node, rest: &[(CompareOp, Node)]) -> Result<Value> {
+        let mut left = self.value(first)?;
+        if let [(op, right)] = rest {
+            return compared(*op, &left, &self.value(right)?);
+        }
+        for (op, right) in rest {
+            let right = self.value(right)?;
+            // A chain is true if all its links are; the truth of an array is not known.
+            let holds = compared(*op, &left, &right)?;
+            if !scalar::truth(&holds).map_err(|_| {
+                Fault::new("the truth value of an array is ambiguous in a chain of comparisons")
+                    .help("compare each pair, and combine them: (0 < x) & (x < 5)")
+            })? {
+                return Ok(Value::Bool(false));
+            }
+            left = right;
+        }
+        Ok(Value::Bool(true))
+    }
+
+    fn junction(&self, and: bool, nodes: &[Node]) -> Result<Value> {
+        let mut last = Value::None;
+        for node in nodes {
+            last = self.value(node)?;
+            // As in Python, it is the operand that decides.
+            if scalar::truth(&last).map_err(|fault| fault.at(node.span))? != and {
+                break;
+            }
+        }
+        Ok(last)
+    }
+}
+
+fn no_function(path: &str) -> Box<Fault> {
+    let fault = Fault::new(format!("there is no function '{path}'"));
+    match nearest(path, functions::names()) {
+        Some(near) => fault.help(format!("did you mean '{near}'?")),
+        None => fault.help("`freeboard calc --functions` lists all"),
+    }
+}
+
+const ATTRIBUTES: [&str; 8] = ["T", "mT", "shape", "dtype", "ndim", "size", "itemsize", "nbytes"];
+
+fn no_attribute(value: &Value, name: &str) -> Box<Fault> {
+    let fault = Fault::new(format!("{} has no attribute '{name}'", value.with_article()));
+    if !matches!(value, Value::Array(_)) {
+        return fault;
+    }
+    if functions::find(name).is_some() {
+        return fault.help(format!("it is a function: {name}(x)"));
+    }
+    match nearest(name, functions::methods().chain(ATTRIBUTES)) {
+        Some(near) => fault.help(format!("did you mean '.{near}'?")),
+        None => fault,
+    }
+}
+
+fn array_attribute(array: &Array, name: &str) -> Result<Option<Value>> {
+    let number = |n: usize| Value::Int(n as i128);
+    Ok(Some(match name {
+        "T" => array.t().into(),
+        "mT" => array.swapaxes(-2, -1).into(),
+        "shape" => Value::Tuple(array.shape()?.into_iter().map(number).collect()),
+        "dtype" => Value::DType(array.dtype()?),
+        "ndim" => number(array.rank()?),
+        "size" => array.meta()?.grid.shape().iter().product::<u64>().into(),
+        "itemsize" => number(array.dtype()?.size()),
+        "nbytes" => array.nbytes()?.into(),
+        _ => return Ok(None),
+    }))
+}
+
+fn unary(op: UnaryOp, value: &Value) -> Result<Value> {
+    if op == UnaryOp::Not {
+        return scalar::truth(value).map(|truth| Value::Bool(!truth));
+    }
+    if let Some(value) = scalar::unary(op, value) {
+        return value;
+    }
+    let array = operand(op.text(), value)?;
+    Ok(match op {
+        UnaryOp::Minus => (-array).into(),
+        UnaryOp::Invert => (!array).into(),
+        UnaryOp::Plus | UnaryOp::Not => functions::positive(array)?,
+    })
+}
+
+/// An operand as an array.
+fn operand(op: &str, value: &Value) -> Result<Array> {
+    value.to_array().map_err(|fault| match value {
+        Value::Tuple(_) | Value::List(_) => fault,
+        _ => Fault::new(format!("`{op}` of {} is not defined", value.with_article())),
+    })
+}
+
+/// The kernel of an operator.
+fn kernel(op: BinaryOp) -> Option<Binary> {
+    Some(match op {
+        BinaryOp::Add => Binary::Add,
+        BinaryOp::Subtract => Binary::Subtract,
+        BinaryOp::Multiply => Binary::Multiply,
+        BinaryOp::Divide => Binary::Divide,
+        BinaryOp::FloorDivide => Binary::FloorDivide,
+        BinaryOp::Remainder => Binary::Remainder,
+        BinaryOp::Power => Binary::Power,
+        BinaryOp::ShiftLeft => Binary::ShiftLeft,
+        BinaryOp::ShiftRight => Binary::ShiftRight,
+        BinaryOp::And => Binary::And,
+        BinaryOp::Xor => Binary::Xor,
+        BinaryOp::Or => Binary::Or,
+        BinaryOp::MatMul => return None,
+    })
+}
+
+fn binary(op: BinaryOp, a: &Value, b: &Value) -> Result<Value> {
+    if let Some(value) = scalar::binary(op, a, b) {
+        return value;
+    }
+    // A tuple's own operators, as in x.shape + (1,), would be taken for an array's.
+    if let (Value::Tuple(a), BinaryOp::Add, Value::Tuple(b)) = (a, op, b) {
+        return Ok(Value::Tuple(a.iter().chain(b).cloned().collect()));
+    }
+    let number_or_array = |value: &Value| match value.is_number() {
+        true => Ok(value.clone()),
+        false => operand(op.text(), value).map(Value::Array),
+    };
+    let (a, b) = (number_or_array(a)?, number_or_array(b)?);
+    let Some(kernel) = kernel(op) else {
+        return Err(Fault::new(format!("`{}` is not defined", op.text())));
+    };
+    functions::binary(kernel, &a, &b)
+}
+
+fn compared(op: CompareOp, a: &Value, b: &Value) -> Result<Value> {
+    if let Some(holds) = scalar::compare(op, a, b) {
+        return holds.map(Value::Bool);
+    }
+    let kernel = match op {
+        CompareOp::Less => Binary::Less,
+        CompareOp::LessEqual => Binary::LessEqual,
+        CompareOp::Greater => Binary::Greater,
+        CompareOp::GreaterEqual => Binary::GreaterEqual,
+        CompareOp::Equal => Binary::Equal,
+        CompareOp::NotEqual => Binary::NotEqual,
+    };
+    if let (Value::Tuple(a) | Value::List(a), Value::Tuple(b) | Value::List(b)) = (a, b) {
+        // x.shape == y.shape
+        let equal = a.len() == b.len()
+            && a.iter()
+                .zip(b)
+                .all(|(a, b)| matches!(scalar::compare(CompareOp::Equal, a, b), Some(Ok(true))));
+        match op {
+            CompareOp::Equal => return Ok(Value::Bool(equal)),
+            CompareOp::NotEqual => return Ok(Value::Bool(!equal)),
+            _ => return Err(Fault::new(format!("`{}` of tuples is not defined", op.text()))),
+        }
+    }
+    functions::binary(kernel, a, b)
+}
+
+fn slice_bound(value: &Value) -> Result<Option<i64>> {
+    match value {
+        Value::None => Ok(None),
+        // Beyond the ends of every axis, whatever its length.
+        Value::Int(value) => Ok(Some((*value).clamp(i64::MIN.into(), i64::MAX.into()) as i64)),
+        other => Err(Fault::new(format!(
+            "slice indices must be integers or None, and not {}",
+            other.with_article()
+        ))),
+    }
+}
+
+fn index_of(of: &Value, index: &Value) -> Result<Value> {
+    match of {
+        Value::Array(array) => {
+            let parts = match index {
+                Value::Tuple(parts) => &parts[..],
+                one => std::slice::from_ref(one),
+            };
+            let parts = parts.iter().map(part).collect::<Result<Vec<Part>>>()?;
+            if parts.iter().filter(|part| **part == Part::Ellipsis).count() > 1 {
+                return Err(Fault::value("an index can only have a single ellipsis ('...')"));
+            }
+            let selected = array.select(&parts);
+            match selected.meta() {
+                Err(error) if error.kind() == ErrorKind::Expression => {
+                    Err(<Box<Fault>>::from(error)
+                        .help(format!("the array has shape {}", shape_of(array)?)))
+                }
+                _ => Ok(selected.into()),
+            }
+        }
+        Value::Tuple(values) | Value::List(values) => match index {
+            Value::Int(at) => {
+                let len = values.len() as i128;
+                let counted = if *at < 0 { at + len } else { *at };
+                let value = usize::try_from(counted).ok().and_then(|at| values.get(at));
+                value.cloned().ok_or_else(|| {
+                    Fault::value(format!("index {at} is out of range for {len} values"))
+                })
+            }
+            Value::Slice([start, stop, step]) => {
+                let step = step.unwrap_or(1);
+                if step == 0 {
+                    return Err(Fault::value("slice step cannot be zero"));
+                }
+                let (first, count) = range(*start, *stop, step, values.len() as u64);
+                let taken = (0..count as i64)
+                    .filter_map(|i| values.get(usize::try_from(first + i * step).ok()?).cloned())
+                    .collect();
+                Ok(match of {
+                    Value::Tuple(_) => Value::Tuple(taken),
+                    _ => Value::List(taken),
+                })
+            }
+            other => Err(Fault::new(format!(
+                "an index of {} is an integer or a slice, and not {}",
+                of.with_article(),
+                other.with_article()
+            ))),
+        },
+        other => Err(Fault::new(format!("{} has no elements", other.with_article()))),
+    }
+}
+
+/// One part of an index of an array.
+fn part(index: &Value) -> Result<Part> {
+    match index {
+        Value::Int(at) => i64::try_from(*at)
+            .map(Part::Index)
+            .map_err(|_| Fault::value(format!("index {at} is beyond every axis"))),
+        Value::Slice([_, _, Some(0)]) => Err(Fault::value("slice step cannot be zero")),
+        Value::Slice([start, stop, step]) => {
+            Ok(Part::Range { start: *start, stop: *stop, step: step.unwrap_or(1) })
+        }
+        Value::Ellipsis => Ok(Part::Ellipsis),
+        Value::None => Ok(Part::NewAxis),
+        other => Err(Fault::new(format!(
+            "only integers, slices (`:`), ellipsis (`...`) and newaxis (`None`) are indices, \
+             and not {}",
+            other.with_article()
+        ))),
+    }
+}

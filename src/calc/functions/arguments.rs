@@ -1,0 +1,244 @@
+//! The arguments of a call, as the functions of the table take them, and what many of them share.
+
+use super::{
+    super::{
+        fault::{Fault, Result},
+        value::{Value, dtype_named},
+    },
+    Entry,
+};
+use crate::{
+    array::{Array, Axes, Random},
+    kernel::Binary,
+};
+use freeboard_formats::{DType, Scalar};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// The values of a function's parameters.
+pub(in crate::calc) struct Arguments<'a> {
+    entry: &'a Entry,
+    values: Vec<(&'static str, Value)>,
+    random: &'a Mutex<Random>,
+}
+
+impl<'a> Arguments<'a> {
+    pub(in crate::calc) fn new(
+        entry: &'a Entry,
+        values: Vec<(&'static str, Value)>,
+        random: &'a Mutex<Random>,
+    ) -> Arguments<'a> {
+        Arguments { entry, values, random }
+    }
+
+    /// The value of a parameter; `None` of one that the signature has not.
+    pub(super) fn value(&self, name: &str) -> &Value {
+        let found = self.values.iter().find(|(parameter, _)| *parameter == name);
+        found.map_or(&Value::None, |(_, value)| value)
+    }
+
+    /// What is wrong with the value of a parameter, which should be `wanted`.
+    fn wrong(&self, name: &str, wanted: &str) -> Box<Fault> {
+        let function = self.entry.signature.names.first().map_or("", String::as_str);
+        let function = function.rsplit('.').next().unwrap_or(function);
+        let value = self.value(name);
+        let value = match value {
+            Value::Int(value) => value.to_string(),
+            Value::Text(text) => format!("{text:?}"),
+            value => value.with_article(),
+        };
+        Fault::new(format!("{function}() argument '{name}' must be {wanted}, and not {value}"))
+    }
+
+    pub(super) fn is_none(&self, name: &str) -> bool {
+        matches!(self.value(name), Value::None)
+    }
+
+    /// An array, or what can be made one.
+    pub(super) fn array(&self, name: &str) -> Result<Array> {
+        match self.value(name) {
+            Value::None | Value::Text(_) | Value::Slice(_) | Value::DType(_) => {
+                Err(self.wrong(name, "an array or a number"))
+            }
+            value => value.to_array(),
+        }
+    }
+
+    /// Several arrays in a tuple or a list.
+    pub(super) fn arrays(&self, name: &str) -> Result<Vec<Array>> {
+        match self.value(name) {
+            Value::Tuple(values) | Value::List(values) => {
+                values.iter().map(Value::to_array).collect()
+            }
+            _ => Err(self.wrong(name, "a tuple or a list of arrays")),
+        }
+    }
+
+    /// An integer.
+    pub(super) fn integer(&self, name: &str) -> Result<i64> {
+        integer(self.value(name)).ok_or_else(|| self.wrong(name, "an int"))
+    }
+
+    /// An integer that is not negative.
+    pub(super) fn count(&self, name: &str) -> Result<u64> {
+        let value = integer(self.value(name)).and_then(|value| u64::try_from(value).ok());
+        value.ok_or_else(|| self.wrong(name, "a non-negative int"))
+    }
+
+    /// An integer, if there is one.
+    pub(super) fn maybe_integer(&self, name: &str) -> Result<Option<i64>> {
+        match self.value(name) {
+            Value::None => Ok(None),
+            _ => self.integer(name).map(Some),
+        }
+    }
+
+    /// A number, as a double.
+    pub(super) fn float(&self, name: &str) -> Result<f64> {
+        match self.value(name) {
+            value if value.is_number() => Ok(value.to_scalar()?.as_f64()),
+            _ => Err(self.wrong(name, "a number")),
+        }
+    }
+
+    pub(super) fn flag(&self, name: &str) -> Result<bool> {
+        match self.value(name) {
+            Value::Bool(value) => Ok(*value),
+            Value::Int(value @ (0 | 1)) => Ok(*value == 1),
+            _ => Err(self.wrong(name, "True or False")),
+        }
+    }
+
+    /// A dtype, or its name, if there is one.
+    pub(super) fn maybe_dtype(&self, name: &str) -> Result<Option<DType>> {
+        match self.value(name) {
+            Value::None => Ok(None),
+            Value::DType(dtype) => Ok(Some(*dtype)),
+            Value::Text(text) => dtype_named(text).map(Some).ok_or_else(|| {
+                let known: Vec<&str> = DType::ALL.iter().map(|dtype| dtype.name()).collect();
+                Fault::new(format!("data type {text:?} not understood"))
+                    .help(format!("there are {}", known.join(", ")))
+            }),
+            _ => Err(self.wrong(name, "a dtype or its name")),
+        }
+    }
+
+    /// The integers of a tuple, a list, or one alone.
+    pub(super) fn integers(&self, name: &str) -> Result<Vec<i64>> {
+        let wrong = || self.wrong(name, "an int or a tuple of ints");
+        match self.value(name) {
+            Value::Tuple(values) | Value::List(values) => {
+                // The rest of the arguments may be one tuple: x.reshape((2, 3)).
+                let values = match &values[..] {
+                    [Value::Tuple(inner) | Value::List(inner)] => inner,
+                    values => values,
+                };
+                values.iter().map(|value| integer(value).ok_or_else(wrong)).collect()
+            }
+            value => integer(value).map(|value| vec![value]).ok_or_else(wrong),
+        }
+    }
+
+    /// The integers of a parameter, if it is not `None`.
+    pub(super) fn maybe_integers(&self, name: &str) -> Result<Option<Vec<i64>>> {
+        if self.is_none(name) { Ok(None) } else { self.integers(name).map(Some) }
+    }
+
+    /// Axes; all of them for `None`.
+    pub(super) fn axes(&self, name: &str) -> Result<Axes> {
+        Ok(self.maybe_integers(name)?.map_or(Axes::from(..), Axes::from))
+    }
+
+    /// A shape; that of a number for `None`.
+    pub(super) fn shape(&self, name: &str) -> Result<Vec<i64>> {
+        Ok(self.maybe_integers(name)?.unwrap_or_default())
+    }
+
+    /// What the next random array is drawn from: the generator whose method is called, or the
+    /// formula's.
+    pub(super) fn random(&self) -> MutexGuard<'_, Random> {
+        let random = match self.value("self") {
+            Value::Generator(random) => random,
+            _ => self.random,
+        };
+        random.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `op` of the first two arguments, of which numbers are weak.
+    pub(super) fn binary(&self, op: Binary) -> Result<Value> {
+        match &self.values[..] {
+            [(_, a), (_, b), ..] => binary(op, a, b),
+            _ => Err(Fault::new(format!("{} is a function of two arrays", op.name()))),
+        }
+    }
+
+    /// A reduction of the array `a` along `axis`, computed in `dtype` and with its axes kept as the
+    /// arguments ask for.
+    pub(super) fn reduced(&self, reduce: impl FnOnce(&Array, Axes) -> Array) -> Result<Array> {
+        let array = self.array("a")?;
+        let dtype = self.maybe_dtype("dtype")?;
+        let array = dtype.map_or_else(|| array.clone(), |dtype| array.cast_to(dtype));
+        let mut reduced = reduce(&array, self.axes("axis")?);
+        if let Some(dtype) = dtype {
+            reduced = reduced.cast_to(dtype);
+        }
+        match self.value("keepdims") {
+            Value::None => Ok(reduced),
+            _ if !self.flag("keepdims")? => Ok(reduced),
+            _ => {
+                // A mistake is told before axes are counted.
+                reduced.meta()?;
+                let rank = array.rank()? as i64;
+                let mut kept = self.maybe_integers("axis")?.unwrap_or((0..rank).collect());
+                kept.iter_mut().for_each(|axis| *axis += if *axis < 0 { rank } else { 0 });
+                kept.sort_unstable();
+                Ok(kept.into_iter().fold(reduced, |array, axis| array.expand_dims(axis)))
+            }
+        }
+    }
+}
+
+fn integer(value: &Value) -> Option<i64> {
+    match value {
+        Value::Int(value) => i64::try_from(*value).ok(),
+        Value::Bool(value) => Some((*value).into()),
+        _ => None,
+    }
+}
+
+/// `op` of two operands; numbers beside arrays are weak.
+pub(in crate::calc) fn binary(op: Binary, a: &Value, b: &Value) -> Result<Value> {
+    if op == Binary::Power {
+        refuse_negative_power(a, b)?;
+    }
+    let array;
+    // Of two numbers the first is an array without axes, as NumPy's functions give one.
+    let a = match a.is_number() && b.is_number() {
+        true => {
+            array = Value::Array(a.to_array()?);
+            &array
+        }
+        false => a,
+    };
+    Ok(Array::binary(op, a.term()?, b.term()?).into())
+}
+
+/// NumPy refuses integers to negative integer powers, whose values are fractions.
+fn refuse_negative_power(a: &Value, b: &Value) -> Result<()> {
+    let integers = match a {
+        Value::Array(array) => !array.dtype()?.is_float(),
+        _ => matches!(a, Value::Int(_) | Value::Bool(_)),
+    };
+    match b {
+        Value::Int(exponent) if integers && *exponent < 0 => {
+            Err(Fault::value("integers to negative integer powers are not allowed")
+                .help("x.astype(float) has fractions"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A number as one of `dtype`, for functions that fill arrays.
+pub(super) fn fill_value(value: &Value, dtype: Option<DType>) -> Result<(Scalar, DType)> {
+    let scalar = value.to_scalar()?;
+    Ok((scalar, dtype.unwrap_or(scalar.dtype())))
+}

@@ -1,0 +1,131 @@
+//! Functions of the elements at one place: NumPy's ufuncs, and its choices between elements.
+
+use super::{
+    super::{
+        fault::{Fault, Result},
+        value::Value,
+    },
+    arguments::Arguments,
+    functions,
+};
+use crate::{array::Array, kernel::Binary};
+use freeboard_formats::DType;
+
+functions! {
+    "add(x1, x2, /)" "x1 + x2" => |a| a.binary(Binary::Add)?;
+    "subtract(x1, x2, /)" "x1 - x2" => |a| a.binary(Binary::Subtract)?;
+    "multiply(x1, x2, /)" "x1 * x2" => |a| a.binary(Binary::Multiply)?;
+    "divide|true_divide(x1, x2, /)" "x1 / x2" => |a| a.binary(Binary::Divide)?;
+    "floor_divide(x1, x2, /)" "x1 // x2" => |a| a.binary(Binary::FloorDivide)?;
+    "remainder|mod(x1, x2, /)" "x1 % x2, with the sign of x2" => |a| a.binary(Binary::Remainder)?;
+    "power|pow(x1, x2, /)" "x1 ** x2" => |a| a.binary(Binary::Power)?;
+    "minimum(x1, x2, /)" "The smaller elements; NaN where one is NaN" => |a| a.binary(Binary::Minimum)?;
+    "maximum(x1, x2, /)" "The greater elements; NaN where one is NaN" => |a| a.binary(Binary::Maximum)?;
+    "fmin(x1, x2, /)" "The smaller elements; the other where one is NaN" => |a| a.binary(Binary::Fmin)?;
+    "fmax(x1, x2, /)" "The greater elements; the other where one is NaN" => |a| a.binary(Binary::Fmax)?;
+    "hypot(x1, x2, /)" "The lengths of hypotenuses" => |a| a.binary(Binary::Hypot)?;
+    "arctan2|atan2(x1, x2, /)" "The angles of the points (x2, x1), in radians" => |a| a.binary(Binary::Arctan2)?;
+    "equal(x1, x2, /)" "x1 == x2" => |a| a.binary(Binary::Equal)?;
+    "not_equal(x1, x2, /)" "x1 != x2" => |a| a.binary(Binary::NotEqual)?;
+    "less(x1, x2, /)" "x1 < x2" => |a| a.binary(Binary::Less)?;
+    "less_equal(x1, x2, /)" "x1 <= x2" => |a| a.binary(Binary::LessEqual)?;
+    "greater(x1, x2, /)" "x1 > x2" => |a| a.binary(Binary::Greater)?;
+    "greater_equal(x1, x2, /)" "x1 >= x2" => |a| a.binary(Binary::GreaterEqual)?;
+    "bitwise_and(x1, x2, /)" "x1 & x2" => |a| a.binary(Binary::And)?;
+    "bitwise_or(x1, x2, /)" "x1 | x2" => |a| a.binary(Binary::Or)?;
+    "bitwise_xor(x1, x2, /)" "x1 ^ x2" => |a| a.binary(Binary::Xor)?;
+    "left_shift|bitwise_left_shift(x1, x2, /)" "x1 << x2" => |a| a.binary(Binary::ShiftLeft)?;
+    "right_shift|bitwise_right_shift(x1, x2, /)" "x1 >> x2" => |a| a.binary(Binary::ShiftRight)?;
+    "logical_and(x1, x2, /)" "Whether both are not zero" => |a| a.binary(Binary::LogicalAnd)?;
+    "logical_or(x1, x2, /)" "Whether one is not zero" => |a| a.binary(Binary::LogicalOr)?;
+    "logical_xor(x1, x2, /)" "Whether exactly one is not zero" => |a| a.binary(Binary::LogicalXor)?;
+
+    "negative(x, /)" "-x" => |a| -a.array("x")?;
+    "positive(x, /)" "+x" => |a| positive(a.array("x")?)?;
+    "absolute|abs|fabs(x, /)" "The absolute values" => |a| a.array("x")?.abs();
+    "sign(x, /)" "-1, 0 or 1, or NaN" => |a| a.array("x")?.sign();
+    "sqrt(x, /)" "The square roots" => |a| a.array("x")?.sqrt();
+    "cbrt(x, /)" "The cube roots" => |a| a.array("x")?.cbrt();
+    "square(x, /)" "The squares" => |a| a.array("x")?.square();
+    "reciprocal(x, /)" "1 / x; of integers, truncated" => |a| a.array("x")?.reciprocal();
+    "exp(x, /)" "e to the power of x" => |a| a.array("x")?.exp();
+    "exp2(x, /)" "2 to the power of x" => |a| a.array("x")?.exp2();
+    "expm1(x, /)" "exp(x) - 1, exact near 0" => |a| a.array("x")?.expm1();
+    "log(x, /)" "The natural logarithms" => |a| a.array("x")?.log();
+    "log2(x, /)" "The logarithms to base 2" => |a| a.array("x")?.log2();
+    "log10(x, /)" "The logarithms to base 10" => |a| a.array("x")?.log10();
+    "log1p(x, /)" "log(1 + x), exact near 0" => |a| a.array("x")?.log1p();
+    "sin(x, /)" "The sines of angles in radians" => |a| a.array("x")?.sin();
+    "cos(x, /)" "The cosines of angles in radians" => |a| a.array("x")?.cos();
+    "tan(x, /)" "The tangents of angles in radians" => |a| a.array("x")?.tan();
+    "arcsin|asin(x, /)" "The angles with these sines" => |a| a.array("x")?.arcsin();
+    "arccos|acos(x, /)" "The angles with these cosines" => |a| a.array("x")?.arccos();
+    "arctan|atan(x, /)" "The angles with these tangents" => |a| a.array("x")?.arctan();
+    "sinh(x, /)" "The hyperbolic sines" => |a| a.array("x")?.sinh();
+    "cosh(x, /)" "The hyperbolic cosines" => |a| a.array("x")?.cosh();
+    "tanh(x, /)" "The hyperbolic tangents" => |a| a.array("x")?.tanh();
+    "radians|deg2rad(x, /)" "Degrees as radians" => |a| a.array("x")?.radians();
+    "degrees|rad2deg(x, /)" "Radians as degrees" => |a| a.array("x")?.degrees();
+    "floor(x, /)" "The greatest whole numbers not above" => |a| a.array("x")?.floor();
+    "ceil(x, /)" "The least whole numbers not below" => |a| a.array("x")?.ceil();
+    "trunc(x, /)" "The whole parts" => |a| a.array("x")?.trunc();
+    "rint(x, /)" "The nearest whole numbers, the even ones of two" => |a| a.array("x")?.rint();
+    "invert|bitwise_not|bitwise_invert(x, /)" "~x" => |a| !a.array("x")?;
+    "logical_not(x, /)" "Whether elements are zero" => |a| a.array("x")?.logical_not();
+    "isnan(x, /)" "Whether elements are NaN" => |a| a.array("x")?.isnan();
+    "isfinite(x, /)" "Whether elements are neither infinite nor NaN" => |a| a.array("x")?.isfinite();
+    "isinf(x, /)" "Whether elements are infinite" => |a| a.array("x")?.isinf();
+
+    "where(condition, x, y, /)" "The elements of x where the condition holds, elsewhere those of y" => |a| where_(a)?;
+    "clip(a, a_min=None, a_max=None, *, min=None, max=None)" "The elements, no less than a_min and no greater than a_max" => |a| clip(a)?;
+    "ndarray.clip(self, min=None, max=None)" "The elements, no less than min and no greater than max" => |a| clip(a)?;
+    "ndarray.astype(self, dtype)" "The elements converted to a dtype" => |a| converted(a, "self")?;
+    "asarray|array|asanyarray(a, dtype=None)" "An array of numbers, of a list, or the array itself" => |a| converted(a, "a")?;
+}
+
+/// `+x`: the array itself, but NumPy has no sign of truth values.
+pub(in crate::calc) fn positive(array: Array) -> Result<Value> {
+    match array.dtype()? {
+        DType::Bool => Err(Fault::value("positive of bool is not defined")),
+        _ => Ok(array.into()),
+    }
+}
+
+fn converted(a: &Arguments<'_>, name: &str) -> Result<Array> {
+    let array = a.array(name)?;
+    Ok(a.maybe_dtype("dtype")?.map_or_else(|| array.clone(), |dtype| array.cast_to(dtype)))
+}
+
+fn clip(a: &Arguments<'_>) -> Result<Value> {
+    let first = |names: [&str; 2]| {
+        let given = names.into_iter().map(|name| a.value(name));
+        given.into_iter().find(|value| !matches!(value, Value::None))
+    };
+    let array = match a.value("self") {
+        Value::None => a.array("a")?,
+        _ => a.array("self")?,
+    };
+    let mut clipped = Value::Array(array);
+    if let Some(low) = first(["a_min", "min"]) {
+        clipped = super::binary(Binary::Maximum, &clipped, low)?;
+    }
+    if let Some(high) = first(["a_max", "max"]) {
+        clipped = super::binary(Binary::Minimum, &clipped, high)?;
+    }
+    Ok(clipped)
+}
+
+fn where_(a: &Arguments<'_>) -> Result<Array> {
+    let condition = a.array("condition")?;
+    let condition = condition.cast_to(DType::Bool).typed::<bool>()?;
+    let (x, y) = (a.value("x"), a.value("y"));
+    if [x, y].into_iter().any(|value| matches!(value, Value::None)) {
+        return Err(Fault::new("where() chooses between arrays or numbers, and not None"));
+    }
+    Ok(match (x.is_number(), y.is_number()) {
+        // A number beside an array is weak, on either side.
+        (true, false) => (!condition).choose(&y.to_array()?, x.to_scalar()?),
+        (false, true) => condition.choose(&x.to_array()?, y.to_scalar()?),
+        _ => condition.choose(&x.to_array()?, y.to_array()?),
+    })
+}

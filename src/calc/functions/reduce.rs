@@ -1,0 +1,47 @@
+//! Reductions along axes.
+
+use super::{
+    super::{fault::Result, value::Value},
+    arguments::Arguments,
+    functions,
+};
+use crate::{
+    array::{Array, Axes},
+    kernel::Binary,
+};
+
+functions! {
+    "sum(a, axis=None, dtype=None, *, keepdims=False)" "The sum" => |a| a.reduced(Array::sum)?;
+    "prod(a, axis=None, dtype=None, *, keepdims=False)" "The product" => |a| a.reduced(Array::prod)?;
+    "mean(a, axis=None, dtype=None, *, keepdims=False)" "The mean" => |a| a.reduced(Array::mean)?;
+    "std(a, axis=None, dtype=None, *, ddof=0, keepdims=False)" "The standard deviation" => |a| spread(a, Array::std_ddof)?;
+    "var(a, axis=None, dtype=None, *, ddof=0, keepdims=False)" "The variance" => |a| spread(a, Array::var_ddof)?;
+    "min|amin(a, axis=None, *, keepdims=False)" "The least; NaN if one is NaN" => |a| a.reduced(Array::min)?;
+    "max|amax(a, axis=None, *, keepdims=False)" "The greatest; NaN if one is NaN" => |a| a.reduced(Array::max)?;
+    "ptp(a, axis=None, *, keepdims=False)" "The greatest less the least" => |a| ptp(a)?;
+    "argmin(a, axis=None, *, keepdims=False)" "The index of the first least element" => |a| a.reduced(|x, axes| x.argmin(axes).to_dyn())?;
+    "argmax(a, axis=None, *, keepdims=False)" "The index of the first greatest element" => |a| a.reduced(|x, axes| x.argmax(axes).to_dyn())?;
+    "any(a, axis=None, *, keepdims=False)" "Whether one is not zero" => |a| a.reduced(|x, axes| x.any(axes).to_dyn())?;
+    "all(a, axis=None, *, keepdims=False)" "Whether none is zero" => |a| a.reduced(|x, axes| x.all(axes).to_dyn())?;
+    "count_nonzero(a, axis=None, *, keepdims=False)" "How many are not zero" => |a| a.reduced(|x, axes| x.not_equal(0).to_dyn().sum(axes))?;
+    "nansum(a, axis=None, dtype=None, *, keepdims=False)" "The sum of what is not NaN" => |a| a.reduced(Array::nansum)?;
+    "nanprod(a, axis=None, dtype=None, *, keepdims=False)" "The product of what is not NaN" => |a| a.reduced(Array::nanprod)?;
+    "nanmean(a, axis=None, dtype=None, *, keepdims=False)" "The mean of what is not NaN" => |a| a.reduced(Array::nanmean)?;
+    "nanstd(a, axis=None, dtype=None, *, ddof=0, keepdims=False)" "The standard deviation of what is not NaN" => |a| spread(a, Array::nanstd_ddof)?;
+    "nanvar(a, axis=None, dtype=None, *, ddof=0, keepdims=False)" "The variance of what is not NaN" => |a| spread(a, Array::nanvar_ddof)?;
+    "nanmin(a, axis=None, *, keepdims=False)" "The least of what is not NaN" => |a| a.reduced(Array::nanmin)?;
+    "nanmax(a, axis=None, *, keepdims=False)" "The greatest of what is not NaN" => |a| a.reduced(Array::nanmax)?;
+    "nanargmin(a, axis=None, *, keepdims=False)" "As argmin, of what is not NaN" => |a| a.reduced(|x, axes| x.nanargmin(axes).to_dyn())?;
+    "nanargmax(a, axis=None, *, keepdims=False)" "As argmax, of what is not NaN" => |a| a.reduced(|x, axes| x.nanargmax(axes).to_dyn())?;
+}
+
+/// A spread, whose divisor is the count less `ddof`.
+fn spread(a: &Arguments<'_>, of: fn(&Array, Axes, u64) -> Array) -> Result<Array> {
+    let ddof = a.count("ddof")?;
+    a.reduced(|array, axes| of(array, axes, ddof))
+}
+
+fn ptp(a: &Arguments<'_>) -> Result<Value> {
+    let greatest = a.reduced(Array::max)?;
+    super::binary(Binary::Subtract, &greatest.into(), &a.reduced(Array::min)?.into())
+}

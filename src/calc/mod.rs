@@ -1,0 +1,76 @@
+//! Formulas: expressions in NumPy's syntax, over named arrays, as lazy arrays.
+//!
+//! `(raw - bias) / flat` is read into a tree, once; evaluating it over inputs calls the
+//! verbs of [`Array`], and computes nothing. What there is of Python and NumPy, and what differs,
+//! is told in `docs/calc.md`.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `lexer` | from text to tokens |
+//! | `ast` | the tree |
+//! | `parser` | from tokens to the tree: Python's grammar and precedence |
+//! | `value` | what parts stand for: arrays, and Python's own values; [`Output`] |
+//! | `scalar` | arithmetic of Python's numbers |
+//! | `signature` | signatures as texts; how arguments find their parameters |
+//! | `functions` | the table of functions, one line each, by families |
+//! | `eval` | from the tree to arrays |
+//! | `fault` | what is wrong, with the place underlined |
+
+mod ast;
+mod eval;
+mod fault;
+mod functions;
+mod lexer;
+mod parser;
+mod scalar;
+mod signature;
+mod value;
+
+pub use functions::listing;
+pub use value::Output;
+
+use crate::{array::Array, error::Result};
+use ast::Node;
+use std::collections::BTreeMap;
+
+/// An expression in NumPy's syntax, read and not evaluated yet.
+#[derive(Clone, Debug)]
+pub struct Formula {
+    text: String,
+    root: Node,
+}
+
+impl Formula {
+    /// Reads `text`.
+    ///
+    /// # Errors
+    /// If it is no expression; the place is shown.
+    pub fn parse(text: &str) -> Result<Formula> {
+        match parser::parse(text) {
+            Ok(root) => Ok(Formula { text: text.to_owned(), root }),
+            Err(fault) => Err(fault.into_error(text)),
+        }
+    }
+
+    /// Whether `name` appears in it, so that an input of that name would be used.
+    pub fn uses(&self, name: &str) -> bool {
+        self.root.names(name)
+    }
+
+    /// What the formula is, over `inputs`, which go before functions and constants of the same name.
+    /// Nothing is computed.
+    ///
+    /// # Errors
+    /// If a name is not known, a function is called in another way than its signature tells, or
+    /// an array makes no sense: shapes, axes, dtypes. The place is shown.
+    pub fn evaluate(&self, inputs: &BTreeMap<String, Array>) -> Result<Output> {
+        let value = eval::Evaluator::new(inputs).value(&self.root);
+        let output = value.and_then(|value| value.into_output().map_err(|f| f.at(self.root.span)));
+        output.map_err(|fault| fault.into_error(&self.text))
+    }
+}
+
+/// Whether an input can have this name.
+pub fn is_name(name: &str) -> bool {
+    parser::is_name(name)
+}

@@ -1,0 +1,273 @@
+//! Formulas against NumPy and SciPy: each call of `data/calc/calls.tsv` is evaluated over the small
+//! arrays it was recorded with, on random chunks, and compared; what they refuse is refused.
+
+use freeboard::{
+    Array, DType, Element, Session,
+    array::{AnyArray, AnyVec},
+    calc::{Formula, Output},
+    formats::with_dtype,
+};
+use std::{collections::BTreeMap, sync::LazyLock};
+
+static SESSION: LazyLock<Session> =
+    LazyLock::new(|| Session::builder().memory("256MiB").threads(2).build().unwrap());
+
+/// Elements with their shape, in C order.
+struct Recorded {
+    values: AnyVec,
+    shape: Vec<u64>,
+}
+
+/// Takes the elements of an array described as `float32 (2,3)` from the front of `bytes`.
+fn take(description: &str, bytes: &mut &[u8]) -> Recorded {
+    let (dtype, shape) = description.split_once(' ').unwrap();
+    let lens = shape.trim_matches(['(', ')']).split(',').filter(|len| !len.is_empty());
+    let shape: Vec<u64> = lens.map(|len| len.parse().unwrap()).collect();
+    let count = shape.iter().product::<u64>() as usize;
+    let mut values = AnyVec::zeroed(DType::from_name(dtype).unwrap(), count);
+    let (head, rest) = bytes.split_at(values.as_bytes().len());
+    values.as_bytes_mut().copy_from_slice(head);
+    *bytes = rest;
+    Recorded { values, shape }
+}
+
+static POOL: LazyLock<Vec<Recorded>> = LazyLock::new(|| {
+    let mut bytes = &include_bytes!("../data/calc/pool.bin")[..];
+    include_str!("../data/calc/pool.tsv").lines().map(|line| take(line, &mut bytes)).collect()
+});
+
+/// The array of the pool that `text` tells, as `x=12/2,3`: its name, and it in chunks.
+fn input(text: &str) -> (String, Array) {
+    let (name, place) = text.split_once('=').unwrap();
+    let (index, chunks) = place.split_once('/').unwrap();
+    let Recorded { values, shape } = &POOL[index.parse::<usize>().unwrap()];
+    let chunks: Vec<i64> =
+        chunks.split(',').filter(|n| !n.is_empty()).map(|n| n.parse().unwrap()).collect();
+    let array = AnyArray::new(values.clone(), shape).unwrap();
+    let array = with_dtype!(values.dtype(), T => {
+        Array::chunked(&array.into_typed::<T>().unwrap(), chunks).to_dyn()
+    });
+    (name.to_owned(), array)
+}
+
+/// Whether elements are equal to the bit, or within `tolerance`; all NaNs are alike.
+fn alike(made: &AnyVec, recorded: &AnyVec, tolerance: f64) -> bool {
+    fn floats<T: Element + Into<f64>>(values: &AnyVec) -> Vec<f64> {
+        let values: Vec<T> = values.clone().into_typed().unwrap();
+        values.into_iter().map(Into::into).collect()
+    }
+    let floats = match recorded.dtype() {
+        DType::F32 => floats::<f32>,
+        DType::F64 => floats::<f64>,
+        _ => return made == recorded,
+    };
+    floats(made).into_iter().zip(floats(recorded)).all(|(a, b)| {
+        let near = (a - b).abs() <= tolerance * b.abs().max(1.0);
+        a.to_bits() == b.to_bits()
+            || a.is_nan() && b.is_nan()
+            || tolerance > 0.0 && (near || a == b)
+    })
+}
+
+/// The result of a formula as one array.
+fn value(formula: &str, inputs: &BTreeMap<String, Array>) -> freeboard::Result<AnyArray> {
+    match Formula::parse(formula)?.evaluate(inputs)? {
+        Output::Array(array) => SESSION.compute(array),
+        other => panic!("{formula} is {other:?}"),
+    }
+}
+
+/// What is wrong with a line of the table, if anything is.
+fn check(line: &str, expected: &mut &[u8]) -> Result<(), String> {
+    let mut columns = line.split('\t');
+    let mut column = || columns.next().unwrap();
+    let (formula, given, outcome) = (column(), column(), column());
+    let inputs = given.split_whitespace().map(input).collect();
+    if outcome == "error" {
+        return match value(formula, &inputs) {
+            Ok(made) => Err(format!("is no mistake, but {} {:?}", made.dtype(), made.shape())),
+            Err(_) => Ok(()),
+        };
+    }
+    let (description, tolerance) = outcome.rsplit_once(' ').unwrap();
+    let tolerance = if tolerance == "=" { 0.0 } else { tolerance.parse().unwrap() };
+    let recorded = take(description, expected);
+    let made = value(formula, &inputs).map_err(|error| error.to_string())?;
+    let shape: Vec<u64> = made.shape().iter().map(|&len| len as u64).collect();
+    let told = format!("{} {shape:?}", made.dtype());
+    let values = with_dtype!(made.dtype(), T => {
+        let mut values = AnyVec::zeroed(made.dtype(), made.shape().iter().product());
+        let size = made.dtype().size();
+        let typed = made.into_typed::<T>().unwrap();
+        for (bytes, value) in values.as_bytes_mut().chunks_exact_mut(size).zip(&typed) {
+            bytes.copy_from_slice(&value.to_scalar().bytes().0[..size]);
+        }
+        values
+    });
+    if values.dtype() != recorded.values.dtype() || shape != recorded.shape {
+        return Err(format!("is {told}, and not {description}"));
+    }
+    match alike(&values, &recorded.values, tolerance) {
+        true => Ok(()),
+        false => Err(format!("is {told} {values:?}, and not {:?}", recorded.values)),
+    }
+}
+
+#[test]
+fn calls_give_what_numpy_and_scipy_give() {
+    let mut expected = &include_bytes!("../data/calc/expected.bin")[..];
+    let lines: Vec<&str> = include_str!("../data/calc/calls.tsv").lines().collect();
+    assert!(lines.len() >= 3000);
+    let wrong: Vec<String> = lines
+        .into_iter()
+        .filter_map(|line| {
+            let error = check(line, &mut expected).err()?;
+            Some(format!("{line}\n    {error}"))
+        })
+        .collect();
+    assert!(expected.is_empty(), "{} recorded bytes are left", expected.len());
+    let few: Vec<&str> = wrong.iter().take(40).map(String::as_str).collect();
+    assert!(wrong.is_empty(), "{} calls differ:\n{}", wrong.len(), few.join("\n"));
+}
+
+fn x() -> BTreeMap<String, Array> {
+    let array = ndarray::Array2::<f32>::zeros((3, 4));
+    BTreeMap::from([("x".to_owned(), Array::chunked(&array, [2, 3]).to_dyn())])
+}
+
+#[test]
+fn mistakes_are_told_with_their_place() {
+    let cases = [
+        (
+            "x + y",
+            "name 'y' is not defined\n  x + y\n      ^\n  an input is given behind the formula: y=PATH",
+        ),
+        ("maen(x)", "there is no function 'maen'\n  maen(x)\n  ^^^^\n  did you mean 'mean'?"),
+        (
+            "x.maen()",
+            "an ndarray has no attribute 'maen'\n  x.maen()\n  ^^^^^^\n  did you mean '.mean'?",
+        ),
+        (
+            "x.sqrt()",
+            "an ndarray has no attribute 'sqrt'\n  x.sqrt()\n  ^^^^^^\n  it is a function: sqrt(x)",
+        ),
+        (
+            "1 + sum(x, axs=0)",
+            "sum() got an unexpected keyword argument 'axs'\n  1 + sum(x, axs=0)\n                 ^\n  \
+             did you mean 'axis'?",
+        ),
+        ("sqrt()", "sqrt() missing 1 required positional argument: 'x'\n  sqrt()\n  ^^^^^^"),
+        (
+            "sum(x, 0, None, None)",
+            "sum() takes from 1 to 3 positional arguments but 4 were given\n  \
+             sum(x, 0, None, None)\n                  ^^^^",
+        ),
+        (
+            "mean(x, axis='a')",
+            "mean() argument 'axis' must be an int or a tuple of ints, and not \"a\"\n  \
+             mean(x, axis='a')\n  ^^^^^^^^^^^^^^^^^",
+        ),
+        (
+            "x.astype('f3')",
+            "data type \"f3\" not understood\n  x.astype('f3')\n  ^^^^^^^^^^^^^^\n  there are bool, uint8, \
+             uint16, uint32, uint64, int8, int16, int32, int64, float32, float64",
+        ),
+        (
+            "x * (x - x[:2])",
+            "shapes (3, 4) and (2, 4) do not broadcast in `-`\n  x * (x - x[:2])\n      ^^^^^^^^^^^",
+        ),
+        (
+            "x.sum(axis=2)",
+            "axis 2 is out of range for an array of 2 axes\n  x.sum(axis=2)\n  ^^^^^^^^^^^^^",
+        ),
+        (
+            "x[0, 7]",
+            "index 7 is beyond axis 1 of length 4\n  x[0, 7]\n  ^^^^^^^\n  the array has shape (3, 4)",
+        ),
+        (
+            "x[..., 0, ...]",
+            "an index can only have a single ellipsis ('...')\n  x[..., 0, ...]\n  ^^^^^^^^^^^^^^",
+        ),
+        (
+            "x['a']",
+            "only integers, slices (`:`), ellipsis (`...`) and newaxis (`None`) are indices, and not \
+             a str\n  x['a']\n  ^^^^^^",
+        ),
+        (
+            "0 < x < 1",
+            "the truth value of an array is ambiguous in a chain of comparisons\n  0 < x < 1\n  \
+             ^^^^^^^^^\n  compare each pair, and combine them: (0 < x) & (x < 5)",
+        ),
+        (
+            "x > 0 and x < 1",
+            "the truth value of an array is ambiguous\n  x > 0 and x < 1\n  ^^^^^\n  \
+             `&`, `|` and `~` combine arrays element by element: (x > 0) & (x < 5)",
+        ),
+        (
+            "x & 1",
+            "bitwise_and of float32 and float32 is not defined; cast to an integer dtype or to bool\n  x & 1\n  ^^^^^",
+        ),
+        ("1 // 0 + x", "division by zero\n  1 // 0 + x\n  ^^^^^^"),
+        (
+            "[[1, 2], [3]] + x",
+            "lists of unequal lengths or depths make no array\n  [[1, 2], [3]] + x\n  ^^^^^^^^^^^^^^^^^",
+        ),
+        ("x + 'a'", "`+` of a str is not defined\n  x + 'a'\n  ^^^^^^^"),
+        ("x(1)", "an ndarray cannot be called\n  x(1)\n  ^"),
+        ("sum", "`sum` is a function: it is called, sum(…)\n  sum\n  ^^^"),
+        ("np", "`np` is a module, and no value\n  np\n  ^^"),
+        ("pi(2)", "`pi` is no function\n  pi(2)\n  ^^"),
+        ("1:2", "`:` where an operator, or the end is expected\n  1:2\n   ^"),
+    ];
+    for (formula, text) in cases {
+        let result = Formula::parse(formula).and_then(|formula| formula.evaluate(&x()));
+        assert_eq!(result.unwrap_err().to_string(), text, "{formula}");
+    }
+}
+
+#[test]
+fn results_that_are_no_arrays() {
+    let shown =
+        |formula: &str| format!("{:?}", Formula::parse(formula).unwrap().evaluate(&x()).unwrap());
+    for (formula, result) in [
+        ("x.shape", "List([Int(3), Int(4)])"),
+        ("x.dtype, x.ndim", "List([Text(\"float32\"), Int(2)])"),
+        ("x.shape[::-1][0]", "Int(4)"),
+        ("x.shape == (3, 4)", "Bool(true)"),
+        ("x.dtype == float32", "Bool(true)"),
+        ("2 ** 100 > 1e30 > 1", "Bool(true)"),
+        ("7 // -2, 7 % -2, 2 ** -1", "List([Int(-4), Int(-1), Float(0.5)])"),
+        ("None or 0 or 'a' 'b'", "Text(\"ab\")"),
+        ("np.pi > 3 and not e > 3", "Bool(true)"),
+    ] {
+        assert_eq!(shown(formula), result, "{formula}");
+    }
+}
+
+#[test]
+fn random_numbers_are_drawn_once_each() {
+    let formula =
+        "random.default_rng(3).normal(5, 0, size=(2, 2)), random.random(3), random.random(3)";
+    let Output::List(parts) = Formula::parse(formula).unwrap().evaluate(&x()).unwrap() else {
+        panic!("several results")
+    };
+    let arrays: Vec<Array> = parts
+        .into_iter()
+        .map(|part| match part {
+            Output::Array(array) => array,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let values = SESSION.compute(arrays).unwrap();
+    assert_eq!(values[0].to_string(), "[[5, 5],\n [5, 5]]");
+    assert_ne!(values[1], values[2]);
+}
+
+#[test]
+fn the_deepest_formulas_are_evaluated() {
+    for formula in
+        ["-".repeat(398) + "x", "x+".repeat(398) + "x", "(".repeat(398) + "x" + &")".repeat(398)]
+    {
+        Formula::parse(&formula).unwrap().evaluate(&x()).unwrap();
+    }
+}
