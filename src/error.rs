@@ -85,6 +85,11 @@ impl Error {
         self.change(|inner| inner.help = Some(help.into()))
     }
 
+    /// What the user can do next, where something was added to what a format said.
+    pub fn help_text(&self) -> Option<&str> {
+        self.0.help.as_deref()
+    }
+
     /// What kind of error this is.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind

@@ -1,9 +1,10 @@
 //! What a run tells those who watch it.
 
-use std::fmt;
+use freeboard_formats::FormatError;
+use std::{fmt, path::Path, time::Duration};
 
 /// Something that happened in a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
     /// A batch of this stage begins.
@@ -17,6 +18,30 @@ pub enum Event<'a> {
         done: u64,
         /// All of them.
         of: u64,
+    },
+    /// A read failed in a way that may pass, and is tried again.
+    Retried {
+        /// What went wrong.
+        error: &'a FormatError,
+        /// How often it was tried by now.
+        tries: u32,
+        /// How long it waits before the next time.
+        wait: Duration,
+    },
+    /// A store goes on where an earlier one of the same was stopped.
+    Resumed {
+        /// Chunks of the output that are there already.
+        done: u64,
+        /// All of them.
+        of: u64,
+    },
+    /// What a store that was killed had left of the same output was removed, as nobody asked
+    /// to go on with it.
+    Swept {
+        /// The output.
+        output: &'a Path,
+        /// Chunks of it that had been written.
+        chunks: u64,
     },
 }
 

@@ -9,6 +9,7 @@ use crate::{
     dtype::DType,
     error::{ErrorKind, Result},
     grid::Grid,
+    journal::{ChunkSet, Noted, Provenance},
     memory::MemorySource,
     region::{Dims, Region},
     source::{
@@ -257,13 +258,13 @@ pub fn format(
     assert_eq!(writer(&refuse).path(), path, "a writer's path");
 
     let dropped = create(&*writer(&refuse), array).expect("a first store");
-    write_chunks(&*dropped, array, 2);
+    write_chunks(&*dropped, array, |chunk| chunk % 2 == 0);
     assert!(!path.exists(), "{path:?} is seen before it is published");
     drop(dropped);
     assert_eq!(names_in(folder), before, "what a dropped store leaves behind");
 
     let sink = create(&*writer(&refuse), array).expect("a store after a dropped one");
-    write_chunks(&*sink, array, 1);
+    write_chunks(&*sink, array, |_| true);
     sink.seal().unwrap_or_else(|e| panic!("sealing {path:?} fails: {e}"));
     assert!(!path.exists(), "{path:?} is seen before it is published");
     sink.publish().unwrap_or_else(|e| panic!("publishing {path:?} fails: {e}"));
@@ -279,7 +280,7 @@ pub fn format(
     );
     let other = reversed(array);
     let dropped = create(&*writer(&replace), &other).expect("a store over an old one");
-    write_chunks(&*dropped, &other, 1);
+    write_chunks(&*dropped, &other, |_| true);
     check_stored(format, path, array, deviations);
     drop(dropped);
     check_stored(format, path, array, deviations);
@@ -288,6 +289,50 @@ pub fn format(
     let second = check_stored(format, path, &other, deviations);
     assert_ne!(first, second, "fingerprints of {path:?} before and after");
     assert_eq!(names_in(folder).len(), before.len() + 1, "what a store leaves beside its output");
+
+    match format.writer(path, &WriteOptions { resume: true, ..replace }) {
+        Ok(writer) => {
+            resumed(&*writer, array);
+            check_stored(format, path, array, deviations);
+            let left = names_in(folder).len();
+            assert_eq!(left, before.len() + 1, "what a resumed store leaves beside its output");
+        }
+        Err(error) => assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}"),
+    }
+}
+
+/// Stores `array` in two stores: the first is dropped half-way, the second goes on with it.
+fn resumed(writer: &dyn Writer, array: &MemorySource) {
+    let sink = create(writer, array).expect("a store that may be gone on with");
+    let journal = sink.journal().expect("a writer that resumes has a journal");
+    assert!(journal.begin(Provenance::default()).expect("a journal").is_none());
+    write_chunks(&*sink, array, |chunk| chunk % 2 == 0);
+    assert_eq!(journal.is_kept(), sink.meta().grid.len() > 0, "what was noted is kept");
+    drop(sink);
+    let sink = create(writer, array).expect("a store that goes on");
+    let journal = sink.journal().expect("a journal");
+    let earlier = journal.begin(Provenance::default()).expect("the same provenance");
+    let (files, cancel) = (FileCache::default(), Cancel::default());
+    let mut scratch = Scratch::new(4096);
+    let mut is_intact = |noted: Noted| {
+        let scratch = scratch.lend();
+        let mut cx = ReadCx { scratch, limit: u64::MAX, files: &files, cancel: &cancel };
+        sink.is_intact(&noted, &mut cx).unwrap_or_else(|e| panic!("{noted:?}: {e}"))
+    };
+    let (mut records, done) = (Vec::new(), ChunkSet::new(sink.meta().grid.len()));
+    if let Some(mut earlier) = earlier {
+        while earlier.next(&mut records).expect("records") {
+            for &noted in &records {
+                assert!(!is_intact(Noted { hash: !noted.hash, ..noted }), "any hash will do");
+                assert!(is_intact(noted), "{noted:?} is not what was written");
+                done.insert(noted.chunk);
+            }
+        }
+    }
+    assert!(!is_intact(Noted { chunk: u64::MAX, ..Noted::default() }), "a chunk beyond the grid");
+    assert_eq!(done.count(), done.len().div_ceil(2), "chunks that were noted");
+    write_chunks(&*sink, array, |chunk| !done.contains(chunk));
+    sink.seal().and_then(|()| sink.publish()).unwrap_or_else(|e| panic!("publishing fails: {e}"));
 }
 
 /// Stores `array` as a run would: every chunk, then seal and publish.
@@ -296,7 +341,7 @@ pub fn format(
 /// If something fails.
 pub fn store(writer: &dyn Writer, array: &MemorySource) {
     let sink = create(writer, array).unwrap_or_else(|e| panic!("creating fails: {e}"));
-    write_chunks(&*sink, array, 1);
+    write_chunks(&*sink, array, |_| true);
     sink.seal().and_then(|()| sink.publish()).unwrap_or_else(|e| panic!("publishing fails: {e}"));
 }
 
@@ -309,11 +354,11 @@ fn create(writer: &dyn Writer, array: &MemorySource) -> Result<Arc<dyn ChunkSink
     Ok(sink)
 }
 
-/// Writes each `every`-th chunk, in random order, by several threads, some chunks twice, from
+/// Writes the chunks that are `wanted`, in random order, by several threads, some chunks twice, from
 /// runs and from the middle of a larger array.
-fn write_chunks(sink: &dyn ChunkSink, array: &MemorySource, every: usize) {
+fn write_chunks(sink: &dyn ChunkSink, array: &MemorySource, wanted: impl Fn(u64) -> bool) {
     let grid = &sink.meta().grid;
-    let mut chunks: Vec<u64> = (0..grid.len()).step_by(every).collect();
+    let mut chunks: Vec<u64> = (0..grid.len()).filter(|&chunk| wanted(chunk)).collect();
     Choices(1).shuffle(&mut chunks);
     let (next, files, cancel) = (AtomicUsize::new(0), FileCache::default(), Cancel::default());
     let write_some = || {

@@ -104,6 +104,41 @@ impl FormatError {
         self.0.kind
     }
 
+    /// Whether the same may go well a moment later: the operating system failed to read or
+    /// write for a reason that passes on networks and busy disks.
+    pub fn is_transient(&self) -> bool {
+        use io::ErrorKind::{
+            ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted,
+            NetworkDown, NetworkUnreachable, ResourceBusy, StaleNetworkFileHandle, TimedOut,
+            WouldBlock,
+        };
+        /// What Linux and the BSDs call an error of the device.
+        const EIO: i32 = 5;
+        if self.0.kind != ErrorKind::Io {
+            return false;
+        }
+        match self.0.source.as_deref().and_then(|source| source.downcast_ref::<io::Error>()) {
+            None => true,
+            Some(error) => {
+                error.raw_os_error() == Some(EIO)
+                    || matches!(
+                        error.kind(),
+                        ConnectionAborted
+                            | ConnectionRefused
+                            | ConnectionReset
+                            | HostUnreachable
+                            | Interrupted
+                            | NetworkDown
+                            | NetworkUnreachable
+                            | ResourceBusy
+                            | StaleNetworkFileHandle
+                            | TimedOut
+                            | WouldBlock
+                    )
+            }
+        }
+    }
+
     /// Where it happened, as far as it is known.
     pub fn place(&self) -> Option<&str> {
         self.0.place.as_deref()
@@ -138,5 +173,20 @@ impl Error for FormatError {
 impl From<io::Error> for FormatError {
     fn from(error: io::Error) -> FormatError {
         FormatError::io(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_pass_is_told_from_what_does_not() {
+        let io = |code| FormatError::io(io::Error::from_raw_os_error(code));
+        // EINTR, EIO, EAGAIN, EBUSY; ENOENT, EACCES, EISDIR, ENOSPC.
+        assert!([4, 5, 11, 16].into_iter().all(|code| io(code).is_transient()));
+        assert!(![2, 13, 21, 28].into_iter().any(|code| io(code).is_transient()));
+        assert!(FormatError::io(io::ErrorKind::TimedOut.into()).is_transient());
+        assert!(!FormatError::new(ErrorKind::Corrupt, "x").is_transient());
     }
 }

@@ -10,7 +10,7 @@
 //! | layer | modules |
 //! |---|---|
 //! | 0 vocabulary | [`dtype`], [`region`], [`grid`], [`error`], [`view`] |
-//! | 1 the seam | [`source`] |
+//! | 1 the seam | [`source`], [`journal`] |
 //! | 2 adapters | [`memory`], `fits`, `zarr`, `hdf5`, `npy`, `pattern`, [`stack`], [`wrap`] |
 //! | 3 | [`registry`], [`conformance`] |
 
@@ -20,6 +20,7 @@ pub mod grid;
 pub mod region;
 pub mod view;
 
+pub mod journal;
 pub mod source;
 
 #[cfg(feature = "fits")]
@@ -45,6 +46,7 @@ pub mod registry;
 pub use dtype::{DType, Element, Scalar};
 pub use error::{ErrorKind, FormatError, Result};
 pub use grid::{AxisGrid, Grid};
+pub use journal::{ChunkSet, Provenance};
 pub use region::{Dims, Region};
 pub use source::{
     Attributes, Cancel, ChunkSink, ChunkSource, FileCache, Fingerprint, Format, Item, Labels, Meta,

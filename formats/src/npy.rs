@@ -8,13 +8,14 @@
 use crate::{
     error::{ErrorKind, FormatError, Result},
     grid::Grid,
+    journal::{ChunkSet, Journal, Noted, hash_of},
     raw::{RawArray, window_bytes},
     region::{Coordinates, Dims, Region},
     source::{
         ChunkSink, ChunkSource, Fingerprint, Format, Item, Meta, ReadCost, ReadCx, SourceSpec,
         Storage, WriteOptions, Writer, Written,
     },
-    staging::Staging,
+    staging::{Mode, Staging},
     view::{ChunkMut, ChunkView, c_strides},
 };
 use smallvec::SmallVec;
@@ -23,11 +24,9 @@ use std::{
     io::Read,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
 };
+use xxhash_rust::xxh3::xxh3_64;
 
 mod header;
 
@@ -46,7 +45,7 @@ pub struct Npy;
 impl Npy {
     /// Begins the description of an array to be written to `path`.
     pub fn create(path: impl Into<PathBuf>) -> NpyWriter {
-        NpyWriter { path: path.into(), chunks: None, overwrite: false }
+        NpyWriter { path: path.into(), chunks: None, mode: Mode::default() }
     }
 }
 
@@ -88,6 +87,12 @@ impl Format for Npy {
         }
         if options.overwrite {
             writer = writer.overwrite();
+        }
+        if options.resume {
+            writer = writer.resume();
+        }
+        if options.durable {
+            writer = writer.durable();
         }
         Ok(Arc::new(writer))
     }
@@ -191,7 +196,7 @@ impl ChunkSource for NpySource {
 pub struct NpyWriter {
     path: PathBuf,
     chunks: Option<Dims>,
-    overwrite: bool,
+    mode: Mode,
 }
 
 impl NpyWriter {
@@ -206,7 +211,21 @@ impl NpyWriter {
     /// Replaces an output that exists.
     #[must_use]
     pub fn overwrite(mut self) -> NpyWriter {
-        self.overwrite = true;
+        self.mode.overwrite = true;
+        self
+    }
+
+    /// Goes on with what an earlier store of the same left unfinished, if there is any.
+    #[must_use]
+    pub fn resume(mut self) -> NpyWriter {
+        self.mode.resume = true;
+        self
+    }
+
+    /// Waits for the disk before the output is visible, so that it survives a loss of power.
+    #[must_use]
+    pub fn durable(mut self) -> NpyWriter {
+        self.mode.durable = true;
         self
     }
 }
@@ -239,14 +258,13 @@ impl Writer for NpyWriter {
             .ok_or_else(|| {
                 here(FormatError::new(ErrorKind::Invalid, "the array is too large for a file"))
             })?;
-        let staging = Staging::create(&self.path, self.overwrite)?;
-        let file = File::create(staging.path()).map_err(|e| here(FormatError::io(e)))?;
-        allocate(&file, total).map_err(|e| here(FormatError::io(e)))?;
-        file.write_all_at(&header, 0).map_err(|e| here(FormatError::io(e)))?;
+        let layout = format!("{} {:?}", String::from_utf8_lossy(&header), meta.grid);
+        let staging = Staging::create(&self.path, self.mode)?.journalled(layout)?;
+        let file = staging.file(total)?;
         Ok(Arc::new(NpySink {
-            written: (0..meta.grid.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
+            written: ChunkSet::new(meta.grid.len()),
             strides: c_strides(&shape).iter().map(|&stride| stride as u64).collect(),
-            base: header.len() as u64,
+            header,
             meta: meta.clone(),
             path: self.path.clone(),
             file,
@@ -259,32 +277,41 @@ impl Writer for NpyWriter {
     }
 }
 
-/// Reserves the whole file, so that a full disk is known before the work; where the file
-/// system cannot, only the length is set.
-fn allocate(file: &File, len: u64) -> std::io::Result<()> {
-    use rustix::{
-        fs::{FallocateFlags, fallocate},
-        io::Errno,
-    };
-    match fallocate(file, FallocateFlags::empty(), 0, len) {
-        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => file.set_len(len),
-        done => Ok(done?),
-    }
-}
-
 /// An `.npy` file being written.
 #[derive(Debug)]
 struct NpySink {
     meta: Meta,
     /// Elements between neighbours along each axis of the file.
     strides: Dims,
-    /// The first byte of the elements.
-    base: u64,
+    /// What comes before the elements; written last.
+    header: Vec<u8>,
     path: PathBuf,
     file: File,
     staging: Staging,
-    /// One bit a chunk: whether it was written.
-    written: Box<[AtomicU64]>,
+    written: ChunkSet,
+}
+
+impl NpySink {
+    /// Where a chunk lies in the file: runs of bytes (offset, length), all of one length, in C order.
+    fn runs(&self, region: &Region) -> impl Iterator<Item = (u64, u64)> {
+        let size = self.meta.dtype.size() as u64;
+        // The axes behind `outer` are whole in the chunk, so their elements lie in one run.
+        let shape = self.meta.shape();
+        let mut outer = shape.len();
+        while outer > 0 && region.shape[outer - 1] == shape[outer - 1] {
+            outer -= 1;
+        }
+        let outer = outer.saturating_sub(1);
+        let run = region.shape[outer..].iter().product::<u64>() * size;
+        let starts =
+            Region { start: region.start[..outer].into(), shape: region.shape[..outer].into() };
+        let count = if run == 0 { 0 } else { usize::MAX };
+        Coordinates::of(starts).take(count).map(move |at| {
+            let at = at.iter().chain(&region.start[outer..]);
+            let element: u64 = at.zip(&self.strides).map(|(&i, &stride)| i * stride).sum();
+            (self.header.len() as u64 + element * size, run)
+        })
+    }
 }
 
 impl ChunkSink for NpySink {
@@ -315,44 +342,41 @@ impl ChunkSink for NpySink {
                 gathered
             }
         };
-        // The axes behind `outer` are whole in the chunk, so their elements lie in one run.
-        let shape = self.meta.shape();
-        let mut outer = shape.len();
-        while outer > 0 && region.shape[outer - 1] == shape[outer - 1] {
-            outer -= 1;
-        }
-        let outer = outer.saturating_sub(1);
-        let run = region.shape[outer..].iter().product::<u64>() as usize * size;
-        let starts =
-            Region { start: region.start[..outer].into(), shape: region.shape[..outer].into() };
-        for (run, at) in bytes.chunks_exact(run.max(1)).zip(Coordinates::of(starts)) {
-            let at = at.iter().chain(&region.start[outer..]);
-            let offset: u64 = at.zip(&self.strides).map(|(&i, &stride)| i * stride).sum();
-            self.file
-                .write_all_at(run, self.base + offset * size as u64)
-                .map_err(|e| here(FormatError::io(e)))?;
+        let mut rest = bytes;
+        for (offset, len) in self.runs(&region) {
+            let (run, after) = rest.split_at(len as usize);
+            self.file.write_all_at(run, offset).map_err(|e| here(FormatError::io(e)))?;
+            rest = after;
         }
         let chunk = self.meta.grid.linear_of(index);
-        self.written[(chunk / 64) as usize].fetch_or(1 << (chunk % 64), Ordering::Release);
-        Ok(Written { bytes: total as u64 })
+        let offset = self.runs(&region).next().map_or(0, |(offset, _)| offset);
+        let (len, hash) = (bytes.len() as u64, xxh3_64(bytes));
+        self.staging.note(Noted { chunk, offset, len, hash })?;
+        self.written.insert(chunk);
+        Ok(Written { bytes: len })
+    }
+
+    fn journal(&self) -> Option<&Journal> {
+        self.staging.journal()
+    }
+
+    fn is_intact(&self, noted: &Noted, cx: &mut ReadCx<'_>) -> Result<bool> {
+        if noted.chunk >= self.meta.grid.len() {
+            return Ok(false);
+        }
+        let region = self.meta.grid.region(&self.meta.grid.index_of(noted.chunk));
+        let whole = hash_of(&self.file, self.runs(&region), cx)? == noted.hash;
+        if whole {
+            self.written.insert(noted.chunk);
+        }
+        Ok(whole)
     }
 
     fn seal(&self) -> Result<()> {
-        let chunks = self.meta.grid.len();
-        let is_written =
-            |n: &u64| self.written[(n / 64) as usize].load(Ordering::Acquire) >> (n % 64) & 1 == 1;
-        match (0..chunks).find(|n| !is_written(n)) {
-            None => Ok(()),
-            Some(missing) => {
-                let count = (0..chunks).filter(is_written).count();
-                let index = self.meta.grid.index_of(missing);
-                let message = format!(
-                    "{count} of {chunks} chunks were written; the first missing one is {:?}",
-                    index.as_slice()
-                );
-                Err(FormatError::new(ErrorKind::Invalid, message).at_path(&self.path))
-            }
-        }
+        let here = |error: FormatError| error.at_path(&self.path);
+        self.written.check_whole(&self.meta.grid).map_err(here)?;
+        self.file.write_all_at(&self.header, 0).map_err(|e| here(FormatError::io(e)))?;
+        self.staging.sync()
     }
 
     fn publish(&self) -> Result<()> {

@@ -22,6 +22,7 @@ use crate::{
     dtype::DType,
     error::{ErrorKind, FormatError, Result},
     grid::Grid,
+    journal::{Journal, Noted},
     region::{Dims, Region, checked_volume},
     view::{ChunkMut, ChunkView},
 };
@@ -230,6 +231,11 @@ impl FileCache {
         FileCache { open: Mutex::new(lru::LruCache::new(cap)) }
     }
 
+    /// Closes all files, so that they are opened anew.
+    pub fn clear(&self) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// The file at `path`, open for reading.
     ///
     /// # Errors
@@ -344,7 +350,8 @@ pub struct Written {
 }
 
 /// An array being written, chunk by chunk of its own grid, from any thread. See the module
-/// for the contract. Dropping a sink that was not published removes what it wrote.
+/// for the contract. Dropping a sink that was not published removes what it wrote, unless its
+/// journal was told to keep it.
 pub trait ChunkSink: fmt::Debug + Send + Sync {
     /// Dtype, shape and the grid that chunks are written in.
     fn meta(&self) -> &Meta;
@@ -357,6 +364,20 @@ pub trait ChunkSink: fmt::Debug + Send + Sync {
     /// # Errors
     /// If storage fails or is full.
     fn write(&self, index: &[u64], data: ChunkView<'_>, cx: &mut ReadCx<'_>) -> Result<Written>;
+
+    /// The journal of what is written, of a format whose stores can go on where one was killed.
+    fn journal(&self) -> Option<&Journal> {
+        None
+    }
+
+    /// Whether a chunk is stored as it was noted in the journal by an earlier store; from then
+    /// on it counts as written. `cx` has scratch of any size from 4 KiB on.
+    ///
+    /// # Errors
+    /// If it was cancelled, or cannot be read although it is there.
+    fn is_intact(&self, _noted: &Noted, _cx: &mut ReadCx<'_>) -> Result<bool> {
+        Ok(false)
+    }
 
     /// Makes everything whole and consistent, under a staging name.
     ///
@@ -398,6 +419,10 @@ pub struct WriteOptions {
     pub codec: Option<String>,
     /// Whether an output that exists is replaced.
     pub overwrite: bool,
+    /// Whether the store goes on with what an earlier one left unfinished.
+    pub resume: bool,
+    /// Whether the output is on disk, safe from a loss of power, before it is visible.
+    pub durable: bool,
 }
 
 /// One array of a file or folder.

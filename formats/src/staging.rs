@@ -1,41 +1,63 @@
 //! Staging names: where an output lies until it is whole.
 //!
 //! A writer works under a sibling of its target whose name no reader opens, holds a lock
-//! on it, and publishes it by one rename. Leftovers of a killed run carry no lock and are
-//! swept by the next store to the same target.
+//! on it, and publishes it by one rename. Leftovers of a killed run carry no lock: a store that
+//! resumes goes on with them (`journal` tells how far they are), any other sweeps them.
 
-use crate::error::{ErrorKind, FormatError, Result};
-use rustix::fs::{FlockOperation, RenameFlags, flock};
+use crate::{
+    error::{ErrorKind, FormatError, Result},
+    journal::{self, Journal, Left, Noted},
+};
+use rustix::{
+    fs::{FlockOperation, RenameFlags, flock},
+    io::Errno,
+};
 use std::{
     ffi::OsString,
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
+    io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
-/// A staging place beside a target; removed on drop unless published.
+/// How a store treats what is there, and the disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Mode {
+    /// Replaces an output that exists.
+    pub(crate) overwrite: bool,
+    /// Goes on with what an earlier store left unfinished.
+    pub(crate) resume: bool,
+    /// Waits for the disk before the output is visible: it is whole after a loss of power, too.
+    pub(crate) durable: bool,
+}
+
+/// A staging place beside a target; removed on drop unless published, or kept for a store
+/// that goes on with it.
 #[derive(Debug)]
 pub(crate) struct Staging {
     target: PathBuf,
     path: PathBuf,
+    journal_path: PathBuf,
     /// Holds the lock that tells a live run from a killed one's leftovers.
     lock: File,
     lock_path: PathBuf,
-    overwrite: bool,
+    mode: Mode,
+    left: Left,
+    journal: Option<Journal>,
+    /// Whether there is nothing to remove on drop, or it is to stay.
+    stays: AtomicBool,
 }
 
 impl Staging {
-    /// The staging place for `target`. Refuses a target that exists unless `overwrite`,
-    /// and one that another run is writing; sweeps what a killed run left behind.
-    /// Nothing is created at [`Staging::path`] yet: the writer makes a file or folder there.
-    pub(crate) fn create(target: &Path, overwrite: bool) -> Result<Staging> {
-        if target.symlink_metadata().is_ok() && !overwrite {
-            return Err(exists(target));
-        }
-        if target.is_dir() && !is_array(target) {
-            return Err(FormatError::new(ErrorKind::Exists, "a folder that is no array is there")
-                .at_path(target)
-                .help("it is not overwritten: choose another name, or remove it yourself"));
-        }
+    /// The staging place for `target`. Refuses a target that exists unless it is to be
+    /// overwritten, and one that another run is writing. What a killed run left behind is
+    /// swept, or, in [`Mode::resume`], stays at [`Staging::path`]; else nothing is there
+    /// yet, and the writer makes a file or folder.
+    pub(crate) fn create(target: &Path, mode: Mode) -> Result<Staging> {
         let name = target.file_name().ok_or_else(|| {
             FormatError::new(ErrorKind::Invalid, "an output needs a name").at_path(target)
         })?;
@@ -45,23 +67,82 @@ impl Staging {
             hidden.push(suffix);
             target.with_file_name(hidden)
         };
-        let (path, lock_path) = (sibling(".part"), sibling(".lock"));
-        let unusable = |error: std::io::Error| {
+        let may_begin = || {
+            if target.symlink_metadata().is_ok() && !mode.overwrite {
+                return Err(exists(target));
+            }
+            if target.is_dir() && !is_array(target) {
+                return Err(FormatError::new(
+                    ErrorKind::Exists,
+                    "a folder that is no array is there",
+                )
+                .at_path(target)
+                .help("it is not overwritten: choose another name, or remove it yourself"));
+            }
+            Ok(())
+        };
+        may_begin()?;
+        let unusable = |error: io::Error| {
             FormatError::io(error)
                 .at_path(target)
                 .help("the folder of the output must exist and be writable")
         };
-        let lock = File::create(&lock_path).map_err(unusable)?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
+        let (path, journal_path, lock_path) =
+            (sibling(".part"), sibling(".journal"), sibling(".lock"));
+        let lock = locked(&lock_path).map_err(unusable)?.ok_or_else(|| {
             FormatError::new(ErrorKind::Exists, "another run is writing this output")
                 .at_path(target)
         })?;
-        let staging = Staging { target: target.to_owned(), path, lock, lock_path, overwrite };
-        if staging.path.symlink_metadata().is_ok() {
-            tracing::warn!(path = %staging.path.display(), "removing what a killed run left behind");
-            remove(&staging.path).map_err(unusable)?;
+        let mut staging = Staging {
+            target: target.to_owned(),
+            path,
+            journal_path,
+            lock,
+            lock_path,
+            mode,
+            left: Left::Nothing,
+            journal: None,
+            stays: AtomicBool::new(false),
+        };
+        // A run that was killed between two renames left the old output aside.
+        let aside = staging.aside();
+        if aside.symlink_metadata().is_ok() {
+            match target.symlink_metadata() {
+                Ok(_) => remove(&aside),
+                Err(_) => fs::rename(&aside, target),
+            }
+            .map_err(unusable)?;
+            may_begin()?;
+        }
+        let left = staging.path.symlink_metadata().is_ok();
+        if left && mode.resume && journal::is_whole(&staging.journal_path) {
+            staging.left = Left::TakenOver;
+        } else {
+            if left {
+                staging.left = Left::Swept(journal::count(&staging.journal_path));
+            }
+            staging.remove_all().map_err(unusable)?;
         }
         Ok(staging)
+    }
+
+    /// The same with a journal, so that a later store may go on with it; `layout` tells all that
+    /// decides how and where chunks are stored.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Changed`] if what was left has another layout; it stays.
+    pub(crate) fn journalled(mut self, layout: impl Into<String>) -> Result<Staging> {
+        let journal = self.journal_path.clone();
+        match Journal::new(journal, &self.target, layout.into(), self.left, self.mode.resume) {
+            Ok(journal) => {
+                self.journal = Some(journal);
+                Ok(self)
+            }
+            Err(error) => {
+                self.stays = AtomicBool::new(true);
+                Err(error)
+            }
+        }
     }
 
     /// Where to write until it is whole.
@@ -69,47 +150,185 @@ impl Staging {
         &self.path
     }
 
+    /// Its journal, if it has one.
+    pub(crate) fn journal(&self) -> Option<&Journal> {
+        self.journal.as_ref()
+    }
+
+    /// Notes in the journal that a chunk is stored.
+    pub(crate) fn note(&self, noted: Noted) -> Result<()> {
+        self.journal.as_ref().map_or(Ok(()), |journal| journal.note(noted))
+    }
+
+    /// The staged folder, made unless it is gone on with.
+    pub(crate) fn folder(&self) -> Result<()> {
+        match self.left {
+            Left::TakenOver => Ok(()),
+            _ => fs::create_dir(&self.path).map_err(|e| {
+                FormatError::io(e).at_path(&self.target).help("is the folder writable?")
+            }),
+        }
+    }
+
+    /// The staged file, of `len` bytes that are on disk already where the file system can: so
+    /// a disk that is too small is known before the work.
+    pub(crate) fn file(&self, len: u64) -> Result<File> {
+        let at = |error: io::Error| FormatError::io(error).at_path(&self.target);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(self.left != Left::TakenOver);
+        let file = options.open(&self.path).map_err(at)?;
+        reserve(&file, len).map_err(|error| match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                at(error).help(format!("the output takes {len} bytes, more than there is room for"))
+            }
+            _ => at(error),
+        })?;
+        Ok(file)
+    }
+
+    /// What makes an output whole after a loss of power too, if that was asked for: called
+    /// when everything is written.
+    pub(crate) fn sync(&self) -> Result<()> {
+        if !self.mode.durable {
+            return Ok(());
+        }
+        let sync = || {
+            let file = File::open(&self.path)?;
+            match file.metadata()?.is_dir() {
+                // All its files at once: one call a file would take longer than the work did.
+                true => sync_file_system(&file),
+                false => file.sync_all(),
+            }
+        };
+        sync().map_err(|e| FormatError::io(e).at_path(&self.target))
+    }
+
     /// Makes the staged file or folder visible under the target's name. A folder that
     /// replaces another is swapped with it in one step where the system can.
     pub(crate) fn publish(&self) -> Result<()> {
-        let at = |error: std::io::Error| FormatError::io(error).at_path(&self.target);
+        self.rename()?;
+        self.stays.store(true, Ordering::Release);
+        if self.mode.durable
+            && let Some(folder) = self.target.parent()
+        {
+            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+            File::open(folder)
+                .and_then(|folder| folder.sync_all())
+                .map_err(|e| FormatError::io(e).at_path(&self.target))?;
+        }
+        // The output is there; what cannot be removed is swept by the next store.
+        if let Err(error) = self.remove_all() {
+            tracing::warn!(path = %self.path.display(), %error, "cannot remove");
+        }
+        Ok(())
+    }
+
+    fn rename(&self) -> Result<()> {
+        let at = |error: io::Error| FormatError::io(error).at_path(&self.target);
         let cwd = rustix::fs::CWD;
         // Refuses, in the same step, a target that appeared while this run was working.
         let fresh =
             rustix::fs::renameat_with(cwd, &self.path, cwd, &self.target, RenameFlags::NOREPLACE);
         match fresh {
             Ok(()) => return Ok(()),
-            Err(rustix::io::Errno::EXIST) if !self.overwrite => return Err(exists(&self.target)),
-            Err(rustix::io::Errno::EXIST) => {}
+            Err(Errno::EXIST) if !self.mode.overwrite => {
+                return Err(exists(&self.target));
+            }
+            Err(Errno::EXIST) => {}
             Err(_) if self.target.symlink_metadata().is_err() => {
                 return fs::rename(&self.path, &self.target).map_err(at);
             }
-            Err(_) if !self.overwrite => return Err(exists(&self.target)),
+            Err(_) if !self.mode.overwrite => return Err(exists(&self.target)),
             Err(_) => {}
         }
         let both_files = self.path.is_file() && self.target.is_file();
         if both_files {
             return fs::rename(&self.path, &self.target).map_err(at);
         }
+        // What lies at the staging path after the swap is the old output: no store must go on
+        // with it, so the journal goes first.
+        remove(&self.journal_path).map_err(at)?;
         match rustix::fs::renameat_with(cwd, &self.path, cwd, &self.target, RenameFlags::EXCHANGE) {
-            Ok(()) => remove(&self.path).map_err(at),
+            Ok(()) => Ok(()),
             Err(_) => {
-                let old = self.lock_path.with_extension("old");
-                fs::rename(&self.target, &old).map_err(at)?;
-                fs::rename(&self.path, &self.target).map_err(at)?;
-                remove(&old).map_err(at)
+                fs::rename(&self.target, self.aside()).map_err(at)?;
+                fs::rename(&self.path, &self.target).map_err(at)
             }
+        }
+    }
+
+    /// Where the old output lies between two renames.
+    fn aside(&self) -> PathBuf {
+        self.lock_path.with_extension("old")
+    }
+
+    fn remove_all(&self) -> io::Result<()> {
+        remove(&self.journal_path)?;
+        remove(&self.path)?;
+        match self.target.symlink_metadata() {
+            Ok(_) => remove(&self.aside()),
+            Err(_) => Ok(()),
         }
     }
 }
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        // After a publish there is nothing left at the staging path.
-        let _ = remove(&self.path);
+        let kept = self.journal.as_ref().is_some_and(Journal::is_kept);
+        if !kept && !self.stays.load(Ordering::Acquire) {
+            let _ = self.remove_all();
+        }
         let _ = fs::remove_file(&self.lock_path);
         let _ = flock(&self.lock, FlockOperation::Unlock);
     }
+}
+
+/// The file at `path`, made and locked; `None` if another process has it.
+fn locked(path: &Path) -> io::Result<Option<File>> {
+    loop {
+        let file = File::create(path)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => return Ok(None),
+            // Where the file system has no locks, nobody can be kept out.
+            Err(Errno::NOTSUP | Errno::NOSYS | Errno::NOLCK) => return Ok(Some(file)),
+            done => done?,
+        }
+        // Another run may have ended, and removed its file, between the two calls.
+        let is_there = |meta: fs::Metadata| -> io::Result<bool> {
+            let own = file.metadata()?;
+            Ok((meta.dev(), meta.ino()) == (own.dev(), own.ino()))
+        };
+        if let Ok(meta) = path.symlink_metadata()
+            && is_there(meta)?
+        {
+            return Ok(Some(file));
+        }
+    }
+}
+
+/// Gives the file its full size, on disk where the file system can.
+fn reserve(file: &File, len: u64) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::FallocateFlags;
+        match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len) {
+            Ok(()) => return Ok(()),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    file.set_len(len)
+}
+
+fn sync_file_system(folder: &File) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    rustix::fs::syncfs(folder)?;
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = folder;
+        rustix::fs::sync();
+    }
+    Ok(())
 }
 
 /// Whether a folder is a Zarr array, which an output may replace, or empty. A group is not:
@@ -128,17 +347,76 @@ fn exists(target: &Path) -> FormatError {
         .help("choose another name, or ask to overwrite it")
 }
 
-fn remove(path: &Path) -> std::io::Result<()> {
+fn remove(path: &Path) -> io::Result<()> {
     match path.symlink_metadata() {
         Err(_) => Ok(()),
-        Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
+        Ok(meta) if meta.is_dir() => remove_folder(path),
         Ok(_) => fs::remove_file(path),
     }
+}
+
+/// Threads that remove a folder: who stops a store of a million chunks waits for it.
+const REMOVERS: usize = 8;
+
+/// Removes a folder and what is in it. Files are unlinked by several threads, a folder each:
+/// in one folder they would wait for one another.
+fn remove_folder(root: &Path) -> io::Result<()> {
+    // Those that hold others first.
+    let mut folders = vec![root.to_owned()];
+    let mut next = 0;
+    while let Some(folder) = folders.get(next) {
+        next += 1;
+        let mut inner = Vec::new();
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                inner.push(entry.path());
+            }
+        }
+        folders.append(&mut inner);
+    }
+    let (next, failed) = (Mutex::new(folders.iter()), Mutex::new(Ok(())));
+    let empty_some = || {
+        while let Some(folder) = {
+            let mut next = next.lock().unwrap_or_else(PoisonError::into_inner);
+            next.next()
+        } {
+            if let Err(error) = empty(folder) {
+                *failed.lock().unwrap_or_else(PoisonError::into_inner) = Err(error);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..REMOVERS.min(folders.len()) {
+            // Fewer threads do the same work.
+            if std::thread::Builder::new().spawn_scoped(scope, empty_some).is_err() {
+                break;
+            }
+        }
+        empty_some();
+    });
+    failed.into_inner().unwrap_or_else(PoisonError::into_inner)?;
+    folders.iter().rev().try_for_each(fs::remove_dir)
+}
+
+/// Unlinks the files of a folder.
+fn empty(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if !entry.file_type()?.is_dir() {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::Provenance;
+
+    const OVERWRITE: Mode = Mode { overwrite: true, resume: false, durable: false };
+    const RESUME: Mode = Mode { overwrite: false, resume: true, durable: true };
 
     #[test]
     fn a_folder_is_swapped_for_the_old_one() {
@@ -146,15 +424,18 @@ mod tests {
         let target = dir.path().join("x.zarr");
         fs::create_dir(&target).unwrap();
         fs::write(target.join("precious"), "").unwrap();
-        let refused = Staging::create(&target, true).unwrap_err();
+        let refused = Staging::create(&target, OVERWRITE).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Exists);
         assert!(target.join("precious").exists());
         fs::rename(target.join("precious"), target.join(".zarray")).unwrap();
-        assert_eq!(Staging::create(&target, false).unwrap_err().kind(), ErrorKind::Exists);
-        let staging = Staging::create(&target, true).unwrap();
+        assert_eq!(
+            Staging::create(&target, Mode::default()).unwrap_err().kind(),
+            ErrorKind::Exists
+        );
+        let staging = Staging::create(&target, OVERWRITE).unwrap();
         fs::create_dir(staging.path()).unwrap();
         fs::write(staging.path().join("new"), "").unwrap();
-        assert_eq!(Staging::create(&target, true).unwrap_err().kind(), ErrorKind::Exists);
+        assert_eq!(Staging::create(&target, OVERWRITE).unwrap_err().kind(), ErrorKind::Exists);
         staging.publish().unwrap();
         drop(staging);
         let names: Vec<_> =
@@ -168,7 +449,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("x.fits");
         fs::write(dir.path().join(".x.fits.part"), "of a killed run").unwrap();
-        let staging = Staging::create(&target, false).unwrap();
+        let staging = Staging::create(&target, Mode::default()).unwrap();
         assert!(!staging.path().exists());
         fs::write(staging.path(), "half").unwrap();
         drop(staging);
@@ -179,10 +460,90 @@ mod tests {
     fn a_target_that_appears_meanwhile_is_kept() {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("x.fits");
-        let staging = Staging::create(&target, false).unwrap();
+        let staging = Staging::create(&target, Mode::default()).unwrap();
         fs::write(staging.path(), "mine").unwrap();
         fs::write(&target, "theirs").unwrap();
         assert_eq!(staging.publish().unwrap_err().kind(), ErrorKind::Exists);
         assert_eq!(fs::read_to_string(&target).unwrap(), "theirs");
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        let mut names: Vec<String> =
+            entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn what_is_kept_is_gone_on_with_or_swept() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("x");
+        let begun = |mode: Mode, layout: &str| -> Result<Staging> {
+            let staging = Staging::create(&target, mode)?.journalled(layout)?;
+            staging.folder()?;
+            Ok(staging)
+        };
+        let first = begun(RESUME, "a").unwrap();
+        first.journal().unwrap().begin(Provenance::default()).unwrap();
+        fs::write(first.path().join("0"), "chunk").unwrap();
+        first.note(Noted::default()).unwrap();
+        assert!(first.journal().unwrap().is_kept());
+        drop(first);
+        assert_eq!(names(dir.path()), [".x.journal", ".x.part"]);
+
+        assert_eq!(begun(RESUME, "b").unwrap_err().kind(), ErrorKind::Changed);
+        assert_eq!(names(dir.path()), [".x.journal", ".x.part"]);
+        let second = begun(RESUME, "a").unwrap();
+        assert!(second.path().join("0").exists());
+        assert!(second.journal().unwrap().begin(Provenance::default()).unwrap().is_some());
+        drop(second); // what one went on with stays, until it is published or swept
+        let third = begun(Mode::default(), "a").unwrap();
+        assert_eq!(third.journal().unwrap().swept(), Some(1));
+        assert!(!third.path().join("0").exists());
+        drop(third);
+        assert_eq!(names(dir.path()), [""; 0]);
+
+        let last = begun(RESUME, "a").unwrap();
+        last.journal().unwrap().begin(Provenance::default()).unwrap();
+        last.note(Noted::default()).unwrap();
+        last.sync().unwrap();
+        last.publish().unwrap();
+        last.journal().unwrap().keep();
+        drop(last);
+        assert_eq!(names(dir.path()), ["x"]);
+    }
+
+    #[test]
+    fn an_old_output_that_was_put_aside_comes_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("x.zarr");
+        let aside = dir.path().join(".x.zarr.old");
+        fs::create_dir(&aside).unwrap();
+        fs::write(aside.join(".zarray"), "").unwrap();
+        // Killed between the two renames: the old one is put back, and not overwritten unasked.
+        let refused = Staging::create(&target, Mode::default()).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Exists);
+        assert_eq!(names(dir.path()), ["x.zarr"]);
+        // Killed after them: the new one is there.
+        fs::create_dir(&aside).unwrap();
+        drop(Staging::create(&target, OVERWRITE).unwrap());
+        assert_eq!(names(dir.path()), ["x.zarr"]);
+    }
+
+    #[test]
+    fn a_folder_of_folders_is_removed_by_many() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("many");
+        for i in 0..30 {
+            for j in 0..3 {
+                let folder = root.join(format!("{i}/{j}"));
+                fs::create_dir_all(&folder).unwrap();
+                (0..5).for_each(|k| fs::write(folder.join(k.to_string()), "").unwrap());
+            }
+        }
+        std::os::unix::fs::symlink(dir.path(), root.join("link")).unwrap();
+        remove(&root).unwrap();
+        assert!(dir.path().exists() && !root.exists());
     }
 }

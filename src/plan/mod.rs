@@ -8,6 +8,7 @@ mod compile;
 mod edges;
 mod explain;
 mod geometry;
+mod identity;
 mod lower;
 mod program;
 mod reading;
@@ -21,6 +22,7 @@ mod stage;
 
 pub(crate) use edges::blocks_read;
 pub(crate) use geometry::FAN_IN;
+pub(crate) use identity::provenance;
 pub(crate) use lower::Root;
 pub(crate) use program::{Program, Value};
 pub(crate) use size::{Fetch, Layout};

@@ -9,7 +9,12 @@ use crate::{
 };
 use freeboard_formats::{DType, Dims, Grid, Scalar};
 use smallvec::SmallVec;
-use std::{borrow::Cow, collections::HashMap, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
 /// A node, once.
 #[derive(Debug)]
@@ -68,6 +73,21 @@ fn identity(expr: &Expr, inputs: &SmallVec<[usize; 2]>) -> Identity {
         Op::Apply(_) | Op::Block { .. } => (Kind::Unnamed(expr.address()), None),
     };
     Identity { kind, inputs: inputs.clone(), grid }
+}
+
+/// Hashes what a node does to the nodes `inputs`; false if it is a closure, which no
+/// number can stand for.
+pub(super) fn hash_named(
+    expr: &Expr,
+    inputs: &SmallVec<[usize; 2]>,
+    into: &mut impl Hasher,
+) -> bool {
+    let identity = identity(expr, inputs);
+    let named = !matches!(identity.kind, Kind::Unnamed(_));
+    if named {
+        identity.hash(into);
+    }
+    named
 }
 
 /// All nodes below `roots`, each once and inputs first, and the numbers of the roots.

@@ -11,6 +11,7 @@
 mod fold;
 mod reduce;
 mod results;
+mod retry;
 mod schedule;
 mod task;
 #[cfg(test)]
@@ -18,6 +19,7 @@ mod tests;
 mod tile;
 
 pub(crate) use results::Collected;
+pub(crate) use retry::Retry;
 pub(crate) use task::Target;
 use task::TaskCx;
 
@@ -57,6 +59,7 @@ pub(crate) struct Engine<'a> {
     pub cancel: &'a Cancel,
     pub threads: usize,
     pub observer: &'a dyn Observer,
+    pub retry: Retry,
 }
 
 /// What a run did.
@@ -128,6 +131,10 @@ pub(crate) fn run(
     let spilled_before = engine.spill.stats().bytes_written;
     // A plan of few tasks is done before a second thread has begun.
     let threads = engine.threads.min((plan.totals().tasks as usize).div_ceil(2)).max(1);
+    let done = targets.iter().map(|target| match target {
+        Target::Store(_, done) => Some(done),
+        Target::Collect(_) | Target::Keep => None,
+    });
     let run = Run {
         engine,
         cx: TaskCx {
@@ -136,12 +143,14 @@ pub(crate) fn run(
             targets,
             files: engine.files,
             cancel: engine.cancel,
+            observer: engine.observer,
+            retry: engine.retry,
             limit: engine.memory,
             read: AtomicU64::new(0),
             written: AtomicU64::new(0),
         },
         state: Mutex::new(State {
-            schedule: Schedule::new(plan, engine.memory, threads),
+            schedule: Schedule::new(plan, engine.memory, threads, done.collect()),
             store: HashMap::new(),
             failed: None,
             sleeping: 0,
@@ -294,8 +303,12 @@ impl<'a> Run<'a, '_> {
             return;
         }
         for key in freed {
-            // Dropped to come back: only the buffer goes.
-            if let Some(slot) = state.store.get_mut(&key) {
+            if !state.schedule.knows(key) {
+                if let Some(slot) = state.store.remove(&key) {
+                    slot.free_extent(self.engine.spill);
+                }
+            } else if let Some(slot) = state.store.get_mut(&key) {
+                // Dropped to come back: only the buffer goes.
                 slot.buffer = None;
             }
         }
@@ -387,8 +400,9 @@ impl<'a> Run<'a, '_> {
                 state.schedule.finished(batch, &mut freed);
                 let units = stage.units_of(batch.index);
                 // Totals are told before; the bar must not run past its end.
-                state.tasks_done = (state.tasks_done + (units.end - units.start)).min(self.tasks);
-                progress = Some(state.tasks_done);
+                state.tasks_done += units.end - units.start;
+                let done = state.tasks_done + state.schedule.counts().skipped;
+                progress = Some(done.min(self.tasks));
             }
             Outcome::Remade(key, buffer) => {
                 state.store.entry(key).or_default().buffer = Some(Arc::new(buffer));

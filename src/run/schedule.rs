@@ -15,11 +15,14 @@
 //! spilled once. A running batch never waits for memory, and a batch that fits alone is
 //! granted when nothing else runs, so there is no deadlock (the plan was checked for that).
 
+mod skip;
+
 use crate::{
     error::{Error, Result},
     memory::{Arena, format_bytes},
     plan::{Batch, Key, Plan, StageId, Work},
 };
+use freeboard_formats::ChunkSet;
 use smallvec::SmallVec;
 use std::{
     cmp::Reverse,
@@ -96,6 +99,8 @@ pub(crate) struct Counts {
     pub batches: u64,
     pub spilled: u64,
     pub dropped: u64,
+    /// Units that need not be run, as what comes of them is there already.
+    pub skipped: u64,
 }
 
 /// The most batches that are unfolded and not finished, unless nothing else could run.
@@ -111,6 +116,10 @@ pub(crate) struct Schedule<'p> {
     ahead: usize,
     /// For each root: the next batch to unfold, and how many there are.
     cursors: Vec<(StageId, u64, u64)>,
+    /// For each root: the units whose results are there already.
+    done: Vec<Option<&'p ChunkSet>>,
+    /// How many readers of chunks that are not made yet will never come.
+    forgone: HashMap<Key, u64>,
     path: Vec<Frame>,
     tasks: HashMap<Batch, Task>,
     chunks: HashMap<Key, Chunk>,
@@ -129,7 +138,13 @@ pub(crate) struct Schedule<'p> {
 
 impl<'p> Schedule<'p> {
     /// A schedule for `plan` that gives out at most `arena` bytes to `workers` workers.
-    pub fn new(plan: &'p Plan, arena: u64, workers: usize) -> Schedule<'p> {
+    /// Units of roots that are in `done` are there already.
+    pub fn new(
+        plan: &'p Plan,
+        arena: u64,
+        workers: usize,
+        done: Vec<Option<&'p ChunkSet>>,
+    ) -> Schedule<'p> {
         let cursors: Vec<(StageId, u64, u64)> = plan
             .roots
             .iter()
@@ -142,6 +157,8 @@ impl<'p> Schedule<'p> {
             ahead: 2 * workers + 2,
             roots_left: cursors.iter().map(|(_, _, batches)| batches).sum(),
             cursors,
+            done,
+            forgone: HashMap::new(),
             path: Vec::new(),
             tasks: HashMap::new(),
             chunks: HashMap::new(),
@@ -170,8 +187,13 @@ impl<'p> Schedule<'p> {
         self.counts
     }
 
+    /// Whether a chunk is known: in the store, away, or to be made.
+    pub fn knows(&self, key: Key) -> bool {
+        self.chunks.contains_key(&key)
+    }
+
     /// Up to `most` jobs that can begin now, the most urgent first. Chunks that are dropped
-    /// for them are added to `freed`.
+    /// for them, and those that nobody will read any more, are added to `freed`.
     ///
     /// # Errors
     /// If nothing runs and nothing can begin: the plan's check was wrong.
@@ -182,7 +204,7 @@ impl<'p> Schedule<'p> {
                 jobs.push(Job::Run(batch));
                 continue;
             }
-            self.unfold();
+            self.unfold(freed);
             let Some(&Reverse((_, batch))) = self.ready.peek() else { break };
             if !self.grant(batch, jobs, freed) {
                 if self.running == 0 && jobs.is_empty() {
@@ -205,10 +227,14 @@ impl<'p> Schedule<'p> {
     }
 
     /// Follows the graph from the roots until enough batches are ready.
-    fn unfold(&mut self) {
+    fn unfold(&mut self, freed: &mut Vec<Key>) {
         while self.ready.len() < self.ahead && self.may_unfold() {
             let Some(frame) = self.path.last_mut() else {
                 match self.next_root() {
+                    Some(batch) if self.is_done_already(batch) => {
+                        self.skip(batch, freed);
+                        continue;
+                    }
                     Some(batch) => {
                         self.enter(batch);
                         continue;
@@ -269,7 +295,8 @@ impl<'p> Schedule<'p> {
             let chunk = Chunk {
                 state: State::Pending,
                 bytes: Arena::rounded(self.plan.buffer_bytes(key)),
-                readers: self.plan.reader_count(key) + kept,
+                readers: (self.plan.reader_count(key) + kept)
+                    .saturating_sub(self.forgone.remove(&key).unwrap_or(0)),
                 pins: 0,
                 clean: false,
                 uses: SmallVec::new(),

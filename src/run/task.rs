@@ -1,8 +1,9 @@
 //! Running one batch: its units one after the other, each from its inputs to its results.
 
-use super::{results::Collected, tile::Evaluator};
+use super::{results::Collected, retry::Retry, tile::Evaluator};
 use crate::{
     error::{Error, ErrorKind, Result},
+    event::Observer,
     kernel::BlockCx,
     memory::{Arena, Buffer},
     plan::{
@@ -10,7 +11,7 @@ use crate::{
     },
 };
 use freeboard_formats::{
-    Cancel, ChunkMut, ChunkSink, ChunkSource, ChunkView, Dims, FileCache, ReadCx, Region,
+    Cancel, ChunkMut, ChunkSet, ChunkSink, ChunkSource, ChunkView, Dims, FileCache, ReadCx, Region,
     region::Coordinates,
 };
 use smallvec::SmallVec;
@@ -23,8 +24,8 @@ use std::sync::{
 pub(crate) enum Target<'a> {
     /// Into memory of the caller.
     Collect(Collected<'a>),
-    /// To storage.
-    Store(Arc<dyn ChunkSink>),
+    /// To storage, but for the chunks that are there already.
+    Store(Arc<dyn ChunkSink>, ChunkSet),
     /// They stay in the store.
     Keep,
 }
@@ -36,6 +37,8 @@ pub(crate) struct TaskCx<'a, 't> {
     pub targets: &'a [Target<'t>],
     pub files: &'a FileCache,
     pub cancel: &'a Cancel,
+    pub observer: &'a dyn Observer,
+    pub retry: Retry,
     /// No size found in a file may be larger.
     pub limit: u64,
     pub read: AtomicU64,
@@ -200,13 +203,20 @@ impl<'a> UnitTask<'a, '_> {
         &self,
         source: &dyn ChunkSource,
         region: &Region,
-        out: ChunkMut<'_>,
+        mut out: ChunkMut<'_>,
         scratch: &mut [u8],
     ) -> Result<()> {
         let cx = self.cx;
-        cx.read.fetch_add(source.cost(region).bytes, Ordering::Relaxed);
-        let mut read = ReadCx { scratch, limit: cx.limit, files: cx.files, cancel: cx.cancel };
-        Ok(source.read(region, out, &mut read)?)
+        cx.retry.run(cx.observer, cx.files, cx.cancel, || {
+            cx.read.fetch_add(source.cost(region).bytes, Ordering::Relaxed);
+            let mut read = ReadCx {
+                scratch: &mut *scratch,
+                limit: cx.limit,
+                files: cx.files,
+                cancel: cx.cancel,
+            };
+            source.read(region, out.reborrow(), &mut read)
+        })
     }
 
     /// The inputs with these numbers, as views of the shape of what is computed; those that
@@ -315,7 +325,7 @@ impl<'a> UnitTask<'a, '_> {
                     Ok(())
                 }
             },
-            Some(Target::Store(sink)) => match (self.layout.result, program.copied_input()) {
+            Some(Target::Store(sink, _)) => match (self.layout.result, program.copied_input()) {
                 // The block is whole somewhere: it is written from there.
                 (None, Some(_)) => {
                     let views =

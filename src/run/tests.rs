@@ -1,7 +1,7 @@
 //! Whole runs, on arenas of any size: the same bits whatever the budget, the number of
 //! threads and what was spilled, and nothing left behind.
 
-use super::{Collected, Counts, Engine, Target, run};
+use super::{Collected, Counts, Engine, Retry, Target, run};
 use crate::{
     array::{AnyVec, Array},
     error::Result,
@@ -41,6 +41,7 @@ fn compute(x: &Array<f64>, memory: u64, threads: usize, fuse: bool) -> Result<(V
         cancel: &Cancel::default(),
         threads,
         observer: &Silent,
+        retry: Retry::default(),
     };
     let shape = grid.shape();
     let mut out =
@@ -273,6 +274,7 @@ fn one_pass_reads_each_chunk_once() {
         cancel: &Cancel::default(),
         threads: 1,
         observer: &Silent,
+        retry: Retry::default(),
     };
     let mut outs: Vec<Vec<f64>> = wanted
         .iter()

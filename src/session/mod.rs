@@ -7,6 +7,7 @@
 
 mod persist;
 mod report;
+mod resume;
 
 pub use report::Report;
 
@@ -17,7 +18,7 @@ use crate::{
     expr::Expr,
     memory::{self, Arena, MIB, Memory, Spill, default_scratch, format_bytes},
     plan::{Means, Plan, Root, Wanted},
-    run::{self, Collected, Engine, Target},
+    run::{self, Collected, Engine, Retry, Target},
 };
 use freeboard_formats::{Cancel, ChunkSink, Element, FileCache, Writer};
 use ndarray::ArrayViewMutD;
@@ -25,7 +26,7 @@ use persist::Persisted;
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// What the process may hold beside the arena, in bytes, before the arena is made smaller for
@@ -41,6 +42,7 @@ pub struct Builder {
     quota: Option<Memory>,
     observer: Arc<dyn Observer>,
     fuse: bool,
+    retry: Retry,
 }
 
 impl Builder {
@@ -70,6 +72,15 @@ impl Builder {
     #[must_use]
     pub fn scratch_quota(mut self, quota: impl Into<Memory>) -> Builder {
         self.quota = Some(quota.into());
+        self
+    }
+
+    /// How often a read that failed for a reason which may pass (an I/O error of the device or
+    /// the network, a timeout) is tried again, `delay` later at first and twice as much each
+    /// further time; by default 3 times, from 0.2 s on. What is missing or damaged is an error at once.
+    #[must_use]
+    pub fn retries(mut self, times: u32, delay: Duration) -> Builder {
+        self.retry = Retry { times, delay };
         self
     }
 
@@ -113,6 +124,7 @@ impl Builder {
             files: FileCache::default(),
             observer: self.observer,
             fuse: self.fuse,
+            retry: self.retry,
             cancel: Mutex::default(),
             running: Mutex::default(),
             persisted: Mutex::default(),
@@ -130,6 +142,7 @@ pub struct Session {
     files: FileCache,
     observer: Arc<dyn Observer>,
     fuse: bool,
+    retry: Retry,
     /// Of the run under way, and those that wait for it.
     cancel: Mutex<Cancel>,
     /// Held by the run under way: each has the whole budget.
@@ -159,6 +172,7 @@ impl Session {
             quota: None,
             observer: Arc::new(Silent),
             fuse: true,
+            retry: Retry::default(),
         }
     }
 
@@ -302,7 +316,8 @@ impl Session {
     /// # Errors
     /// If the expression has a mistake, the work does not fit in memory, the output exists
     /// and may not be overwritten, or reading or writing fails. Then nothing is visible, and
-    /// an output that was there before still is.
+    /// an output that was there before still is. What was written by then is kept where a disk
+    /// failed or was full, and by a writer that resumes; a store that resumes goes on with it.
     pub fn store<T: Kind>(&self, array: &Array<T>, writer: impl Writer) -> Result<Report> {
         self.store_dyn(array, &writer)
     }
@@ -321,12 +336,18 @@ impl Session {
             let meta = wanted.expr.meta()?;
             writer.create(meta)?
         };
+        let done = self.resume(&*sink, array.expr(), writer.path())?;
         wanted.sink = Some(sink.clone());
         let wanted = [wanted];
         let run = self.begin(&wanted, 0)?;
-        let counts = self.run(&run, &[Target::Store(sink.clone())])?;
-        sink.seal()?;
-        sink.publish()?;
+        let counts = self
+            .run(&run, &[Target::Store(sink.clone(), done)])
+            .and_then(|counts| {
+                sink.seal()?;
+                sink.publish()?;
+                Ok(counts)
+            })
+            .map_err(|error| resume::kept(&*sink, error))?;
         Ok(self.report(&run.plan, counts, started))
     }
 
@@ -428,6 +449,7 @@ impl Session {
             cancel: &begun.cancel,
             threads: self.threads,
             observer: &*self.observer,
+            retry: self.retry,
         }
     }
 

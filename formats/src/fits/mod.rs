@@ -274,6 +274,12 @@ impl Format for Fits {
         if options.overwrite {
             writer = writer.overwrite();
         }
+        if options.resume {
+            writer = writer.resume();
+        }
+        if options.durable {
+            writer = writer.durable();
+        }
         Ok(Arc::new(writer))
     }
 }

@@ -11,18 +11,20 @@ use crate::{
     dtype::DType,
     error::{ErrorKind, FormatError, Result},
     grid::Grid,
+    journal::{ChunkSet, Journal, Noted, hash_of},
     region::{Coordinates, Dims, Region, volume},
     source::{ChunkSink, Meta, ReadCx, Writer, Written},
-    staging::Staging,
+    staging::{Mode, Staging},
     view::{ChunkMut, ChunkView},
 };
 use serde_json::Value;
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
+use xxhash_rust::xxh3::Xxh3;
 
 /// Bytes that are turned and written at a time.
 const PIECE: u64 = 1 << 20;
@@ -36,13 +38,13 @@ const PIECE: u64 = 1 << 20;
 pub struct FitsWriter {
     path: PathBuf,
     chunks: Option<Vec<u64>>,
-    overwrite: bool,
+    mode: Mode,
     cards: Vec<(String, Value)>,
 }
 
 impl FitsWriter {
     pub(super) fn new(path: &Path) -> FitsWriter {
-        FitsWriter { path: path.to_owned(), chunks: None, overwrite: false, cards: Vec::new() }
+        FitsWriter { path: path.to_owned(), chunks: None, mode: Mode::default(), cards: Vec::new() }
     }
 
     /// The boxes that are written at a time, one length an axis (0: the whole axis); by
@@ -56,7 +58,21 @@ impl FitsWriter {
     /// Replaces a file that exists.
     #[must_use]
     pub fn overwrite(mut self) -> FitsWriter {
-        self.overwrite = true;
+        self.mode.overwrite = true;
+        self
+    }
+
+    /// Goes on with what an earlier store of the same left unfinished, if there is any.
+    #[must_use]
+    pub fn resume(mut self) -> FitsWriter {
+        self.mode.resume = true;
+        self
+    }
+
+    /// Waits for the disk before the output is visible, so that it survives a loss of power.
+    #[must_use]
+    pub fn durable(mut self) -> FitsWriter {
+        self.mode.durable = true;
         self
     }
 
@@ -146,22 +162,16 @@ impl Writer for FitsWriter {
             .and_then(|bytes| bytes.checked_add(data_start))
             .filter(|&end| i64::try_from(end).is_ok())
             .ok_or_else(|| at(FormatError::new(ErrorKind::Limit, "larger than any file can be")))?;
-        let staging = Staging::create(&self.path, self.overwrite)?;
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(staging.path())
-            .map_err(|e| at(e.into()))?;
-        reserve(&file, end).map_err(|e| {
-            at(e).help(format!("the output takes {end} bytes, more than there is room for"))
-        })?;
-        file.write_all_at(&header, 0).map_err(|e| at(e.into()))?;
+        let layout = format!("{} {:?}", String::from_utf8_lossy(&header), meta.grid);
+        let staging = Staging::create(&self.path, self.mode)?.journalled(layout)?;
+        let file = staging.file(end)?;
         Ok(Arc::new(FitsSink {
+            written: ChunkSet::new(meta.grid.len()),
             path: self.path.clone(),
             meta: meta.clone(),
             file,
             staging,
-            data_start,
+            header,
         }))
     }
 
@@ -176,20 +186,6 @@ fn file_shape(meta: &Meta) -> Dims {
         shape if shape.is_empty() => Dims::from_elem(1, 1),
         shape => shape,
     }
-}
-
-/// Gives the file its full size, on disk where the file system can.
-fn reserve(file: &File, len: u64) -> Result<()> {
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::{fs::FallocateFlags, io::Errno};
-        match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len) {
-            Ok(()) => return Ok(()),
-            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {}
-            Err(error) => return Err(FormatError::io(error.into())),
-        }
-    }
-    file.set_len(len).map_err(FormatError::io)
 }
 
 /// Cards, 80 bytes each.
@@ -342,7 +338,53 @@ struct FitsSink {
     meta: Meta,
     file: File,
     staging: Staging,
-    data_start: u64,
+    /// What comes before the elements; written last.
+    header: Vec<u8>,
+    written: ChunkSet,
+}
+
+impl FitsSink {
+    /// The pieces that a chunk is written in: each a box within the chunk that is contiguous in
+    /// the file and not above the scratch, and where it begins there.
+    fn pieces(&self, region: Region) -> impl Iterator<Item = (Region, u64)> {
+        let shape = self.meta.shape();
+        let size = self.meta.dtype.size() as u64;
+        // A piece is one index of the axes before `along`, some of it, all of those after.
+        let mut along = 0;
+        while along + 1 < region.rank()
+            && (region.shape[along + 1..] != shape[along + 1..]
+                || volume(&region.shape[along + 1..]) * size > PIECE)
+        {
+            along += 1;
+        }
+        let mut piece = region.shape.clone();
+        let (outer, step, count) = match region.rank() {
+            0 => (0, 1, 1),
+            rank => {
+                let inner = volume(&region.shape[along + 1..rank]) * size;
+                piece[..=along].fill(1);
+                (along, (PIECE / inner.max(1)).max(1), region.shape[along])
+            }
+        };
+        Coordinates::of(Region::whole(&region.shape[..outer])).flat_map(move |start| {
+            let mut at = Dims::from_elem(0, region.rank());
+            at[..outer].copy_from_slice(&start);
+            let (region, shape, mut piece) = (region.clone(), shape.clone(), piece.clone());
+            (0..count).step_by(step as usize).map(move |first| {
+                if region.rank() > 0 {
+                    at[along] = first;
+                    piece[along] = step.min(count - first);
+                }
+                let element = at
+                    .iter()
+                    .zip(&region.start)
+                    .zip(&shape)
+                    .fold(0, |n, ((&at, &start), &len)| n * len + start + at);
+                let part = Region { start: at.clone(), shape: piece.clone() };
+                (part, self.header.len() as u64 + element * size)
+            })
+        })
+    }
 }
 
 impl ChunkSink for FitsSink {
@@ -355,62 +397,53 @@ impl ChunkSink for FitsSink {
     }
 
     fn write(&self, index: &[u64], data: ChunkView<'_>, cx: &mut ReadCx<'_>) -> Result<Written> {
-        let region = self.meta.grid.region(index);
-        if region.is_empty() {
-            return Ok(Written::default());
-        }
-        let shape = self.meta.shape();
-        let size = self.meta.dtype.size();
-        // A piece is one index of the axes before `along`, some of it, all of those after:
-        // contiguous in the file, and not above the scratch.
-        let mut along = 0;
-        while along + 1 < region.rank()
-            && (region.shape[along + 1..] != shape[along + 1..]
-                || volume(&region.shape[along + 1..]) * size as u64 > PIECE)
-        {
-            along += 1;
-        }
-        let mut piece = region.shape.clone();
-        let (outer, step, count) = match region.rank() {
-            0 => (0, 1, 1),
-            rank => {
-                let inner = volume(&region.shape[along + 1..rank]) * size as u64;
-                piece[..=along].fill(1);
-                (along, (PIECE / inner).max(1), region.shape[along])
+        let mut noted = Noted { chunk: self.meta.grid.linear_of(index), ..Noted::default() };
+        let mut hash = Xxh3::new();
+        for (part, offset) in self.pieces(self.meta.grid.region(index)) {
+            let len = part.volume() as usize * self.meta.dtype.size();
+            let (scratch, rest) = cx.split_scratch(len);
+            rest.cancel.check()?;
+            ChunkMut::new(self.meta.dtype, scratch, &part.shape).assign(&data.sub(&part));
+            to_file_order(self.meta.dtype, scratch);
+            self.file
+                .write_all_at(scratch, offset)
+                .map_err(|e| FormatError::io(e).at_path(&self.path))?;
+            hash.update(scratch);
+            if noted.len == 0 {
+                noted.offset = offset;
             }
-        };
-        let mut at = Dims::from_elem(0, region.rank());
-        let mut bytes = 0;
-        for start in Coordinates::of(Region::whole(&region.shape[..outer])) {
-            at[..outer].copy_from_slice(&start);
-            for first in (0..count).step_by(step as usize) {
-                if region.rank() > 0 {
-                    at[along] = first;
-                    piece[along] = step.min(count - first);
-                }
-                let part = Region { start: at.clone(), shape: piece.clone() };
-                let len = part.volume() as usize * size;
-                let (scratch, rest) = cx.split_scratch(len);
-                rest.cancel.check()?;
-                ChunkMut::new(self.meta.dtype, scratch, &piece).assign(&data.sub(&part));
-                to_file_order(self.meta.dtype, scratch);
-                let element = at
-                    .iter()
-                    .zip(&region.start)
-                    .zip(&shape)
-                    .fold(0, |n, ((&at, &start), &len)| n * len + start + at);
-                self.file
-                    .write_all_at(scratch, self.data_start + element * size as u64)
-                    .map_err(|e| FormatError::io(e).at_path(&self.path))?;
-                bytes += len as u64;
-            }
+            noted.len += len as u64;
         }
-        Ok(Written { bytes })
+        noted.hash = hash.digest();
+        self.staging.note(noted)?;
+        self.written.insert(noted.chunk);
+        Ok(Written { bytes: noted.len })
+    }
+
+    fn journal(&self) -> Option<&Journal> {
+        self.staging.journal()
+    }
+
+    fn is_intact(&self, noted: &Noted, cx: &mut ReadCx<'_>) -> Result<bool> {
+        if noted.chunk >= self.meta.grid.len() {
+            return Ok(false);
+        }
+        let region = self.meta.grid.region(&self.meta.grid.index_of(noted.chunk));
+        let size = self.meta.dtype.size() as u64;
+        let ranges = self.pieces(region).map(|(part, offset)| (offset, part.volume() * size));
+        let whole = hash_of(&self.file, ranges, cx)? == noted.hash;
+        if whole {
+            self.written.insert(noted.chunk);
+        }
+        Ok(whole)
     }
 
     fn seal(&self) -> Result<()> {
+        let here = |error: FormatError| error.at_path(&self.path);
+        self.written.check_whole(&self.meta.grid).map_err(here)?;
         // The padding is there already: a reserved file reads as zeros.
-        self.file.sync_data().map_err(|e| FormatError::io(e).at_path(&self.path))
+        self.file.write_all_at(&self.header, 0).map_err(|e| here(FormatError::io(e)))?;
+        self.staging.sync()
     }
 
     fn publish(&self) -> Result<()> {

@@ -106,12 +106,21 @@ impl Format for Hdf5 {
     }
 
     fn writer(&self, path: &Path, options: &WriteOptions) -> Result<Arc<dyn Writer>> {
+        if options.resume {
+            let message = "a store to HDF5 cannot resume: it would begin anew";
+            return Err(FormatError::new(ErrorKind::Unsupported, message)
+                .at_path(path)
+                .help("leave out --resume (`resume`), or write Zarr, FITS or npy"));
+        }
         let mut writer = Hdf5::create(path);
         if let Some(chunks) = &options.chunks {
             writer = writer.chunks(chunks.iter().copied());
         }
         if options.overwrite {
             writer = writer.overwrite();
+        }
+        if options.durable {
+            writer = writer.durable();
         }
         if let Some(codec) = &options.codec {
             let (name, level) = codec.split_once(':').unwrap_or((codec, "4"));

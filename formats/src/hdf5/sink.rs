@@ -11,7 +11,7 @@ use crate::{
     grid::Grid,
     region::{Dims, Region, checked_volume, volume},
     source::{Attributes, ChunkSink, Meta, ReadCx, Writer, Written},
-    staging::Staging,
+    staging::{Mode, Staging},
     view::{ChunkMut, ChunkView},
 };
 use rust_hdf5::{FilterPipeline, H5Dataset, H5File, HBool, Hdf5Error, VarLenUnicode};
@@ -38,7 +38,7 @@ pub struct Hdf5Writer {
     chunks: Option<Vec<u64>>,
     level: Option<u32>,
     attributes: Attributes,
-    overwrite: bool,
+    mode: Mode,
 }
 
 impl Hdf5Writer {
@@ -49,7 +49,7 @@ impl Hdf5Writer {
             chunks: None,
             level: Some(DEFAULT_LEVEL),
             attributes: Attributes::new(),
-            overwrite: false,
+            mode: Mode::default(),
         }
     }
 
@@ -92,7 +92,14 @@ impl Hdf5Writer {
     /// Replaces an output that exists.
     #[must_use]
     pub fn overwrite(mut self) -> Hdf5Writer {
-        self.overwrite = true;
+        self.mode.overwrite = true;
+        self
+    }
+
+    /// Waits for the disk before the output is visible, so that it survives a loss of power.
+    #[must_use]
+    pub fn durable(mut self) -> Hdf5Writer {
+        self.mode.durable = true;
         self
     }
 
@@ -161,7 +168,7 @@ impl Writer for Hdf5Writer {
         }
         let names = self.names().map_err(place)?;
         let level = self.level.map(filter::deflate_level).transpose().map_err(place)?;
-        let staging = Staging::create(&self.path, self.overwrite)?;
+        let staging = Staging::create(&self.path, self.mode)?;
         let chunk = meta.grid.max_chunk();
         // A data set without axes or without elements cannot have chunks.
         let chunked = !chunk.is_empty() && !meta.grid.is_empty();
@@ -322,7 +329,8 @@ impl ChunkSink for Sink {
             FormatError::new(ErrorKind::Invalid, "sealed while a chunk is being written")
                 .at_path(&self.path)
         })?;
-        container.finish().map_err(|error| error.at_path(&self.path))
+        container.finish().map_err(|error| error.at_path(&self.path))?;
+        self.staging.sync()
     }
 
     fn publish(&self) -> Result<()> {

@@ -129,6 +129,12 @@ impl Format for Zarr {
         if options.overwrite {
             writer = writer.overwrite();
         }
+        if options.resume {
+            writer = writer.resume();
+        }
+        if options.durable {
+            writer = writer.durable();
+        }
         Ok(Arc::new(writer))
     }
 }

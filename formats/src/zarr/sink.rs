@@ -11,9 +11,10 @@ use crate::{
     dtype::DType,
     error::{ErrorKind, FormatError, Result},
     grid::{AxisGrid, Grid},
+    journal::{ChunkSet, Journal, Noted, hash_of},
     region::{Dims, checked_volume},
     source::{Attributes, ChunkSink, Meta, ReadCx, Writer, Written},
-    staging::Staging,
+    staging::{Mode, Staging},
     view::{ChunkMut, ChunkView},
 };
 use serde_json::{Value, json};
@@ -21,11 +22,9 @@ use std::{
     fs::{self, File},
     io::{ErrorKind as IoKind, Write},
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
 };
+use xxhash_rust::xxh3::xxh3_64;
 
 /// The highest zstd level that is offered: those above need hundreds of megabytes a thread.
 const MAX_ZSTD_LEVEL: i32 = 19;
@@ -40,7 +39,7 @@ pub struct ZarrWriter {
     path: PathBuf,
     chunks: Option<Dims>,
     codec: Codec,
-    overwrite: bool,
+    mode: Mode,
     version: u8,
     attributes: Attributes,
 }
@@ -51,7 +50,7 @@ impl ZarrWriter {
             path,
             chunks: None,
             codec: Codec::Zstd { level: 3 },
-            overwrite: false,
+            mode: Mode::default(),
             version: 3,
             attributes: Attributes::new(),
         }
@@ -96,7 +95,21 @@ impl ZarrWriter {
     /// Replaces an output that exists.
     #[must_use]
     pub fn overwrite(mut self) -> ZarrWriter {
-        self.overwrite = true;
+        self.mode.overwrite = true;
+        self
+    }
+
+    /// Goes on with what an earlier store of the same left unfinished, if there is any.
+    #[must_use]
+    pub fn resume(mut self) -> ZarrWriter {
+        self.mode.resume = true;
+        self
+    }
+
+    /// Waits for the disk before the output is visible, so that it survives a loss of power.
+    #[must_use]
+    pub fn durable(mut self) -> ZarrWriter {
+        self.mode.durable = true;
         self
     }
 
@@ -187,20 +200,23 @@ impl Writer for ZarrWriter {
             attributes.extend(self.attributes.clone());
             meta.attributes = attributes.into();
         }
-        let staging = Staging::create(&self.path, self.overwrite)?;
-        fs::create_dir(staging.path())
-            .map_err(|e| FormatError::io(e).at_path(&self.path).help("is the folder writable?"))?;
-        let chunks = meta.grid.len();
-        Ok(Arc::new(ZarrSink {
+        let mut sink = ZarrSink {
             chain: Chain::new(meta.grid.rank(), self.codec),
             version: self.version,
-            written: (0..chunks.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
+            written: ChunkSet::new(meta.grid.len()),
             path: self.path.clone(),
-            staging,
+            staging: Staging::create(&self.path, self.mode)?,
             chunk,
             chunk_bytes,
             meta,
-        }))
+        };
+        // The metadata tell all that decides what is stored for a chunk.
+        let documents = sink.documents();
+        let layout: String =
+            documents.iter().map(|(name, text)| format!("{name} {text}")).collect();
+        sink.staging = sink.staging.journalled(layout)?;
+        sink.staging.folder()?;
+        Ok(Arc::new(sink))
     }
 
     fn path(&self) -> &Path {
@@ -219,8 +235,7 @@ struct ZarrSink {
     version: u8,
     path: PathBuf,
     staging: Staging,
-    /// One bit a chunk: whether it was written.
-    written: Box<[AtomicU64]>,
+    written: ChunkSet,
 }
 
 impl ZarrSink {
@@ -400,28 +415,42 @@ impl ChunkSink for ZarrSink {
         };
         self.store(&key, stored).map_err(|e| here(FormatError::io(e)))?;
         let chunk = self.meta.grid.linear_of(index);
-        self.written[(chunk / 64) as usize].fetch_or(1 << (chunk % 64), Ordering::Release);
-        Ok(Written { bytes: stored.len() as u64 })
+        let len = stored.len() as u64;
+        self.staging.note(Noted { chunk, offset: 0, len, hash: xxh3_64(stored) })?;
+        self.written.insert(chunk);
+        Ok(Written { bytes: len })
+    }
+
+    fn journal(&self) -> Option<&Journal> {
+        self.staging.journal()
+    }
+
+    fn is_intact(&self, noted: &Noted, cx: &mut ReadCx<'_>) -> Result<bool> {
+        if noted.chunk >= self.meta.grid.len() {
+            return Ok(false);
+        }
+        let path = self.staging.path().join(self.key(&self.meta.grid.index_of(noted.chunk)));
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == IoKind::NotFound => return Ok(false),
+            file => file?,
+        };
+        let whole = file.metadata()?.len() == noted.len
+            && noted.offset == 0
+            && noted.hash == hash_of(&file, [(0, noted.len)], cx)?;
+        if whole {
+            self.written.insert(noted.chunk);
+        }
+        Ok(whole)
     }
 
     fn seal(&self) -> Result<()> {
-        let chunks = self.meta.grid.len();
-        let is_written =
-            |n: &u64| self.written[(n / 64) as usize].load(Ordering::Acquire) >> (n % 64) & 1 == 1;
-        if let Some(missing) = (0..chunks).find(|n| !is_written(n)) {
-            let count = (0..chunks).filter(is_written).count();
-            let message = format!(
-                "{count} of {chunks} chunks were written; the first missing one is {:?}",
-                self.meta.grid.index_of(missing).as_slice()
-            );
-            return Err(FormatError::new(ErrorKind::Invalid, message).at_path(&self.path));
-        }
+        self.written.check_whole(&self.meta.grid).map_err(|e| e.at_path(&self.path))?;
         for (name, document) in self.documents() {
             let text = format!("{document:#}\n");
             self.store(name, text.as_bytes())
                 .map_err(|e| FormatError::io(e).at_path(&self.path.join(name)))?;
         }
-        Ok(())
+        self.staging.sync()
     }
 
     fn publish(&self) -> Result<()> {

@@ -71,6 +71,9 @@ pub struct Run {
     /// The most that may lie on scratch [default: what the disk has]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub scratch_quota: Option<u64>,
+    /// How often a read that fails for a moment is tried again
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub retries: u32,
     /// Show what would be done, and do nothing
     #[arg(long)]
     pub plan: bool,
@@ -94,6 +97,12 @@ pub struct Writing {
     /// Replace an output that exists
     #[arg(long)]
     pub overwrite: bool,
+    /// Go on with what the same command left when it was killed or stopped; keep what this one writes
+    #[arg(long)]
+    pub resume: bool,
+    /// Wait for the disk before the output is visible: it survives a loss of power
+    #[arg(long)]
+    pub durable: bool,
 }
 
 /// `freeboard info`.

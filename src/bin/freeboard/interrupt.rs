@@ -1,11 +1,12 @@
-//! Ctrl-C and SIGTERM: the first cancels the run, which cleans up; a second ends the process.
+//! Ctrl-C, SIGTERM and a terminal that is gone: the first cancels the run, which cleans up; a second ends the process.
 
 use freeboard::Session;
 use signal_hook::{
-    consts::{SIGINT, SIGTERM},
+    consts::{SIGHUP, SIGINT, SIGTERM},
     iterator::Signals,
 };
 use std::{
+    fs,
     process::{self, ExitCode},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -27,13 +28,26 @@ fn busy() -> MutexGuard<'static, Option<Arc<Session>>> {
 /// Waits for signals from now on, on a thread of its own. Where there can be none, signals end
 /// the process as they always do.
 pub fn watch() {
-    let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) else { return };
+    let mut watched = vec![SIGINT, SIGTERM];
+    if !hangup_is_ignored() {
+        watched.push(SIGHUP);
+    }
+    let Ok(mut signals) = Signals::new(watched) else { return };
     let spawned = thread::Builder::new().name("signals".into()).spawn(move || {
         for signal in signals.forever() {
             stop(signal);
         }
     });
     drop(spawned);
+}
+
+/// Whether this process was started to outlive its terminal, by `nohup`.
+fn hangup_is_ignored() -> bool {
+    // proc(5): a mask in hexadecimal; the lowest bit is signal 1, SIGHUP.
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask & 1 == 1)
 }
 
 fn stop(signal: i32) {

@@ -17,7 +17,11 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
+
+/// The time before a read that failed is tried again; each further time it is twice as long.
+const FIRST_WAIT: Duration = Duration::from_millis(200);
 
 /// What the registry is told of several files.
 pub fn options(stacking: &Stacking) -> OpenOptions {
@@ -51,7 +55,8 @@ impl<'a> Job<'a> {
     /// For the command `name`.
     pub fn new(name: &'static str, run: &'a Run) -> Result<Job<'a>> {
         let progress = Progress::new(name, run.quiet);
-        let mut builder = Session::builder().observer(progress.clone());
+        let mut builder =
+            Session::builder().observer(progress.clone()).retries(run.retries, FIRST_WAIT);
         if let Some(bytes) = run.memory {
             builder = builder.memory(Memory::bytes(bytes));
         }
@@ -129,6 +134,8 @@ pub fn writer(
         }),
         codec: writing.codec.clone(),
         overwrite: writing.overwrite,
+        resume: writing.resume,
+        durable: writing.durable,
     };
     if path.to_str().is_some_and(|text| text.contains("::")) {
         let error =

@@ -10,7 +10,7 @@
 //! | [`interrupt`] | signals |
 //!
 //! Exit codes: 0, or 1 (it failed: one message), 2 (wrong usage), 128 + the signal that
-//! stopped it (130, 143).
+//! stopped it (129, 130, 143).
 
 mod args;
 mod calc;
@@ -61,7 +61,10 @@ fn main() -> ExitCode {
     match done {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) if error.is_cancelled() => {
-            progress::say("stopped: no output was made, nothing is left behind");
+            progress::say(&match error.help_text() {
+                Some(kept) => format!("stopped: no output was made\n  {kept}"),
+                None => "stopped: no output was made, nothing is left behind".to_owned(),
+            });
             interrupt::exit_code()
         }
         Ok(Err(error)) => {

@@ -46,6 +46,14 @@ impl Progress {
         }
     }
 
+    /// Something that a user should know, beside the bar if there is one.
+    fn note(&self, text: &str) {
+        match self.0.bar.get() {
+            Some(bar) if !self.0.quiet => bar.println(format!("{:<6} {text}", "note")),
+            _ => self.tell("note", text),
+        }
+    }
+
     /// The end of a run: what is on the terminal stays if all went well.
     pub fn end(&self, well: bool) {
         let Some(bar) = self.0.bar.get() else { return };
@@ -63,8 +71,27 @@ impl Progress {
 
 impl Observer for Progress {
     fn observe(&self, event: &Event<'_>) {
-        let Event::Progress { done, of } = *event else { return };
         let inner = &*self.0;
+        let (done, of) = match *event {
+            Event::Progress { done, of } => (done, of),
+            Event::Swept { output, chunks } => {
+                let output = output.display();
+                return self.note(&format!(
+                    "{chunks} chunks that an unfinished run had written of {output} were removed; \
+                     --resume would have gone on with them"
+                ));
+            }
+            Event::Resumed { done, of } => {
+                return self.note(&format!("{done} of {of} chunks are there already"));
+            }
+            Event::Retried { error, tries, wait } => {
+                return self.note(&format!(
+                    "try {tries} failed, the next is in {:.1} s: {error}",
+                    wait.as_secs_f64()
+                ));
+            }
+            _ => return,
+        };
         if inner.quiet {
             return;
         }

@@ -1,0 +1,94 @@
+//! What an array is made from, so that another process can tell whether it would make the same.
+//!
+//! Nodes are hashed as `share` lists them: what each does, to which, on which grid. A
+//! closure has no name; it is told by its place in the list, and only the same executable
+//! has the same function there.
+
+use super::share::{self, Shared};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    expr::{Expr, Op},
+};
+use freeboard_formats::{Fingerprint, FormatError, Provenance};
+use std::{
+    fs::File,
+    hash::Hash,
+    io::{self, Read},
+};
+use xxhash_rust::xxh3::Xxh3;
+
+/// What `expr` is made from: its sources, its operations, and with closures the program.
+///
+/// # Errors
+/// If a source cannot be looked at, or the program's file cannot be read.
+pub(crate) fn provenance(expr: &Expr) -> Result<Provenance> {
+    let (nodes, _) = share::share(std::slice::from_ref(expr))?;
+    let mut made_from = Provenance::default();
+    let mut hash = Xxh3::new();
+    let mut closures = false;
+    for (number, Shared { expr, inputs }) in nodes.iter().enumerate() {
+        let meta = expr.meta()?;
+        (inputs, &meta.grid, meta.dtype).hash(&mut hash);
+        match expr.op() {
+            Op::Source(source) => {
+                let name = match source.spec().location {
+                    location if location.is_empty() => format!("the input number {number}"),
+                    location => format!("the input {location}"),
+                };
+                let Fingerprint(value) = source.fingerprint()?;
+                made_from.add(name, format!("{value:032x}"));
+            }
+            _ => closures |= !share::hash_named(expr, inputs, &mut hash),
+        }
+    }
+    made_from.add("the expression", format!("{:032x}", hash.digest128()));
+    made_from.add("the version of freeboard", env!("CARGO_PKG_VERSION"));
+    if closures {
+        made_from.add("the program (it has functions of its own)", executable()?);
+    }
+    Ok(made_from)
+}
+
+/// A fingerprint of the program that runs.
+fn executable() -> Result<String> {
+    let path = std::env::current_exe().map_err(FormatError::io)?;
+    let hash = || -> io::Result<u128> {
+        let mut file = File::open(&path)?;
+        let (mut hash, mut piece) = (Xxh3::new(), vec![0; 64 << 10]);
+        loop {
+            match file.read(&mut piece) {
+                Ok(0) => return Ok(hash.digest128()),
+                Ok(len) => hash.update(&piece[..len]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    };
+    let hash = hash().map_err(|error| {
+        Error::new(ErrorKind::Session, format!("cannot read {}: {error}", path.display()))
+    })?;
+    Ok(format!("{hash:032x}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::{Unary, unary};
+    use freeboard_formats::{DType, Grid, Scalar};
+    use std::panic::Location;
+
+    #[test]
+    fn equal_expressions_have_equal_provenance_and_others_do_not() {
+        let make = |value: f64, op: Unary, chunk: u64| {
+            let here = Location::caller();
+            let x = Expr::constant(Scalar::F64(value), Grid::regular(&[8], &[chunk]), here);
+            provenance(&Expr::apply(unary(op, DType::F64), &[&x], here)).unwrap()
+        };
+        assert_eq!(make(2.0, Unary::Sqrt, 4), make(2.0, Unary::Sqrt, 4));
+        for other in
+            [make(3.0, Unary::Sqrt, 4), make(2.0, Unary::Exp, 4), make(2.0, Unary::Sqrt, 2)]
+        {
+            assert_ne!(other, make(2.0, Unary::Sqrt, 4));
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Runs that are killed without a warning, at moments that chance picks.
+
+use super::{content, ended, freeboard, input, long, names, spawned, well, workplace};
+use std::{
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// A store of `in.npy` that takes a while.
+fn store(output: &str, more: &[&str]) -> Vec<String> {
+    let mut args = vec!["convert", "in.npy", output, "--chunks", "1,128,256", "--threads", "2"];
+    args.extend(["--scratch", "scratch", "--quiet"]);
+    if output.ends_with(".zarr") {
+        args.extend(["--codec", "gzip:9"]);
+    }
+    args.extend(more);
+    args.into_iter().map(str::to_owned).collect()
+}
+
+/// The largest and the mean, for a look at what a reader sees.
+fn seen(folder: &Path, path: &str) -> String {
+    well(freeboard(folder, ["stats", path, "--json", "--quiet"]))
+}
+
+#[test]
+fn a_store_that_is_killed_goes_on_to_the_same_bits() {
+    let folder = workplace([48, 256, 256]);
+    let at = |name: &str| folder.path().join(name);
+    input(&at("old.npy"), [5, 256, 300], 2);
+    let rounds = if long() { 200 } else { 9 };
+    let (mut resumed, mut x) = (0, 0x2545_F491_4F6C_DD1Du64);
+    for round in 0..rounds {
+        let output = ["x.zarr", "x.fits", "x.npy"][round % 3];
+        let overwrite = round % 2 == 1;
+        let more: &[&str] = if overwrite { &["--overwrite"] } else { &[] };
+        let whole = format!("whole-{output}");
+        let began = Instant::now();
+        if !at(&whole).exists() {
+            well(freeboard(folder.path(), store(&whole, &[])));
+        }
+        let takes = began.elapsed().max(Duration::from_millis(80));
+        if overwrite {
+            well(freeboard(folder.path(), ["convert", "old.npy", output, "--quiet"]));
+        }
+        let old = overwrite.then(|| seen(folder.path(), output));
+
+        let child = spawned(freeboard(folder.path(), store(output, more)));
+        x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        thread::sleep(takes.mul_f64((x >> 40) as f64 / (1u64 << 24) as f64));
+        let mut child = child;
+        child.kill().unwrap();
+        ended(child);
+
+        assert_eq!(names(&at("scratch")), [""; 0], "scratch of a killed run");
+        if let Some(old) = old {
+            let now = seen(folder.path(), output);
+            assert!(now == old || now == seen(folder.path(), &whole), "round {round}: {now}");
+        }
+        let published = !overwrite && at(output).exists();
+        if !published {
+            let go_on = store(output, &[more, &["--resume"]].concat());
+            resumed += u32::from(at(&format!(".{output}.journal")).exists());
+            well(freeboard(folder.path(), go_on));
+        }
+        assert!(content(&at(output)) == content(&at(&whole)), "round {round}: {output} differs");
+        match at(output).is_dir() {
+            true => std::fs::remove_dir_all(at(output)).unwrap(),
+            false => std::fs::remove_file(at(output)).unwrap(),
+        }
+        let left = names(folder.path());
+        // A run that was killed when its output was visible leaves a lock that nobody holds.
+        let left: Vec<&String> = left.iter().filter(|name| name.starts_with('.')).collect();
+        assert!(left.is_empty() || published, "round {round}: {left:?}");
+        left.iter().for_each(|name| {
+            let _ = std::fs::remove_file(at(name));
+        });
+    }
+    assert!(resumed > 0, "no kill came while a store was under way");
+}
+
+#[test]
+fn another_store_does_not_go_on_with_it_and_says_what_changed() {
+    let folder = workplace([48, 256, 256]);
+    let at = |name: &str| folder.path().join(name);
+    let mut child = spawned(freeboard(folder.path(), store("x.zarr", &[])));
+    // Some chunks, and some to go.
+    let until = Instant::now() + Duration::from_secs(60);
+    while !at(".x.zarr.part/c/5").exists() {
+        assert!(Instant::now() < until && child.try_wait().unwrap().is_none());
+        thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    ended(child);
+    let refused = |args: Vec<String>, what: &str| {
+        let ended = super::run(freeboard(folder.path(), args));
+        assert_eq!(ended.code, Some(1), "{}", ended.err);
+        assert!(
+            ended.err.contains("since it began, ") && ended.err.contains(what),
+            "{}",
+            ended.err
+        );
+        assert!(at(".x.zarr.journal").exists(), "what was left stays");
+    };
+    refused(store("x.zarr", &["--resume", "--slice", "::-1"]), "the expression changed");
+    let mut other = store("x.zarr", &["--resume"]);
+    other[4] = "1,256,256".into();
+    refused(other, "the layout of the output");
+    let before = std::fs::read(at("in.npy")).unwrap();
+    thread::sleep(Duration::from_millis(20));
+    std::fs::write(at("in.npy"), &before).unwrap();
+    refused(store("x.zarr", &["--resume"]), "the input in.npy changed");
+    // Without, it begins anew, and tells.
+    let args = store("x.zarr", &[]).into_iter().filter(|arg| arg != "--quiet");
+    let ended = super::run(freeboard(folder.path(), args));
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    assert!(ended.err.contains("--resume would have gone on with them"), "{}", ended.err);
+    assert_eq!(names(folder.path()), ["in.npy", "scratch", "x.zarr"]);
+}
