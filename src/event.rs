@@ -35,6 +35,15 @@ pub enum Event<'a> {
         /// All of them.
         of: u64,
     },
+    /// Scratch may be too small: that is known for certain only when it is full.
+    ScratchSmall {
+        /// The folder.
+        folder: &'a Path,
+        /// The most bytes that may have to lie there at once.
+        most: u64,
+        /// Bytes that it has room for.
+        available: u64,
+    },
     /// What a store that was killed had left of the same output was removed, as nobody asked
     /// to go on with it.
     Swept {

@@ -307,7 +307,7 @@ fn resumed(writer: &dyn Writer, array: &MemorySource) {
     let journal = sink.journal().expect("a writer that resumes has a journal");
     assert!(journal.begin(Provenance::default()).expect("a journal").is_none());
     write_chunks(&*sink, array, |chunk| chunk % 2 == 0);
-    assert_eq!(journal.is_kept(), sink.meta().grid.len() > 0, "what was noted is kept");
+    assert_eq!(journal.is_kept(), !sink.meta().grid.is_empty(), "what was noted is kept");
     drop(sink);
     let sink = create(writer, array).expect("a store that goes on");
     let journal = sink.journal().expect("a journal");

@@ -74,7 +74,7 @@ fn parse_limit(text: &str) -> Option<u64> {
     text.trim().parse().ok()
 }
 
-/// The files that may hold a limit on this process: one for its group and one for each group
+/// The files that may hold a limit on this process: those of its group and of each group
 /// above, as far up as is mounted here. A limit anywhere on the way holds.
 ///
 /// `cgroup` and `mountinfo` are the texts of the files of that name in `/proc/self`.
@@ -89,9 +89,10 @@ fn limit_files(cgroup: &str, mountinfo: &str) -> Vec<PathBuf> {
             continue;
         };
         let unified = id == "0" && controllers.is_empty();
-        let file = match unified {
-            true => "memory.max",
-            false if controllers.split(',').any(|c| c == "memory") => "memory.limit_in_bytes",
+        // Above `memory.high` a process is not killed, but all but stopped.
+        let limits: &[&str] = match unified {
+            true => &["memory.max", "memory.high"],
+            false if controllers.split(',').any(|c| c == "memory") => &["memory.limit_in_bytes"],
             false => continue,
         };
         for mount in mountinfo.lines().filter_map(parse_mount).filter(|mount| match unified {
@@ -105,7 +106,9 @@ fn limit_files(cgroup: &str, mountinfo: &str) -> Vec<PathBuf> {
                 .ok()
                 .filter(|path| path.components().all(|c| matches!(c, Component::Normal(_))))
                 .unwrap_or(Path::new(""));
-            files.extend(inside.ancestors().map(|group| mount.at.join(group).join(file)));
+            for group in inside.ancestors() {
+                files.extend(limits.iter().map(|file| mount.at.join(group).join(file)));
+            }
         }
     }
     files
@@ -158,13 +161,17 @@ mod tests {
             names("0::/user.slice/job.scope\n", mounts),
             [
                 "/sys/fs/cgroup/user.slice/job.scope/memory.max",
+                "/sys/fs/cgroup/user.slice/job.scope/memory.high",
                 "/sys/fs/cgroup/user.slice/memory.max",
+                "/sys/fs/cgroup/user.slice/memory.high",
                 "/sys/fs/cgroup/memory.max",
+                "/sys/fs/cgroup/memory.high",
             ]
         );
         // In a name space of its own a container is at the root, or outside what is mounted.
-        assert_eq!(names("0::/\n", mounts), ["/sys/fs/cgroup/memory.max"]);
-        assert_eq!(names("0::/../other\n", mounts), ["/sys/fs/cgroup/memory.max"]);
+        let root = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.high"];
+        assert_eq!(names("0::/\n", mounts), root);
+        assert_eq!(names("0::/../other\n", mounts), root);
     }
 
     #[test]
@@ -180,6 +187,7 @@ mod tests {
                 "/sys/fs/cgroup/memory/jobs/memory.limit_in_bytes",
                 "/sys/fs/cgroup/memory/memory.limit_in_bytes",
                 "/sys/fs/cgroup/unified/memory.max",
+                "/sys/fs/cgroup/unified/memory.high",
             ]
         );
     }

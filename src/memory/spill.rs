@@ -138,15 +138,21 @@ impl Spill {
         if self.slab.get().is_none() {
             create(&self.dir).map_err(at)?;
         }
+        let available = self.available();
+        match needed <= available {
+            true => Ok(()),
+            false => Err(self.full(needed, available, None)),
+        }
+    }
+
+    /// Bytes that can be spilled yet, as far as disk and quota tell.
+    pub fn available(&self) -> u64 {
         // What the slab has already and nobody uses is room, too.
         let state = self.lock();
         let (spare, within_quota) = (state.end() - state.live(), state.quota() - state.live());
         drop(state);
         let disk = free_bytes(&self.dir).map_or(u64::MAX, |free| free.saturating_add(spare));
-        match needed <= disk.min(within_quota) {
-            true => Ok(()),
-            false => Err(self.full(needed, disk.min(within_quota), None)),
-        }
+        disk.min(within_quota)
     }
 
     /// Writes the bytes of `data` to an extent of its own.

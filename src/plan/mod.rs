@@ -466,6 +466,21 @@ impl Plan {
         running.saturating_add(self.totals.between) > arena && self.totals.between > 0
     }
 
+    /// The most bytes that may lie on scratch at once: what stages put into the store beyond
+    /// `arena` bytes, without chunks that their source gives again.
+    pub(crate) fn most_spilled(&self, arena: u64) -> u64 {
+        let bytes = self.stages.iter().zip(0..).map(|(stage, number)| {
+            let samples = match stage.work {
+                Work::Read(_) => Vec::new(),
+                _ => self.samples(number),
+            };
+            let largest = samples.iter().map(|&batch| self.batch_output(batch)).max();
+            let batches = self.tasks_of(stage).div_ceil(stage.batch);
+            largest.unwrap_or(0).saturating_mul(batches)
+        });
+        bytes.fold(0, u64::saturating_add).saturating_sub(arena)
+    }
+
     /// Projects the peak for a session with `memory` bytes and so many workers.
     pub(crate) fn project(&mut self, memory: u64, reserve: u64, workers: usize) {
         let results = match self.stored.contains(&true) {

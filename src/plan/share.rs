@@ -75,19 +75,20 @@ fn identity(expr: &Expr, inputs: &SmallVec<[usize; 2]>) -> Identity {
     Identity { kind, inputs: inputs.clone(), grid }
 }
 
-/// Hashes what a node does to the nodes `inputs`; false if it is a closure, which no
-/// number can stand for.
+/// Hashes what a node does to the nodes `inputs`; false if it is a closure, of which nothing
+/// is known but its place.
 pub(super) fn hash_named(
     expr: &Expr,
     inputs: &SmallVec<[usize; 2]>,
     into: &mut impl Hasher,
 ) -> bool {
     let identity = identity(expr, inputs);
-    let named = !matches!(identity.kind, Kind::Unnamed(_));
-    if named {
-        identity.hash(into);
+    match (&identity.kind, expr.op()) {
+        (Kind::Unnamed(_), Op::Block { needs, .. }) => needs.hash(into),
+        (Kind::Unnamed(_), _) => {}
+        _ => identity.hash(into),
     }
-    named
+    !matches!(identity.kind, Kind::Unnamed(_))
 }
 
 /// All nodes below `roots`, each once and inputs first, and the numbers of the roots.

@@ -14,7 +14,7 @@ pub use report::Report;
 use crate::{
     array::{AnyVec, Array, Compute, Computed, Kind},
     error::{Error, ErrorKind, Result},
-    event::{Observer, Silent},
+    event::{Event, Observer, Silent},
     expr::Expr,
     memory::{self, Arena, MIB, Memory, Spill, default_scratch, format_bytes},
     plan::{Means, Plan, Root, Wanted},
@@ -436,6 +436,14 @@ impl Session {
         let memory = arena.saturating_sub(self.arena.live());
         if plan.may_spill(memory) {
             self.spill.probe(0)?;
+            let (most, available) = (plan.most_spilled(memory), self.spill.available());
+            if most > available {
+                self.observer.observe(&Event::ScratchSmall {
+                    folder: self.spill.dir(),
+                    most,
+                    available,
+                });
+            }
         }
         Ok(Begun { plan, memory, cancel, _guard: guard })
     }

@@ -89,7 +89,9 @@ fn a_scratch_disk_that_is_full_or_memory_is_told() {
     let before = names(&at("disk"));
     let ended = convert("disk");
     assert_eq!(ended.code, Some(1), "{}", ended.err);
-    for part in ["disk", "no room for", "are available", "name another scratch folder"] {
+    for part in
+        ["disk", "no room for", "are available", "name another scratch folder", "may be spilled"]
+    {
         assert!(ended.err.contains(part), "{part}: {}", ended.err);
     }
     assert_eq!(names(&at("disk")), before, "scratch is clean");

@@ -1,6 +1,9 @@
 //! What people are told, on stderr: a bar on a terminal, else a plain line every few seconds.
 
-use freeboard::event::{Event, Observer};
+use freeboard::{
+    event::{Event, Observer},
+    memory::format_bytes,
+};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use std::{
     io::{IsTerminal, Write as _, stderr},
@@ -74,6 +77,15 @@ impl Observer for Progress {
         let inner = &*self.0;
         let (done, of) = match *event {
             Event::Progress { done, of } => (done, of),
+            Event::ScratchSmall { folder, most, available } => {
+                return self.note(&format!(
+                    "the scratch folder {} has room for {}, and up to {} may be spilled",
+                    folder.display(),
+                    format_bytes(available),
+                    format_bytes(most)
+                ));
+            }
+            Event::Swept { chunks: 0, .. } => return,
             Event::Swept { output, chunks } => {
                 let output = output.display();
                 return self.note(&format!(
