@@ -5,8 +5,8 @@
 use freeboard::{
     Array, DType, Element, Session,
     array::{
-        AnyArray, AnyVec, Chunks, Compute, Kind, arange, blockwise, concatenate, eye, linspace,
-        ones, random, stack,
+        AnyArray, AnyVec, Chunks, Compute, Kind, Pad, arange, blockwise, concatenate, eye,
+        keepdims, linspace, ones, random, stack,
     },
     expr::{Expr, Need, Needs, Op},
     formats::{
@@ -327,6 +327,13 @@ fn stepped(x: Array<f64>, step: u8, number: u64) -> Array<f64> {
         8 => x.map_blocks(Chunks::same(), |block, _| block.mapv(|v| v - 1.0)),
         11 => totalled(&x, number % 3, number / 2),
         12 => totalled(&x.slice_numpy("..., ::-2"), number / 3, number % 2),
+        13 => x.roll(number as i64 - 2, last),
+        14 => x.pad((number, 1), if number < 3 { Pad::Wrap } else { Pad::Reflect }),
+        15 => x.repeat(number as usize % 3 + 1, number as i64 % (last + 1)),
+        16 if rank > 1 => x.diagonal(number as i64 - 2, [0, last]),
+        17 if rank > 1 => x.tril(number as i64 - 2).rot90(number as i64, [0, last]),
+        18 => &x - x.max(keepdims(number as i64 % (last + 1))),
+        19 => x.diff(number as usize % 2 + 1, last),
         9 => x.min(last).broadcast_to(x.t().shape().unwrap().split_off(1)),
         _ => stack([&x, &x.clip(-1.0, 1.0)], number as i64 % (rank as i64 + 1)),
     }
@@ -338,7 +345,7 @@ proptest! {
     #[test]
     fn any_verbs_one_after_the_other(
         (a, chunk) in cut(),
-        steps in proptest::collection::vec((0u8..13, 0u64..6), 1..7),
+        steps in proptest::collection::vec((0u8..20, 0u64..6), 1..7),
     ) {
         let mut x = lazy(&a, &chunk);
         for (step, number) in steps {

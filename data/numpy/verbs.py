@@ -54,10 +54,8 @@ far = np.array([1, 1, 1, 1e-9, 0, np.inf, np.inf, np.nan, 1.00001e10])
 case("isclose", [1e-5, 1e-8], [near, far], np.isclose(near, far))
 case("isclose", [0.0, 0.2], [near, far], np.isclose(near, far, 0, 0.2))
 case("isclose", [0.2, 0.0], [np.arange(4), np.arange(4)[::-1]], np.isclose(np.arange(4), np.arange(4)[::-1], 0.2, 0))
-for a, b in ((x, np.roll(x, 1)), (numbers(9, "int32"), numbers(9, "int32") + 1)):
-    case("divmod", [], [a, b], np.divmod(a, np.where(b == 0, 3, b).astype(b.dtype)) if b.dtype.kind == "i" else np.divmod(a, b))
-    if b.dtype.kind == "i":
-        cases[-1][2][1] = packed(np.where(b == 0, 3, b).astype(b.dtype))
+for a, b in ((x, np.roll(x, 1)), (numbers(9, "int32"), numbers(9, "int32"))):
+    case("divmod", [], [a, b], np.divmod(a, b))
 for exponent in (2, 0.5, -1, 3, 0, 1.5):
     a = np.array([0.0, -0.0, 2.5, -2.5, np.inf, -np.inf, np.nan])
     case("pow", [exponent], [a], np.power(a, exponent))
@@ -80,6 +78,11 @@ for dtype, weights in (("int8", "int8"), ("int8", "float32"), ("float32", "float
     w = np.array([1, 2, 3], weights)
     a = numbers((2, 3), dtype)
     case("average", [1], [a, w], np.average(a, 1, w))
+
+for order in (0, 1, 2, 3):
+    case("moment", [order, 1], [cube], np.mean((cube - cube.mean(1, keepdims=True)) ** order, 1))
+whole = numbers(9, "int16")
+case("isin", [[1, 3, -2]], [whole], np.isin(whole, [1, 3, -2]))
 
 # Neighbours
 for dtype in ("bool", "uint8", "int32", "float32", "float64"):
@@ -109,6 +112,9 @@ for mode, more in modes.items():
     case("pad", [[[1, 2], [3, 0]], mode], [y], np.pad(y, [[1, 2], [3, 0]], mode, **more))
     case("pad", [[[1, 1], [0, 2], [0, 5]], mode], [cube], np.pad(cube, [[1, 1], [0, 2], [0, 5]], mode, **more))
 case("pad", [[[2, 1]], "constant"], [x[:0]], np.pad(x[:0], [[2, 1]], constant_values=1.5))
+for count, axis in ((1, 0), (3, 0), (2, 1), (0, 1)):
+    case("repeat", [count, axis], [y], np.repeat(y, count, axis))
+case("repeat", [2, 1], [cube], np.repeat(cube, 2, 1))
 case("split", [2, 0], [y], np.split(y, 2, 0))
 case("array_split", [3, 1], [y], np.array_split(y, 3, 1))
 case("array_split", [7, 1], [y], np.array_split(y, 7, 1))
@@ -137,6 +143,10 @@ for k in (0, 1, -1, 3, -4, 9):
         case("tril", [k], [a], np.tril(a, k))
         case("triu", [k], [a], np.triu(a, k))
     case("diag", [k], [x[:3]], np.diag(x[:3], k))
+for k, axes in ((0, [0, 1]), (1, [1, 2]), (-1, [2, 0]), (3, [0, 2]), (2, [0, 2])):
+    case("diagonal", [k, axes], [cube], np.diagonal(cube, k, *axes))
+    case("trace", [k, axes], [cube], np.trace(cube, k, *axes))
+case("diagonal", [0, [0, 1]], [y], np.diagonal(y))
 case("meshgrid", ["xy"], [x, x[:3], x[:2]], np.meshgrid(x, x[:3], x[:2]))
 case("meshgrid", ["ij"], [x, x[:3], x[:2]], np.meshgrid(x, x[:3], x[:2], indexing="ij"))
 case("meshgrid", ["xy"], [x], np.meshgrid(x))

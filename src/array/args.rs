@@ -19,6 +19,16 @@ pub struct Axes {
 
 /// `axes` of a reduction that stay, with length 1, so that its result broadcasts against what was
 /// reduced: `&x - x.mean(keepdims(0))`.
+/// ```
+/// use freeboard::array::{keepdims, ones};
+///
+/// let x = ones::<f32>([4, 5]);
+/// assert_eq!(x.mean(0).shape()?, [5]);
+/// assert_eq!(x.mean(keepdims(0)).shape()?, [1, 5]);
+/// let centred = &x - x.mean(keepdims(1));
+/// assert_eq!(centred.shape()?, [4, 5]);
+/// # Ok::<(), freeboard::Error>(())
+/// ```
 pub fn keepdims(axes: impl Into<Axes>) -> Axes {
     Axes { kept: true, ..axes.into() }
 }

@@ -57,6 +57,15 @@ impl<T: Kind> Array<T> {
 
     /// The slopes along `axis`, of elements `spacing` apart: central differences, and those of the
     /// two outermost elements at either end. In float64 of integers.
+    /// ```
+    /// use freeboard::array::linspace;
+    ///
+    /// let x = linspace(0.0, 1.0, 101).square();
+    /// assert_eq!(x.diff(1, 0).shape()?, [100]);
+    /// assert_eq!(x.gradient(0, 0.01).shape()?, [101]);
+    /// assert_eq!(x.trapezoid(0, 0.01).rank()?, 0);
+    /// # Ok::<(), freeboard::Error>(())
+    /// ```
     #[track_caller]
     pub fn gradient(&self, axis: i64, spacing: f64) -> Array<T::Mean> {
         let at = Location::caller();
@@ -76,7 +85,8 @@ impl<T: Kind> Array<T> {
             };
             let first = slopes(&part(&expr, axis, 0..2, at)?, 1)?;
             let last = slopes(&part(&expr, axis, len - 2..len, at)?, 1)?;
-            joined(vec![first, slopes(&expr, 2)?, last], axis as i64, "gradient", at)
+            let all = joined(vec![first, slopes(&expr, 2)?, last], axis as i64, "gradient", at)?;
+            Ok(all.rechunk(expr.meta()?.grid.clone(), at))
         })
     }
 

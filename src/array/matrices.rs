@@ -1,19 +1,20 @@
 //! Arrays that follow from rows and columns: diagonals, triangles, coordinates.
 
 use super::{
-    Array, Kind, Line, Pad, Sizes, arange,
+    Array, Axes, Kind, Line, Pad, Sizes, arange,
     create::generated,
     generated::{Generated, Recipe},
     kept, mistake,
-    shape::{along, broadcast, view},
+    reduce::reduce,
+    shape::{along, broadcast, permuted, view},
     stack,
 };
 use crate::{
     error::Result,
-    expr::{Access, Expr},
+    expr::{Access, Expr, Need, Needs},
     kernel,
 };
-use freeboard_formats::{DType, Dims, Element, Grid, Scalar};
+use freeboard_formats::{DType, Dims, Element, Grid, Meta, Scalar};
 use std::{borrow::Borrow, panic::Location, sync::Arc};
 
 /// `n` rows and columns, 1 where they are equal, else 0.
@@ -25,6 +26,16 @@ pub fn eye<T: Element + Kind>(n: usize) -> Array<T> {
 
 /// A matrix of zeros with the elements of `vector` on its diagonal, or that `offset` columns to the right of it
 /// (to the left if negative).
+/// ```
+/// use freeboard::array::{Indexing, arange, diag, eye, meshgrid};
+///
+/// let weights = arange(0.0, 4.0, 1.0);
+/// let matrix = diag(&weights, 1) + eye::<f64>(5);
+/// assert_eq!(matrix.triu(1).diagonal(1, [0, 1]).shape()?, [4]);
+/// let planes = meshgrid([weights, arange(0.0, 3.0, 1.0)], Indexing::Xy);
+/// assert_eq!(planes[0].hypot(&planes[1]).shape()?, [3, 4]);
+/// # Ok::<(), freeboard::Error>(())
+/// ```
 #[track_caller]
 pub fn diag<T: Kind>(vector: &Array<T>, offset: i64) -> Array<T> {
     let at = Location::caller();
@@ -71,6 +82,21 @@ impl<T: Kind> Array<T> {
         self.triangle(offset.saturating_sub(1), false, Location::caller())
     }
 
+    /// The diagonals, or those `offset` columns to the right of them, of the matrices that two
+    /// axes span, along a new last axis. Chunks of the matrices that hold no part of it are not read.
+    #[track_caller]
+    pub fn diagonal(&self, offset: i64, axes: [i64; 2]) -> Array<T> {
+        Array::from_expr(diagonal(&self.expr, offset, axes, Location::caller()))
+    }
+
+    /// The sums of the diagonals that [`diagonal`](Array::diagonal) gives.
+    #[track_caller]
+    pub fn trace(&self, offset: i64, axes: [i64; 2]) -> Array<T::Sum> {
+        let at = Location::caller();
+        let diagonals = diagonal(&self.expr, offset, axes, at);
+        Array::from_expr(reduce(&diagonals, kernel::FoldOp::Sum, &(-1).into(), at))
+    }
+
     fn triangle(&self, offset: i64, lower: bool, at: Line) -> Array<T> {
         Array::<T>::build(at, || {
             let grid = &self.meta()?.grid;
@@ -91,6 +117,39 @@ impl<T: Kind> Array<T> {
             Ok(select(&mask, &self.expr, at))
         })
     }
+}
+
+fn diagonal(expr: &Expr, offset: i64, axes: [i64; 2], at: Line) -> Expr {
+    kept(at, || {
+        let meta = expr.meta()?;
+        let (shape, rank) = (meta.shape(), meta.grid.rank());
+        let plane = Axes::from(axes).resolve(rank).map_err(mistake(at))?;
+        // The square that begins where the diagonal does, along the last two axes.
+        let shift = offset.unsigned_abs();
+        let start = if offset < 0 { [shift, 0] } else { [0, shift] };
+        let left = |side: usize| shape[plane[side]].saturating_sub(start[side]);
+        let len = left(0).min(left(1));
+        let mut order: Vec<usize> = (0..rank).filter(|axis| !plane.contains(axis)).collect();
+        order.extend(&plane);
+        let (access, mut square) = permuted(&order, &shape);
+        let corner = |axis: usize| match axis.checked_sub(rank - 2) {
+            Some(side) if len > 0 => start[side],
+            _ => 0,
+        };
+        let inner = Access::new((0..rank).map(|axis| along(axis, corner(axis), 1)));
+        square[rank - 2..].fill(len);
+        let square = view(expr, access.then(&inner), &square, at);
+        let cuts = square.meta()?.grid.axes();
+        let grid = Grid::new(cuts[..rank - 1].iter().cloned());
+        if grid.shape().contains(&0) {
+            return Ok(Expr::constant(Scalar::zero(meta.dtype), grid, at));
+        }
+        let needs = Needs::new((0..rank).map(|axis| Need::same(axis.min(rank - 2))));
+        let mut made = Meta { grid, ..square.meta()?.clone() };
+        made.axes.truncate(rank - 1);
+        made.axes[rank - 2].clear();
+        Ok(Expr::block(Arc::new(kernel::Diagonal), [(square, needs)], made, at))
+    })
 }
 
 /// In which order [`meshgrid`] counts its first two axes.
@@ -165,6 +224,11 @@ mod tests {
         assert_eq!(planes[0].shape().unwrap(), [3, 4]);
         let flat = meshgrid([zeros::<f32>([4]), zeros::<f32>([3, 1])], Indexing::Ij);
         says(flat[0].to_string(), "array 1 of a grid has 2 axes, not one at ");
+        let x = zeros::<f32>([4, 5]);
+        assert_eq!(x.diagonal(2, [0, 1]).shape().unwrap(), [3]);
+        assert_eq!(x.diagonal(9, [0, 1]).shape().unwrap(), [0]);
+        says(x.diagonal(0, [0, 2]).to_string(), "axis 2 is out of range for an array of 2 axes");
+        says(x.trace(0, [1, 1]).to_string(), "axis 1 is named twice at ");
         assert_eq!(indices([2, 3]).shape().unwrap(), [2, 2, 3]);
         says(indices([-1]).to_string(), "a shape has no negative length");
     }

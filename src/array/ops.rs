@@ -292,6 +292,16 @@ impl<T: Kind> Array<T> {
 
     /// Whether elements are as near to the other's as `atol + rtol · |other|`, or equal (NumPy's
     /// defaults are 1e-5 and 1e-8). NaN is near nothing; `.all(..)` of this is NumPy's `allclose`.
+    /// ```
+    /// use freeboard::array::linspace;
+    ///
+    /// let x = linspace(-4.0, 4.0, 81);
+    /// let (whole, rest) = x.divmod(0.5);
+    /// let same = (whole * 0.5 + rest).isclose(&x, 1e-5, 1e-8).all(..);
+    /// let positive = x.greater(0.0).choose(&x, 0.0).logaddexp(1.0).round(2);
+    /// assert_eq!((same.rank()?, positive.shape()?), (0, vec![81]));
+    /// # Ok::<(), freeboard::Error>(())
+    /// ```
     #[track_caller]
     pub fn isclose(&self, other: impl Operand<T>, rtol: f64, atol: f64) -> Array<bool> {
         let at = Location::caller();
@@ -314,6 +324,21 @@ impl<T: Kind> Array<T> {
             let near = with(Binary::LessEqual, &distance, &allowed);
             let finite = either(Binary::And, &near, &of(Unary::IsFinite, &b));
             Ok(either(Binary::Or, &finite, &with(Binary::Equal, &a, &b)))
+        })
+    }
+
+    /// Whether elements are equal to one of `values`: one comparison each.
+    #[track_caller]
+    pub fn isin<V: Operand<T>>(&self, values: impl IntoIterator<Item = V>) -> Array<bool> {
+        let at = Location::caller();
+        Array::<T>::build(at, || {
+            let grid = self.meta()?.grid.clone();
+            let mut any = Expr::constant(Scalar::Bool(false), grid, at);
+            for value in values {
+                let equal = combine(Binary::Equal, self.term(), value.term(), at);
+                any = Expr::apply(kernel::binary(Binary::Or, DType::Bool), &[&any, &equal], at);
+            }
+            Ok(any)
         })
     }
 

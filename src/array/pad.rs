@@ -96,6 +96,16 @@ impl<const N: usize> From<[(u64, u64); N]> for PadWidths {
 
 impl<T: Kind> Array<T> {
     /// With elements put before and after the axes: `x.pad([(1, 2), (0, 0)], Pad::Reflect)`.
+    /// ```
+    /// use freeboard::array::{Pad, arange};
+    ///
+    /// let x = arange(0, 6, 1);
+    /// assert_eq!(x.pad((1, 2), Pad::Wrap).shape()?, [9]);
+    /// let plane = x.expand_dims(0).tile([4, 1]);
+    /// let framed = plane.pad([(1, 1), (0, 2)], Pad::constant(-1));
+    /// assert_eq!(framed.shape()?, [6, 8]);
+    /// # Ok::<(), freeboard::Error>(())
+    /// ```
     #[track_caller]
     pub fn pad(&self, widths: impl Into<PadWidths>, mode: Pad) -> Array<T> {
         let at = Location::caller();

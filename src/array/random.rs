@@ -23,6 +23,16 @@ pub struct Random {
 
 /// Random arrays. The same calls give the same values, whatever the chunks, threads and budget;
 /// the next call gives others.
+/// ```
+/// use freeboard::array::random;
+///
+/// let mut random = random(42);
+/// let sky = random.poisson(120.0, [100, 100]);
+/// let read_noise = 4.5 * random.normal([100, 100]);
+/// let frame = sky.cast::<f64>() + read_noise;
+/// assert_eq!(frame.shape()?, [100, 100]);
+/// # Ok::<(), freeboard::Error>(())
+/// ```
 pub fn random(seed: u64) -> Random {
     Random { seed, drawn: 0 }
 }

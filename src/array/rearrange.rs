@@ -1,5 +1,5 @@
-//! Verbs that put an array together from parts of itself: rolls, tiles, quarter turns, and
-//! arrays cut in parts.
+//! Verbs that put an array together from parts of itself: rolls, tiles, repeats, quarter turns,
+//! and arrays cut in parts.
 
 use super::{
     Array, Axes, Kind, Line, Sizes,
@@ -11,10 +11,11 @@ use super::{
 };
 use crate::{
     error::Result,
-    expr::{Access, Expr},
+    expr::{Access, Expr, Needs},
+    kernel,
 };
-use freeboard_formats::Dims;
-use std::panic::Location;
+use freeboard_formats::{AxisGrid, Dims, Grid, Meta};
+use std::{panic::Location, sync::Arc};
 
 /// The most parts that one array is put together from along an axis: each is a node.
 pub(super) const PARTS: u64 = 1 << 16;
@@ -22,12 +23,23 @@ pub(super) const PARTS: u64 = 1 << 16;
 impl<T: Kind> Array<T> {
     /// The elements moved by `shifts` along `axes`, towards the end if positive; those that leave at one end
     /// come in at the other. One shift an axis, or one for all.
+    /// ```
+    /// use freeboard::array::{arange, hstack};
+    ///
+    /// let x = arange(0, 6, 1);
+    /// let turned = x.roll(2, 0); // 4 5 0 1 2 3
+    /// let halves = turned.split(2, 0);
+    /// assert_eq!(hstack(&halves).repeat(3, 0).shape()?, [18]);
+    /// assert_eq!(x.tile([2, 1]).rot90(1, [0, 1]).shape()?, [6, 2]);
+    /// # Ok::<(), freeboard::Error>(())
+    /// ```
     #[track_caller]
     pub fn roll(&self, shifts: impl Into<Sizes>, axes: impl Into<Axes>) -> Array<T> {
         let at = Location::caller();
         let (shifts, axes) = (shifts.into(), axes.into());
         Array::<T>::build(at, || {
-            let shape = self.meta()?.shape();
+            let grid = &self.meta()?.grid;
+            let shape = grid.shape();
             let axes = axes.resolve(shape.len()).map_err(mistake(at))?;
             let shifts = match shifts.as_slice() {
                 &[one] => vec![one; axes.len()],
@@ -51,7 +63,7 @@ impl<T: Kind> Array<T> {
                     expr = joined(parts, axis as i64, "roll", at)?;
                 }
             }
-            Ok(expr)
+            Ok(expr.rechunk(grid.clone(), at))
         })
     }
 
@@ -122,6 +134,34 @@ impl<T: Kind> Array<T> {
                 };
             }
             Ok(expr)
+        })
+    }
+
+    /// Each element `count` times, one after the other along `axis`.
+    #[track_caller]
+    pub fn repeat(&self, count: usize, axis: i64) -> Array<T> {
+        let at = Location::caller();
+        Array::<T>::build(at, || {
+            let meta = self.meta()?;
+            let rank = meta.grid.rank();
+            let axis = axis_of(axis, rank).map_err(mistake(at))?;
+            let mut shape = meta.shape();
+            let count = count as u64;
+            let len = shape[axis].checked_mul(count).filter(|&len| len < 1 << 59);
+            shape[axis] = len.ok_or_else(|| {
+                mistake(at)(format!("{count} repeats along axis {axis} give too many elements"))
+            })?;
+            if shape[axis] == 0 {
+                return part(&self.expr, axis, 0..0, at);
+            }
+            let mut cuts = meta.grid.axes().to_vec();
+            cuts[axis] = match cuts[axis].regular_chunk() {
+                Some(chunk) => AxisGrid::regular(shape[axis], chunk * count),
+                None => AxisGrid::from_sizes(cuts[axis].sizes().map(|size| size * count)),
+            };
+            let meta = Meta { grid: Grid::new(cuts), ..meta.clone() };
+            let input = (self.expr.clone(), Needs::blocks(rank));
+            Ok(Expr::block(Arc::new(kernel::Repeat { axis, count }), [input], meta, at))
         })
     }
 
@@ -240,6 +280,7 @@ mod tests {
         says(&x.rot90(1, [0, -2]), "axis -2 is named twice at ");
         says(&x.tile([-1]), "a shape has no negative length: [-1] at ");
         says(&x.tile([1i64 << 20]), "1048576 repeats along axis 1; at most 65536 at ");
+        says(&x.repeat(1 << 60, 1), "1152921504606846976 repeats along axis 1 give too many");
         says(&x.split(3, 1)[2], "3 parts do not divide the length 5 of axis 1 at ");
         says(&x.trim_to_multiple([2]), "bins [2] for an array of 2 axes at ");
         says(&x.trim_to_multiple([0, 1]), "bins [0, 1] for an array of 2 axes at ");

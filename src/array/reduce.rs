@@ -3,7 +3,7 @@
 use super::{
     Array, Axes, Kind, Line, Operand, Sizes,
     args::axes_text,
-    cast, kept, mistake,
+    cast, keepdims, kept, mistake,
     ops::combine,
     shape::{broadcast, view},
 };
@@ -209,6 +209,22 @@ impl<T: Kind> Array<T> {
     pub fn count_nonzero(&self, axes: impl Into<Axes>) -> Array<i64> {
         let at = Location::caller();
         Array::from_expr(reduce(&cast(&self.expr, DType::Bool, at), FoldOp::Sum, &axes.into(), at))
+    }
+
+    /// The mean of the deviations from the mean to the power of `order`: the central moment.
+    #[track_caller]
+    pub fn moment(&self, order: u32, axes: impl Into<Axes>) -> Array<T::Mean> {
+        let at = Location::caller();
+        let axes = axes.into();
+        Array::<T>::build(at, || {
+            let dtype = self.meta()?.dtype;
+            let real = if dtype.is_float() { dtype } else { DType::F64 };
+            let order = Expr::constant(Scalar::U32(order).cast(real), Grid::whole(&[]), at);
+            let with = |op, a: &Expr, b: &Expr| Expr::apply(kernel::binary(op, real), &[a, b], at);
+            let mean = reduce(&self.expr, FoldOp::Mean, &keepdims(axes.clone()), at);
+            let deviations = with(Binary::Subtract, &cast(&self.expr, real, at), &mean);
+            Ok(reduce(&with(Binary::Power, &deviations, &order), FoldOp::Mean, &axes, at))
+        })
     }
 
     /// The mean with weights: the sum of the elements times their weights, by the sum of the

@@ -15,6 +15,7 @@
 
 mod arith;
 mod cast;
+mod copies;
 mod folds;
 #[cfg(test)]
 mod oracle;
@@ -25,6 +26,7 @@ mod wide;
 
 pub use arith::{Binary, binary, select};
 pub use cast::cast;
+pub use copies::{Diagonal, Repeat};
 pub use folds::{FoldOp, fold};
 pub use unary::{Unary, unary};
 

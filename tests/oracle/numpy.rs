@@ -68,7 +68,7 @@ fn perform(verb: &str, args: &Value, inputs: &[Array]) -> Vec<Array> {
         "gradient" => x().gradient(int(0), real(1)),
         "trapezoid" => x().trapezoid(int(0), real(1)),
         "roll" => x().roll(list(&args[0]), axes(&args[1])),
-        "rot90" => x().rot90(int(0), [int_of(&args[1][0]), int_of(&args[1][1])]),
+        "rot90" => x().rot90(int(0), pair(&args[1])),
         "tile" => x().tile(list(&args[0])),
         "pad" => {
             let pairs = args[0].as_array().unwrap().iter().map(|pair| {
@@ -84,6 +84,11 @@ fn perform(verb: &str, args: &Value, inputs: &[Array]) -> Vec<Array> {
             };
             x().pad(PadWidths::from(pairs.collect::<Vec<_>>()), mode)
         }
+        "moment" => x().moment(int(0) as u32, int(1)),
+        "isin" => x().isin(list(&args[0])).to_dyn(),
+        "repeat" => x().repeat(int(0) as usize, int(1)),
+        "diagonal" => x().diagonal(int(0), pair(&args[1])),
+        "trace" => x().trace(int(0), pair(&args[1])),
         "split" => return x().split(int(0) as usize, int(1)),
         "array_split" => return x().array_split(int(0) as usize, int(1)),
         "vstack" => vstack(inputs),
@@ -113,8 +118,8 @@ fn perform(verb: &str, args: &Value, inputs: &[Array]) -> Vec<Array> {
     }]
 }
 
-fn int_of(value: &Value) -> i64 {
-    value.as_i64().unwrap()
+fn pair(value: &Value) -> [i64; 2] {
+    list(value).try_into().unwrap()
 }
 
 fn elements(array: &AnyArray) -> Vec<Scalar> {

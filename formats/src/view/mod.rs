@@ -356,6 +356,21 @@ impl<'a> ChunkMut<'a> {
         ChunkMut { strides, shape: shape.into(), ..self }
     }
 
+    /// The same elements with `axis` as two, of which the second has length `inner`.
+    ///
+    /// # Panics
+    /// If `inner` does not divide the axis' length.
+    #[must_use]
+    pub fn split_axis(mut self, axis: usize, inner: u64) -> ChunkMut<'a> {
+        assert!(self.shape[axis].is_multiple_of(inner), "{inner} divides {}", self.shape[axis]);
+        let stride = self.strides[axis];
+        self.shape[axis] /= inner;
+        self.strides[axis] = stride * inner as isize;
+        self.shape.insert(axis + 1, inner);
+        self.strides.insert(axis + 1, stride);
+        self
+    }
+
     /// The same elements with their axes in another order: axis `i` is this view's axis `order[i]`.
     ///
     /// # Panics

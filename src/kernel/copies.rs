@@ -1,0 +1,82 @@
+//! Block kernels that put elements in other places, where no view can: they are the same for all
+//! dtypes.
+
+use super::{BlockCx, BlockKernel};
+use freeboard_formats::{ChunkMut, ChunkView, Region, Scalar};
+use std::borrow::Cow;
+
+/// Each element `count` times, one after the other along `axis`.
+#[derive(Clone, Copy, Debug)]
+pub struct Repeat {
+    /// The axis.
+    pub axis: usize,
+    /// How often; at least once.
+    pub count: u64,
+}
+
+impl BlockKernel for Repeat {
+    fn name(&self) -> Cow<'static, str> {
+        "repeat".into()
+    }
+
+    fn params(&self) -> Vec<Scalar> {
+        vec![Scalar::U64(self.axis as u64), Scalar::U64(self.count)]
+    }
+
+    fn is_named(&self) -> bool {
+        true
+    }
+
+    fn scratch(&self, _: &[Region], _: &Region) -> u64 {
+        0
+    }
+
+    fn run(
+        &self,
+        inputs: &[ChunkView<'_>],
+        out: ChunkMut<'_>,
+        _: &mut [u8],
+        _: &BlockCx,
+    ) -> Result<(), String> {
+        let [input] = inputs else { return Err(format!("repeat of {} blocks", inputs.len())) };
+        let (mut shape, mut strides) = (input.shape().to_vec(), input.strides().to_vec());
+        shape.insert(self.axis + 1, self.count);
+        strides.insert(self.axis + 1, 0);
+        out.split_axis(self.axis, self.count).assign(&input.restride(0, shape, strides));
+        Ok(())
+    }
+}
+
+/// The diagonals of square matrices, which lie along the last two axes.
+#[derive(Clone, Copy, Debug)]
+pub struct Diagonal;
+
+impl BlockKernel for Diagonal {
+    fn name(&self) -> Cow<'static, str> {
+        "diagonal".into()
+    }
+
+    fn is_named(&self) -> bool {
+        true
+    }
+
+    fn scratch(&self, _: &[Region], _: &Region) -> u64 {
+        0
+    }
+
+    fn run(
+        &self,
+        inputs: &[ChunkView<'_>],
+        mut out: ChunkMut<'_>,
+        _: &mut [u8],
+        _: &BlockCx,
+    ) -> Result<(), String> {
+        let [input] = inputs else { return Err(format!("diagonal of {} blocks", inputs.len())) };
+        let (outer, [down, right]) = input.strides().split_last_chunk().expect("two axes");
+        let mut strides = outer.to_vec();
+        strides.push(down + right);
+        let shape = out.as_view().shape().to_vec();
+        out.assign(&input.restride(0, shape, strides));
+        Ok(())
+    }
+}
