@@ -12,6 +12,8 @@ pub mod expr;
 
 pub mod array;
 
+pub mod delayed;
+
 mod open;
 
 pub mod calc;
@@ -23,6 +25,7 @@ mod run;
 pub mod session;
 
 pub use array::{Array, Dyn};
+pub use delayed::{Delay, Delayed, TryDelay};
 pub use error::{Error, ErrorKind, Result};
 pub use freeboard_formats as formats;
 #[cfg(feature = "fits")]

@@ -5,7 +5,7 @@
 use freeboard::{
     Array, DType, Element, Session,
     array::{
-        AnyArray, AnyVec, Chunks, Compute, Kind, Pad, arange, blockwise, concatenate, eye,
+        AnyArray, AnyVec, Chunks, Compute, Kind, Pad, Root, arange, blockwise, concatenate, eye,
         keepdims, linspace, ones, random, stack,
     },
     expr::{Expr, Need, Needs, Op},
@@ -125,7 +125,8 @@ fn evaluate(expr: &Expr) -> AnyVec {
 fn value<T: Element + Kind<Output = ArrayD<T>>>(array: &Array<T>) -> ArrayD<T> {
     let mut roots = Vec::new();
     array.roots(&mut roots);
-    let expected = evaluate(&roots[0]);
+    let Root::Array(root) = &roots[0] else { panic!("an array is a root") };
+    let expected = evaluate(root);
     for session in SESSIONS.iter() {
         let computed = session.compute(array).unwrap_or_else(|error| panic!("{error}\n{array}"));
         let bytes: Vec<u8> =

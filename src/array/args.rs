@@ -353,7 +353,7 @@ impl From<&str> for Chunks {
 
 /// A size in bytes: a number, or words like `"1MiB"`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bytes(pub(super) Result<u64, String>);
+pub struct Bytes(pub(crate) Result<u64, String>);
 
 impl From<u64> for Bytes {
     fn from(bytes: u64) -> Bytes {

@@ -1,19 +1,29 @@
-//! What a session can compute: arrays, single values, and lists and tuples of such.
+//! What a session can compute: arrays, delayed values, and lists and tuples of such.
 
 use super::{AnyVec, Array, Kind, kept, mistake, shape::view};
 use crate::{
+    delayed::{Delayed, Output, Task, Value, Work},
     error::{Error, Result},
     expr::{Access, AxisView, Expr, shape_text},
 };
-use std::{fmt, panic::Location, vec};
+use std::{panic::Location, sync::Arc, vec};
 
-/// What was computed for one root: its elements in C order, and its shape.
+/// What must be computed.
 #[derive(Clone, Debug)]
-pub struct Computed {
-    /// The elements.
-    pub values: AnyVec,
-    /// The number of elements along each axis.
-    pub shape: Vec<u64>,
+pub enum Root {
+    /// The elements of an array.
+    Array(Expr),
+    /// A value.
+    Task(Task),
+}
+
+/// What was computed for one root.
+#[derive(Clone)]
+pub enum Computed {
+    /// The elements of an array in C order, and the number along each axis.
+    Elements(AnyVec, Vec<u64>),
+    /// A value, of the type that its handle tells.
+    Value(Value),
 }
 
 /// Something that a session can compute. Roots are computed together: what they share, once.
@@ -22,7 +32,7 @@ pub trait Compute {
     type Output;
 
     /// Appends what must be computed.
-    fn roots(&self, out: &mut Vec<Expr>);
+    fn roots(&self, out: &mut Vec<Root>);
 
     /// Takes the results of its roots, in their order.
     ///
@@ -38,39 +48,25 @@ fn next(results: &mut vec::IntoIter<Computed>) -> Result<Computed> {
 impl<T: Kind> Compute for Array<T> {
     type Output = T::Output;
 
-    fn roots(&self, out: &mut Vec<Expr>) {
-        out.push(self.expr.clone());
+    fn roots(&self, out: &mut Vec<Root>) {
+        out.push(Root::Array(self.expr.clone()));
     }
 
     fn finish(&self, results: &mut vec::IntoIter<Computed>) -> Result<T::Output> {
-        let Computed { values, shape } = next(results)?;
-        T::output(values, &shape)
-    }
-}
-
-/// A value that is not computed yet.
-pub struct Delayed<V> {
-    expr: Expr,
-    /// Makes the value of what was computed.
-    take: fn(&Computed) -> Result<V>,
-}
-
-impl<V> Clone for Delayed<V> {
-    fn clone(&self) -> Delayed<V> {
-        Delayed { expr: self.expr.clone(), take: self.take }
-    }
-}
-
-impl<V> fmt::Debug for Delayed<V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Delayed({:?})", self.expr)
+        match next(results)? {
+            Computed::Elements(values, shape) => T::output(values, &shape),
+            Computed::Value(_) => Err(Error::internal("elements for an array")),
+        }
     }
 }
 
 impl<T: Kind> Array<T> {
     /// The one element of an array, on its own: `x.argmin(..).item()`.
     #[track_caller]
-    pub fn item(&self) -> Delayed<T::Value> {
+    pub fn item(&self) -> Delayed<T::Value>
+    where
+        T::Value: Output,
+    {
         let at = Location::caller();
         let expr = kept(at, || {
             let shape = self.meta()?.shape();
@@ -82,26 +78,42 @@ impl<T: Kind> Array<T> {
             }
             Ok(view(&self.expr, Access::new(shape.iter().map(|_| AxisView::At(0))), &[], at))
         });
-        Delayed { expr, take: |computed| T::value(&computed.values) }
+        let take = |values: AnyVec, _: &[u64]| Ok(Arc::new(T::value(&values)?) as Value);
+        Delayed::of(Task::new(Work::Array(expr, Box::new(take)), Vec::new(), "item", at))
+    }
+
+    /// The whole array as a value, for functions that are called later with it: it must fit
+    /// in memory.
+    #[track_caller]
+    pub fn delayed(&self) -> Delayed<T::Output>
+    where
+        T::Output: Output,
+    {
+        let take = |values, shape: &[u64]| Ok(Arc::new(T::output(values, shape)?) as Value);
+        let work = Work::Array(self.expr.clone(), Box::new(take));
+        Delayed::of(Task::new(work, Vec::new(), "array", Location::caller()))
     }
 }
 
-impl<V> Compute for Delayed<V> {
+impl<V: Output> Compute for Delayed<V> {
     type Output = V;
 
-    fn roots(&self, out: &mut Vec<Expr>) {
-        out.push(self.expr.clone());
+    fn roots(&self, out: &mut Vec<Root>) {
+        out.push(Root::Task(self.task().clone()));
     }
 
     fn finish(&self, results: &mut vec::IntoIter<Computed>) -> Result<V> {
-        (self.take)(&next(results)?)
+        match next(results)? {
+            Computed::Value(value) => Delayed::unwrap(value),
+            Computed::Elements(..) => Err(Error::internal("a value for a delayed one")),
+        }
     }
 }
 
 impl<C: Compute + ?Sized> Compute for &C {
     type Output = C::Output;
 
-    fn roots(&self, out: &mut Vec<Expr>) {
+    fn roots(&self, out: &mut Vec<Root>) {
         (**self).roots(out);
     }
 
@@ -113,7 +125,7 @@ impl<C: Compute + ?Sized> Compute for &C {
 impl<C: Compute> Compute for [C] {
     type Output = Vec<C::Output>;
 
-    fn roots(&self, out: &mut Vec<Expr>) {
+    fn roots(&self, out: &mut Vec<Root>) {
         self.iter().for_each(|each| each.roots(out));
     }
 
@@ -125,7 +137,7 @@ impl<C: Compute> Compute for [C] {
 impl<C: Compute> Compute for Vec<C> {
     type Output = Vec<C::Output>;
 
-    fn roots(&self, out: &mut Vec<Expr>) {
+    fn roots(&self, out: &mut Vec<Root>) {
         self.as_slice().roots(out);
     }
 
@@ -139,7 +151,7 @@ macro_rules! tuples {
         impl<$($c: Compute),*> Compute for ($($c,)*) {
             type Output = ($($c::Output,)*);
 
-            fn roots(&self, out: &mut Vec<Expr>) {
+            fn roots(&self, out: &mut Vec<Root>) {
                 $(self.$i.roots(out);)*
             }
 
@@ -175,10 +187,24 @@ mod tests {
         let results: Vec<Computed> = roots
             .iter()
             .map(|root| {
-                let meta = root.meta()?;
+                let expr = match root {
+                    Root::Array(expr) => expr,
+                    Root::Task(task) => match task.work() {
+                        Work::Array(expr, _) => expr,
+                        _ => unreachable!("no function is called here"),
+                    },
+                };
+                let meta = expr.meta()?;
                 let shape = meta.shape().to_vec();
                 let len = shape.iter().product::<u64>() as usize;
-                Ok(Computed { values: AnyVec::zeroed(meta.dtype, len), shape })
+                let values = AnyVec::zeroed(meta.dtype, len);
+                Ok(match root {
+                    Root::Array(_) => Computed::Elements(values, shape),
+                    Root::Task(task) => match task.work() {
+                        Work::Array(_, take) => Computed::Value(take(values, &shape)?),
+                        _ => unreachable!("no function is called here"),
+                    },
+                })
             })
             .collect::<Result<_>>()?;
         what.finish(&mut results.into_iter())

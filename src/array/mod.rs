@@ -24,7 +24,7 @@
 //! | `fromfunction` | arrays made by a function of coordinates |
 //! | `generated` | the source behind them |
 //! | `functions` | functions that users hand in |
-//! | `compute` | [`Compute`]: what a session can compute, and [`Delayed`] |
+//! | `compute` | [`Compute`]: what a session can compute |
 
 mod any;
 mod args;
@@ -48,7 +48,7 @@ mod slice_str;
 
 pub use any::{AnyArray, AnyVec};
 pub use args::{Axes, Bytes, Chunks, Sizes, keepdims};
-pub use compute::{Compute, Computed, Delayed};
+pub use compute::{Compute, Computed, Root};
 pub use create::{
     Counting, Step, arange, full, full_like, linspace, ones, ones_like, zeros, zeros_like,
 };

@@ -8,6 +8,7 @@
 //! Granted jobs lie in the workers' crossbeam deques, at most two each, so stealing moves
 //! work and never the order in which memory is given.
 
+mod calls;
 mod fold;
 mod reduce;
 mod results;
@@ -18,6 +19,7 @@ mod task;
 mod tests;
 mod tile;
 
+pub(crate) use calls::Calls;
 pub(crate) use results::Collected;
 pub(crate) use retry::Retry;
 pub(crate) use task::Target;
@@ -44,9 +46,15 @@ thread_local! {
     static INSIDE_TASK: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether the caller is part of a run: a task that computed would wait for itself.
-pub(crate) fn inside_task() -> bool {
-    INSIDE_TASK.get()
+/// An error if the caller is part of a run: a task that computed would wait for itself.
+pub(crate) fn refuse_inside_task() -> Result<()> {
+    match INSIDE_TASK.get() {
+        true => {
+            let message = "a task cannot compute: it is being computed";
+            Err(Error::new(ErrorKind::Session, message))
+        }
+        false => Ok(()),
+    }
 }
 
 /// What a run may use.
@@ -60,6 +68,8 @@ pub(crate) struct Engine<'a> {
     pub threads: usize,
     pub observer: &'a dyn Observer,
     pub retry: Retry,
+    /// What the process may hold.
+    pub process: u64,
 }
 
 /// What a run did.
@@ -466,7 +476,7 @@ fn guarded<R>(stage: &Stage, work: impl FnOnce() -> Result<R>) -> Result<R> {
     })
 }
 
-fn steal(stealers: &[Stealer<Assigned>]) -> Option<Assigned> {
+fn steal<T>(stealers: &[Stealer<T>]) -> Option<T> {
     for stealer in stealers {
         loop {
             match stealer.steal() {

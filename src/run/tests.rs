@@ -42,6 +42,7 @@ fn compute(x: &Array<f64>, memory: u64, threads: usize, fuse: bool) -> Result<(V
         threads,
         observer: &Silent,
         retry: Retry::default(),
+        process: memory,
     };
     let shape = grid.shape();
     let mut out =
@@ -275,6 +276,7 @@ fn one_pass_reads_each_chunk_once() {
         threads: 1,
         observer: &Silent,
         retry: Retry::default(),
+        process: 1 << 30,
     };
     let mut outs: Vec<Vec<f64>> = wanted
         .iter()

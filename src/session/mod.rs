@@ -5,6 +5,7 @@
 //! the arena may take of it is settled before each run: `memory`, less what the process
 //! holds beside the arena (at least [`RESERVE`]), less the run's own results.
 
+mod graph;
 mod persist;
 mod report;
 mod resume;
@@ -12,7 +13,7 @@ mod resume;
 pub use report::Report;
 
 use crate::{
-    array::{AnyVec, Array, Compute, Computed, Kind},
+    array::{AnyVec, Array, Compute, Kind},
     error::{Error, ErrorKind, Result},
     event::{Event, Observer, Silent},
     expr::Expr,
@@ -21,6 +22,7 @@ use crate::{
     run::{self, Collected, Engine, Retry, Target},
 };
 use freeboard_formats::{Cancel, ChunkSink, Element, FileCache, Writer};
+use graph::{Elements, Graph};
 use ndarray::ArrayViewMutD;
 use persist::Persisted;
 use std::{
@@ -216,24 +218,28 @@ impl Session {
     pub fn compute_reported<C: Compute>(&self, what: C) -> Result<(C::Output, Report)> {
         let mut roots = Vec::new();
         what.roots(&mut roots);
-        let metas = roots
+        let graph = Graph::of(roots)?;
+        let (elements, report) = self.compute_arrays(&graph.exprs)?;
+        let mut results = self.finish(&graph, elements)?.into_iter();
+        Ok((what.finish(&mut results)?, report))
+    }
+
+    /// The elements of some arrays, and their shapes.
+    fn compute_arrays(&self, exprs: &[Expr]) -> Result<(Vec<Elements>, Report)> {
+        let metas = exprs
             .iter()
-            .map(|root| root.meta().map(|meta| (meta.dtype, meta.shape().to_vec())))
+            .map(|expr| expr.meta().map(|meta| (meta.dtype, meta.shape().to_vec())))
             .collect::<Result<Vec<_>>>()?;
-        let bytes = results_of(&roots)?;
+        let bytes = results_of(exprs)?;
         self.check_results(bytes)?;
         let mut results: Vec<AnyVec> = Vec::new();
         for (dtype, shape) in &metas {
             results.push(AnyVec::zeroed(*dtype, shape.iter().product::<u64>() as usize));
         }
         let buffers: Vec<&mut [u8]> = results.iter_mut().map(AnyVec::as_bytes_mut).collect();
-        let report = self.compute_roots(&roots, buffers, bytes)?;
-        let computed: Vec<Computed> = results
-            .into_iter()
-            .zip(metas)
-            .map(|(values, (_, shape))| Computed { values, shape })
-            .collect();
-        Ok((what.finish(&mut computed.into_iter())?, report))
+        let report = self.compute_roots(exprs, buffers, bytes)?;
+        let shapes = metas.into_iter().map(|(_, shape)| shape);
+        Ok((results.into_iter().zip(shapes).collect(), report))
     }
 
     /// Computes an array into memory of the caller's, which does not count as freeboard's.
@@ -291,9 +297,11 @@ impl Session {
     pub fn plan<C: Compute>(&self, what: C) -> Result<Plan> {
         let mut roots = Vec::new();
         what.roots(&mut roots);
+        let graph = Graph::of(roots)?;
+        let roots = &graph.exprs;
         let wanted =
             roots.iter().map(|root| wanted_here(root, false)).collect::<Result<Vec<_>>>()?;
-        let bytes = results_of(&roots)?;
+        let bytes = results_of(roots)?;
         self.check_results(bytes)?;
         let mut plan = Plan::fitting(&wanted, self.means(bytes), self.beside() + bytes)?;
         plan.project(self.memory, RESERVE, self.threads);
@@ -409,12 +417,7 @@ impl Session {
     /// Plans a run, checks that it fits, and waits until it may begin. Results of `bytes`
     /// bytes are not resident yet.
     fn begin(&self, wanted: &[Wanted], bytes: u64) -> Result<Begun<'_>> {
-        if run::inside_task() {
-            return Err(Error::new(
-                ErrorKind::Session,
-                "a task cannot compute: it is being computed",
-            ));
-        }
+        run::refuse_inside_task()?;
         let cancel = lock(&self.cancel).clone();
         let guard = lock(&self.running);
         let means = self.means(bytes);
@@ -450,6 +453,7 @@ impl Session {
 
     fn engine<'a>(&'a self, begun: &'a Begun<'_>) -> Engine<'a> {
         Engine {
+            process: self.memory,
             arena: &self.arena,
             memory: begun.memory,
             spill: &self.spill,

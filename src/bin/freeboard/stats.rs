@@ -12,7 +12,7 @@ use crate::{
     job::{self, Job},
     output::{self, ToJson},
 };
-use freeboard::{Array, DType, Result, Scalar, array::Delayed};
+use freeboard::{Array, DType, Delayed, Result, Scalar};
 use serde_json::{Value, json};
 
 /// Runs the command.

@@ -1,0 +1,84 @@
+//! Arrays and delayed values that are computed together: first all arrays, in one plan; then
+//! the functions, some of which are called with them.
+
+use super::{Begun, Session, lock};
+use crate::{
+    array::{AnyVec, Computed, Root},
+    delayed::{Task, Value},
+    error::{Error, Result},
+    expr::Expr,
+    plan::Plan,
+    run::{self, Calls},
+};
+
+/// The elements of an array, and its shape.
+pub(super) type Elements = (AnyVec, Vec<u64>);
+
+/// What is computed for some roots.
+pub(super) struct Graph {
+    /// The arrays: those of the roots, then those that tasks are made of.
+    pub exprs: Vec<Expr>,
+    /// The roots that are tasks.
+    tasks: Vec<Task>,
+    /// Of each root, whether it is an array.
+    is_array: Vec<bool>,
+}
+
+impl Graph {
+    /// What is below `roots`.
+    ///
+    /// # Errors
+    /// The first mistake made in a delayed value.
+    pub fn of(roots: Vec<Root>) -> Result<Graph> {
+        let mut graph = Graph { exprs: Vec::new(), tasks: Vec::new(), is_array: Vec::new() };
+        for root in roots {
+            graph.is_array.push(matches!(root, Root::Array(_)));
+            match root {
+                Root::Array(expr) => graph.exprs.push(expr),
+                Root::Task(task) => graph.tasks.push(task),
+            }
+        }
+        let calls = Calls::below(&graph.tasks)?;
+        let below: Vec<Expr> = calls.arrays().map(|(_, expr, _)| expr.clone()).collect();
+        drop(calls);
+        graph.exprs.extend(below);
+        Ok(graph)
+    }
+}
+
+impl Session {
+    /// The results of all roots, from the elements of all arrays.
+    pub(super) fn finish(&self, graph: &Graph, mut arrays: Vec<Elements>) -> Result<Vec<Computed>> {
+        let own = graph.is_array.iter().filter(|&&is_array| is_array).count();
+        let below = arrays.split_off(own);
+        let values = match graph.tasks.is_empty() {
+            true => Vec::new(),
+            false => self.call(&graph.tasks, below)?,
+        };
+        let (mut arrays, mut values) = (arrays.into_iter(), values.into_iter());
+        let mut results = Vec::with_capacity(graph.is_array.len());
+        for &is_array in &graph.is_array {
+            let result = match is_array {
+                true => arrays.next().map(|(values, shape)| Computed::Elements(values, shape)),
+                false => values.next().map(Computed::Value),
+            };
+            results.push(result.ok_or_else(|| Error::internal("a result for every root"))?);
+        }
+        Ok(results)
+    }
+
+    /// Calls the functions below `tasks`.
+    fn call(&self, tasks: &[Task], arrays: Vec<Elements>) -> Result<Vec<Value>> {
+        let calls = Calls::below(tasks)?;
+        let mut given = Vec::with_capacity(arrays.len());
+        for ((number, _, take), (values, shape)) in calls.arrays().zip(arrays) {
+            given.push((number, take(values, &shape)?));
+        }
+        run::refuse_inside_task()?;
+        let cancel = lock(&self.cancel).clone();
+        let guard = lock(&self.running);
+        let memory = self.arena_for(0);
+        let begun = Begun { plan: Plan::default(), memory, cancel, _guard: guard };
+        calls.run(&self.engine(&begun), given)
+    }
+}
