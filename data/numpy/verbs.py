@@ -60,6 +60,12 @@ for exponent in (2, 0.5, -1, 3, 0, 1.5):
     a = np.array([0.0, -0.0, 2.5, -2.5, np.inf, -np.inf, np.nan])
     case("pow", [exponent], [a], np.power(a, exponent))
 
+big = np.array([0, 1, 2**53 + 1, 2**63, 2**64 - 1, 2**63 - 1, 2**64 - 1], "uint64")
+signed = np.array([0, -1, 2**53, -(2**63), -1, 2**63 - 1, 2**63 - 1])
+for op in ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal"):
+    case(op, [], [big, signed], getattr(np, op)(big, signed))
+    case(op, [], [signed, big], getattr(np, op)(signed, big))
+
 # Reductions
 for axis in (None, 0, 1, [0, 2]):
     axes = tuple(axis) if isinstance(axis, list) else axis

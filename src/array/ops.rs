@@ -103,13 +103,14 @@ pub(super) fn combine(op: Binary, Term(a): Term, Term(b): Term, at: Line) -> Exp
             // A quotient of integers is a float64, in which the scalar is one too.
             (a, b) if op == Binary::Divide => (a.unwrap_or(DType::F64), b.unwrap_or(DType::F64)),
             // Whether an integer beyond a dtype is greater than its values can still be told.
-            (a, b) if is_comparison(op) => {
-                let wide =
-                    |dtype: &Result<DType, String>| dtype.as_ref().map_or(DType::I64, |d| *d);
-                (wide(&a), wide(&b))
+            (left, right) if is_comparison(op) => {
+                (left.unwrap_or(own_dtype(&a)), right.unwrap_or(own_dtype(&b)))
             }
             (Err(error), _) | (_, Err(error)) => return Err(mistake(at)(error)),
         };
+        if is_comparison(op) && is_mixed(dtypes) {
+            return Ok(compare(op, &converted(a, dtypes.0, at), &converted(b, dtypes.1, at), at));
+        }
         let (common, _) = op.types(dtypes.0, dtypes.1).map_err(mistake(at))?;
         if let (Binary::Power, Side::Scalar(exponent)) = (op, &b)
             && let Some(expr) = power_of(&a, *exponent, common, at)
@@ -119,6 +120,38 @@ pub(super) fn combine(op: Binary, Term(a): Term, Term(b): Term, at: Line) -> Exp
         let (a, b) = (converted(a, common, at), converted(b, common, at));
         Ok(Expr::apply(kernel::binary(op, common), &[&a, &b], at))
     })
+}
+
+/// The dtype of a side on its own.
+fn own_dtype(side: &Side) -> DType {
+    match side {
+        Side::Array(expr) => dtype_of(expr),
+        Side::Scalar(value) => value.dtype(),
+    }
+}
+
+/// Whether one is uint64 and the other signed: no dtype holds all values of both.
+fn is_mixed(dtypes: (DType, DType)) -> bool {
+    use DType::*;
+    matches!(dtypes, (U64, I8 | I16 | I32 | I64) | (I8 | I16 | I32 | I64, U64))
+}
+
+/// Compares uint64 with a signed dtype as NumPy does, exactly: negative numbers are less than all of the
+/// other side, the rest is compared as uint64.
+fn compare(op: Binary, a: &Expr, b: &Expr, at: Line) -> Expr {
+    let left = dtype_of(a) != DType::U64;
+    let signed = if left { a } else { b };
+    let negative = Expr::apply(kernel::unary(Unary::Signbit, dtype_of(signed)), &[signed], at);
+    let [x, y] = [a, b].map(|side| cast(side, DType::U64, at));
+    let compared = Expr::apply(kernel::binary(op, DType::U64), &[&x, &y], at);
+    let truth = match op {
+        Binary::Equal => false,
+        Binary::NotEqual => true,
+        Binary::Less | Binary::LessEqual => left,
+        _ => !left,
+    };
+    let truth = Expr::constant(Scalar::Bool(truth), Grid::whole(&[]), at);
+    Expr::apply(kernel::select(DType::Bool), &[&negative, &truth, &compared], at)
 }
 
 /// The power of `base`, of dtype `common`, where the exponent is one that has a function of its

@@ -93,8 +93,8 @@ named! {
 impl Binary {
     /// The dtype to which both inputs are converted, and that of the result.
     ///
-    /// uint64 is compared with signed integers as float64, so that neighbours beyond 2^53
-    /// may be found equal (NumPy compares these two exactly).
+    /// uint64 meets signed integers in float64, where neighbours beyond 2^53 are equal: who
+    /// compares these two exactly, as NumPy does, converts them otherwise.
     ///
     /// # Errors
     /// If the operation is not defined for these dtypes.

@@ -191,6 +191,8 @@ impl<'a> UnitTask<'a, '_> {
                 let out = ChunkMut::new(dtype, outs[0], &region.shape);
                 let read = numbers.iter().map(|&input| self.stage.input_region(input, self.unit));
                 let cx = BlockCx { index, region, inputs: read.collect() };
+                // Places in the scratch are rounded up; the function gets what it asked for.
+                let own = &mut own[..kernel.scratch(&cx.inputs, &cx.region) as usize];
                 kernel.run(&views, out, own, &cx).map_err(|text| {
                     Error::new(ErrorKind::Function, format!("{}: {text}", kernel.name()))
                         .at(self.stage.origin)

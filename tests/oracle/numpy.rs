@@ -55,6 +55,12 @@ fn perform(verb: &str, args: &Value, inputs: &[Array]) -> Vec<Array> {
             return vec![quotients, rests];
         }
         "pow" => x().pow(real(0)),
+        "equal" => x().equal(&inputs[1]).to_dyn(),
+        "not_equal" => x().not_equal(&inputs[1]).to_dyn(),
+        "less" => x().less(&inputs[1]).to_dyn(),
+        "less_equal" => x().less_equal(&inputs[1]).to_dyn(),
+        "greater" => x().greater(&inputs[1]).to_dyn(),
+        "greater_equal" => x().greater_equal(&inputs[1]).to_dyn(),
         "keepdims sum" => x().sum(kept()),
         "keepdims max" => x().max(kept()),
         "keepdims argmin" => x().argmin(kept()).to_dyn(),
@@ -158,4 +164,14 @@ fn verbs_give_numpys_values() {
             }
         }
     }
+}
+
+#[test]
+fn integers_beyond_a_dtype_are_compared() {
+    let x = Array::chunked(&ndarray::arr1(&[-1i64, 0, i64::MAX]), [2]).to_dyn();
+    let masks = [x.less(u64::MAX), x.equal(u64::MAX), x.cast::<u64>().to_dyn().greater(-1)];
+    let masks = SESSIONS[0].compute(masks.to_vec()).unwrap();
+    assert_eq!(masks[0].as_slice().unwrap(), [true; 3]);
+    assert_eq!(masks[1].as_slice().unwrap(), [false; 3]);
+    assert_eq!(masks[2].as_slice().unwrap(), [true; 3]);
 }
