@@ -49,6 +49,12 @@ for dtype in ("uint8", "int16", "int64", "float32", "float64"):
 ties = np.array([0.5, 1.5, 2.5, -0.5, 1.25, 1.35, -2.675, np.nan, np.inf, 1e300])
 for decimals in (0, 1, 2):
     case("round", [decimals], [ties], np.round(ties, decimals))
+parts = np.array([0.0, -0.0, 2.75, -2.75, 3.0, -3.0, np.inf, -np.inf, np.nan, -1e300])
+case("modf", [], [parts], np.modf(parts))
+case("modf", [], [np.arange(-2, 3, dtype="int16")], np.modf(np.arange(-2, 3, dtype="int16")))
+for edges in ([-3.0, 0.0, 2.75, 3.0], [3.0, 2.75, 0.0, -3.0], [1.0, 1.0, 1.0], []):
+    for right in (False, True):
+        case("digitize", [edges, right], [parts], np.digitize(parts, edges, right))
 near = np.array([1, 1 + 1e-6, 1.1, 0, 1e-9, np.inf, -np.inf, np.nan, 1e10])
 far = np.array([1, 1, 1, 1e-9, 0, np.inf, np.inf, np.nan, 1.00001e10])
 case("isclose", [1e-5, 1e-8], [near, far], np.isclose(near, far))

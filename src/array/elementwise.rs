@@ -3,7 +3,7 @@
 use super::{Array, Kind, Line, cast, kept, mistake};
 use crate::{
     expr::Expr,
-    kernel::{self, Binary, Unary},
+    kernel::{self, Binary, Unary, promote::float_of},
 };
 use freeboard_formats::{DType, Grid, Scalar};
 use std::{ops, panic::Location};
@@ -145,6 +145,53 @@ impl<T: Kind> Array<T> {
     }
 }
 
+impl<T: Kind> Array<T> {
+    /// The fractional parts and the whole parts, both with the signs of the elements.
+    #[track_caller]
+    pub fn modf(&self) -> (Array<T::Real>, Array<T::Real>) {
+        let at = Location::caller();
+        let elements = kept(at, || {
+            let dtype = float_of(self.meta()?.dtype);
+            Ok(cast(&self.expr, dtype, at))
+        });
+        let whole = apply(Unary::Trunc, &elements, at);
+        let rest = kept(at, || {
+            let dtype = elements.meta()?.dtype;
+            let with = |op, a: &Expr, b: &Expr| Expr::apply(kernel::binary(op, dtype), &[a, b], at);
+            let rest = with(Binary::Subtract, &elements, &whole);
+            // An infinity has no fraction; the difference would be NaN.
+            let infinite = apply(Unary::IsInf, &elements, at);
+            let zero = Expr::constant(Scalar::zero(dtype), Grid::whole(&[]), at);
+            let rest = Expr::apply(kernel::select(dtype), &[&infinite, &zero, &rest], at);
+            Ok(with(Binary::Copysign, &rest, &elements))
+        });
+        (Array::from_expr(rest), Array::from_expr(whole))
+    }
+
+    /// Between which of `edges` elements lie, as doubles: `i` where `edges[i - 1] <= x < edges[i]`, 0
+    /// before the first and `edges.len()` behind the last, where NaN is, too. With `right`, an
+    /// element on an edge lies before it. Edges may also decrease, and are then counted from above.
+    #[track_caller]
+    pub fn digitize(&self, edges: &[f64], right: bool) -> Array<i64> {
+        let at = Location::caller();
+        let rising = edges.is_sorted();
+        if !rising && !edges.iter().rev().is_sorted() {
+            let message = "the edges of `digitize` neither increase nor decrease all the way";
+            return Array::from_expr(Expr::failed(mistake(at)(message.into()), at));
+        }
+        let mut edges = edges.to_vec();
+        edges.sort_by(f64::total_cmp);
+        let count = edges.len();
+        self.cast::<f64>().map(move |x: f64| {
+            let below = match x.is_nan() {
+                true => count,
+                false => edges.partition_point(|&edge| edge < x || (!right && edge == x)),
+            };
+            (if rising { below } else { count - below }) as i64
+        })
+    }
+}
+
 macro_rules! operators {
     ($($trait:ident $method:ident $op:ident),*) => {$(
         impl<T: Kind> ops::$trait for &Array<T> {
@@ -170,6 +217,16 @@ operators!(Neg neg Negative, Not not Not);
 mod tests {
     use super::super::{Array, zeros};
     use freeboard_formats::DType;
+
+    #[test]
+    fn edges_in_no_order() {
+        let x = zeros::<f32>([3]);
+        assert_eq!(x.digitize(&[], false).shape().unwrap(), [3]);
+        for edges in [&[0.0, 2.0, 1.0][..], &[0.0, f64::NAN]] {
+            let error = x.digitize(edges, false).to_string();
+            assert!(error.starts_with("the edges of `digitize` neither increase nor"), "{error}");
+        }
+    }
 
     #[test]
     fn dtypes_are_numpys() {

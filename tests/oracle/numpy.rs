@@ -54,6 +54,15 @@ fn perform(verb: &str, args: &Value, inputs: &[Array]) -> Vec<Array> {
             let (quotients, rests) = x().divmod(&inputs[1]);
             return vec![quotients, rests];
         }
+        "modf" => {
+            let (rests, wholes) = x().modf();
+            return vec![rests, wholes];
+        }
+        "digitize" => {
+            let edges: Vec<f64> =
+                args[0].as_array().unwrap().iter().map(|edge| edge.as_f64().unwrap()).collect();
+            x().digitize(&edges, args[1].as_bool().unwrap()).to_dyn()
+        }
         "pow" => x().pow(real(0)),
         "equal" => x().equal(&inputs[1]).to_dyn(),
         "not_equal" => x().not_equal(&inputs[1]).to_dyn(),
