@@ -257,6 +257,7 @@ def one(*options):
 # ---------------------------------------------------------------- calls
 
 NUMBER = lambda: one("2", "3", "-1", "0.5", "1.5", "True", "7", "0", "300")
+SMALL = lambda: one("2", "0.5", "True", "7", "0")  # fits every dtype: `where` wraps in NumPy, and refuses here
 REAL = dict(kinds="uif", ge=2)  # NumPy computes 8-bit integers in float16, which is no dtype here
 keep = lambda: one("", "", ", keepdims=True")
 
@@ -278,8 +279,8 @@ SPECS = [
     ("functions", 200, 4e-6, lambda d: f"{one('cbrt', 'exp', 'exp2', 'expm1', 'log', 'log2', 'log10', 'log1p', 'sin', 'cos', 'tan', 'arcsin', 'arccos', 'arctan', 'sinh', 'cosh', 'tanh', 'radians', 'degrees', 'deg2rad', 'rad2deg', 'np.sin')}({d.x(**REAL)})"),
     ("ufuncs of two", 140, 0, lambda d: f"{one('add', 'subtract', 'multiply', 'divide', 'floor_divide', 'remainder', 'mod', 'minimum', 'maximum', 'fmin', 'fmax', 'equal', 'less', 'logical_and', 'logical_or', 'logical_xor')}({d.x()}, {one(d.mate(), NUMBER())})"),
     ("hypot and arctan2", 40, 4e-6, lambda d: f"{one('hypot', 'arctan2')}({one('{0}, {1}', '{0}, 2', '1.5, {0}').format(d.x(**REAL), d.mate(**REAL))})"),
-    ("where", 100, 0, lambda d: f"where({d.x('b')}, {one(d.mate(), NUMBER())}, {one(d.mate(), NUMBER())})"),
-    ("where of a comparison", 30, 0, lambda d: f"np.where({d.x()} > 0, x, {NUMBER()})"),
+    ("where", 100, 0, lambda d: f"where({d.x('b')}, {one(d.mate(), SMALL())}, {one(d.mate(), SMALL())})"),
+    ("where of a comparison", 30, 0, lambda d: f"np.where({d.x()} > 0, x, {SMALL()})"),
     ("clip", 60, 0, lambda d: one("clip({0}, 1, 5)", "{0}.clip(0, 3)", "clip({0}, a_min=None, a_max=2)", "{0}.clip(min=1)", "np.clip({0}, 0.5, 2.5)").format(d.x("uif"))),
     ("astype", 120, 0, lambda d: f"{d.x('bui')}.astype({one('int', 'float', 'bool', 'float32', 'np.int16', *[repr(t) for t in DTYPES], *[repr(c) for c in ('f4', '<f8', 'i2', 'u1', '?', 'd')])})"),
     ("dtypes convert", 30, 0, lambda d: f"{one('float32', 'float64', 'int64', 'np.int32')}({d.x('bui')}) + 1"),
@@ -297,7 +298,7 @@ SPECS = [
     ("methods", 120, 2e-5, lambda d: f"{d.x(finite=True)}.{one('sum', 'mean', 'min', 'max', 'any', 'all', 'std', 'var', 'prod', 'argmin', 'argmax')}({d.axis()[2:]})"),
     ("transposes", 60, 0, lambda d: one("{0}.T", "transpose({0})", "{0}.transpose()", "transpose({0}, {1})", "{0}.transpose({1})", "{0}.mT").format(d.x(ndim=(0, 3)), tuple(rng.sample(range(len(d.shape())), len(d.shape()))))),
     ("axes move", 60, 0, lambda d: f"{one('swapaxes', 'moveaxis')}({d.x(ndim=(1, 3))}, {rng.randrange(-1, 2)}, {rng.randrange(-2, 2)})"),
-    ("axes come and go", 60, 0, lambda d: one("squeeze({0})", "{0}.squeeze()", "squeeze({0}, 0)", "expand_dims({0}, 0)", "expand_dims({0}, -1)", "expand_dims({0}, (0, 2))", "{0}[None]", "{0}[..., newaxis]").format(d.x())),
+    ("axes come and go", 60, 0, lambda d: one("squeeze({0})", "{0}.squeeze()", "squeeze({0}, 0)", "expand_dims({0}, 0)", "expand_dims({0}, -1)", "expand_dims({0}, (0, 2))", "{0}[None]", "{0}[..., newaxis]").format(d.x(ndim=(1, 3)))),
     ("flip", 40, 0, lambda d: one("flip({0})", "flip({0}, 0)", "flip({0}, axis=-1)", "flipud({0})", "fliplr({0})").format(d.x(ndim=(1, 3)))),
     ("broadcast_to", 40, 0, lambda d: f"broadcast_to({d.x()}, {one((3, 4), (2, 3, 4), (4,), (5, 3), (2, 4, 4))})"),
     ("concatenate", 60, 0, lambda d: f"concatenate({one('[{0}, {1}]', '({0}, {1}, {0})').format(d.x(ndim=(1, 3)), d.same())}{d.axis(none=False)})"),
@@ -307,6 +308,21 @@ SPECS = [
     ("created like", 30, 0, lambda d: one("zeros_like({0})", "ones_like({0}) + 1", "full_like({0}, 3)", "zeros_like({0}, dtype='f8')").format(d.x())),
     ("what shapes tell", 40, 0, lambda d: one("zeros({0}.shape)", "{0} * {0}.ndim", "{0} + {0}.size", "{0} / {0}.shape[0]", "zeros({0}.shape[1:] + (2,))", "arange(len({0}))", "ones({0}.shape[::-1])", "zeros_like({0}).astype({0}.dtype)").format(d.x("uif"))),
     ("chained", 120, 2e-5, lambda d: one("({0} - {0}.mean()) / {0}.std()", "({0} - mean({0}, axis=0)) ** 2", "sqrt(abs({0})).sum(axis=-1)", "where(isnan({0}), 0, {0}).max()", "{0}[::2].mean(axis=0) + 1", "{0}.T[..., ::-1].sum(axis=0)", "(({0} > 0) * {0}).sum()", "max({0}, axis=0) - min({0}, axis=0)").format(d.x("if", ndim=(1, 3), min_size=1, ge=4))),
+    ("more ufuncs of two", 120, 4e-6, lambda d: f"{one('fmod', 'copysign', 'nextafter', 'heaviside', 'logaddexp', 'logaddexp2', 'isclose')}({d.x(**REAL)}, {one(d.mate(**REAL), '2')})"),
+    ("ufuncs of integers", 40, 0, lambda d: f"{one('gcd', 'lcm')}({d.x('ui')}, {d.mate(kinds='ui')})"),
+    ("more ufuncs", 120, 4e-6, lambda d: f"{one('fabs', 'arcsinh', 'arccosh', 'arctanh', 'sinc', 'spacing', 'signbit', 'nan_to_num')}({d.x(**REAL)})"),
+    ("round", 60, 0, lambda d: one("round({0})", "round({0}, 1)", "around({0}, -1)", "{0}.round(2)", "np.round({0}, decimals=0)").format(d.x("uif"))),
+    ("divmod and allclose", 40, 0, lambda d: one("divmod({0}, {1})[0]", "divmod({0}, {1})[1]", "allclose({0}, {1})", "isclose({0}, {1}, rtol=0.5)", "nan_to_num({0}, nan=1.5)").format(d.x("f"), d.mate(kinds="f"))),
+    ("average", 50, 2e-5, lambda d: one("average({0})", "average({0}, axis=0)", "average({0}, weights={1} * 0 + 2)", "average({0}, axis=0, weights=abs({1}) + 1)", "average({0}, -1, weights=ones({0}.shape[-1]))").format(d.x("uif", finite=True, ndim=(1, 3), min_size=1), d.same(kinds="f", finite=True))),
+    ("stacks", 60, 0, lambda d: f"{one('vstack', 'hstack', 'dstack')}([{d.x()}, {d.same()}])"),
+    ("blocks", 20, 0, lambda d: one("block([[{0}, {0}], [{0}, {0}]])", "block([{0}, {0}])").format(d.x(ndim=(1, 2)))),
+    ("parts", 40, 0, lambda d: f"{one('split', 'array_split')}({d.x(ndim=(1, 3))}, {one(1, 2, 3)}, {one('axis=0', '-1')})[{one(0, -1)}]"),
+    ("rearranged", 120, 0, lambda d: one("roll({0}, 2, axis=0)", "roll({0}, -3, 1)", "rot90({0})", "rot90({0}, k=-1, axes=(1, 0))", "rot90({0}, 2)", "tile({0}, 2)", "tile({0}, (2, 1, 3))", "moveaxis({0}, (0, 1), (-1, 0))", "atleast_1d({0})", "atleast_2d({0})", "atleast_3d({0})").format(d.x(ndim=(0, 3)))),
+    ("roll along two axes", 20, 0, lambda d: f"roll({d.x(ndim=(2, 3))}, {one((1, -1), 2, (0, 7))}, axis={one((0, 1), (-1, 0))})"),
+    ("pad", 80, 0, lambda d: f"pad({d.x(ndim=(1, 2), min_size=1)}, {one('1', '(1, 2)', '[(2, 1)]', '((1, 0), (0, 3))', '3')}{one('', ', constant_values=7', *[f', mode={m!r}' for m in ('edge', 'reflect', 'symmetric', 'wrap')])})"),
+    ("triangles", 60, 0, lambda d: one("tril({0})", "triu({0}, 1)", "tril({0}, k=-1)", "diag({0}[0])", "diag({0}[:, 0], k=2)", "diag({0}[0], -1)").format(d.x(ndim=(2, 2), min_size=1))),
+    ("coordinates", 30, 0, lambda d: one("meshgrid({0}, arange(3))[0]", "meshgrid({0}, {0}, indexing='ij')[1]", "indices((2, 3))", "indices(({0}.size, 2))[0]").format(d.x(ndim=(1, 1)))),
+    ("differences", 80, 2e-5, lambda d: one("diff({0})", "diff({0}, n=2, axis=0)", "diff({0}, 1, 0)", "gradient({0}, axis=0)", "gradient({0}, 0.5, axis=-1)", "trapezoid({0})", "trapezoid({0}, dx=0.5, axis=0)").format(d.x("uif", finite=True, ndim=(1, 3), ge=4))),
     ("mistakes", 60, 0, lambda d: one("{0} + {1}", "{0}.mean(axis=5)", "sum({0}, axis=(0, 0))", "{0}[0, 0, 0, 0]", "concatenate([{0}, {1}], axis=1)", "stack([{0}, {1}])", "{0}.nothing", "sum({0}, axes=1)", "sqrt()", "sqrt({0}, 1, 2, 3)", "{0} and {1}", "0 < {0} < 1", "zeros((2, -1))", "{0}['a']", "{0}[1.5]", "broadcast_to({0}, (2,))", "swapaxes({0}, 7, 0)", "{0} << 1.5", "7 // 0 + {0}", "not {0}").format(d.x("f", ndim=(2, 3)), d.x("f", ndim=(2, 3)))),
 ]  # fmt: skip
 
@@ -315,7 +331,7 @@ def names():
     """What formulas can name."""
     env = {name: getattr(ndi, name) for name in dir(ndi) if not name.startswith("_")}
     env |= {name: getattr(np, name) for name in dir(np) if not name.startswith("_")}
-    return env | {"np": np, "numpy": np, "ndi": ndi, "ndimage": ndi, "len": len, "int": int, "float": float, "bool": bool}
+    return env | {"np": np, "numpy": np, "ndi": ndi, "ndimage": ndi, "len": len, "divmod": divmod, "int": int, "float": float, "bool": bool}
 
 
 def chunks(shape):
@@ -325,6 +341,8 @@ def chunks(shape):
 def calls():
     env, lines, expected, seen = names(), [], bytearray(), set()
     for spec, count, tolerance, draw in SPECS:
+        # Each its own numbers, so that a new spec changes no other's calls.
+        rng.seed(spec)
         made = tries = 0
         while made < count and tries < 40 * count:
             tries += 1

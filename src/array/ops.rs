@@ -45,6 +45,12 @@ impl<T: Kind> Operand<T> for &Array<T> {
     }
 }
 
+impl Operand<Dyn> for Term {
+    fn term(self) -> Term {
+        self
+    }
+}
+
 fn weak(value: Scalar) -> Weak {
     match value {
         Scalar::Bool(v) => Weak::Bool(v),

@@ -8,10 +8,10 @@ use super::{
     Entry,
 };
 use crate::{
-    array::{Array, Axes, Random},
+    array::{Array, Axes, Random, keepdims},
     kernel::Binary,
 };
-use freeboard_formats::{DType, Scalar};
+use freeboard_formats::DType;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The values of a function's parameters.
@@ -177,23 +177,13 @@ impl<'a> Arguments<'a> {
         let array = self.array("a")?;
         let dtype = self.maybe_dtype("dtype")?;
         let array = dtype.map_or_else(|| array.clone(), |dtype| array.cast_to(dtype));
-        let mut reduced = reduce(&array, self.axes("axis")?);
-        if let Some(dtype) = dtype {
-            reduced = reduced.cast_to(dtype);
-        }
-        match self.value("keepdims") {
-            Value::None => Ok(reduced),
-            _ if !self.flag("keepdims")? => Ok(reduced),
-            _ => {
-                // A mistake is told before axes are counted.
-                reduced.meta()?;
-                let rank = array.rank()? as i64;
-                let mut kept = self.maybe_integers("axis")?.unwrap_or((0..rank).collect());
-                kept.iter_mut().for_each(|axis| *axis += if *axis < 0 { rank } else { 0 });
-                kept.sort_unstable();
-                Ok(kept.into_iter().fold(reduced, |array, axis| array.expand_dims(axis)))
-            }
-        }
+        let axes = match self.value("keepdims") {
+            Value::None => self.axes("axis")?,
+            _ if self.flag("keepdims")? => keepdims(self.axes("axis")?),
+            _ => self.axes("axis")?,
+        };
+        let reduced = reduce(&array, axes);
+        Ok(dtype.map_or_else(|| reduced.clone(), |dtype| reduced.cast_to(dtype)))
     }
 }
 
@@ -207,9 +197,6 @@ fn integer(value: &Value) -> Option<i64> {
 
 /// `op` of two operands; numbers beside arrays are weak.
 pub(in crate::calc) fn binary(op: Binary, a: &Value, b: &Value) -> Result<Value> {
-    if op == Binary::Power {
-        refuse_negative_power(a, b)?;
-    }
     let array;
     // Of two numbers the first is an array without axes, as NumPy's functions give one.
     let a = match a.is_number() && b.is_number() {
@@ -220,25 +207,4 @@ pub(in crate::calc) fn binary(op: Binary, a: &Value, b: &Value) -> Result<Value>
         false => a,
     };
     Ok(Array::binary(op, a.term()?, b.term()?).into())
-}
-
-/// NumPy refuses integers to negative integer powers, whose values are fractions.
-fn refuse_negative_power(a: &Value, b: &Value) -> Result<()> {
-    let integers = match a {
-        Value::Array(array) => !array.dtype()?.is_float(),
-        _ => matches!(a, Value::Int(_) | Value::Bool(_)),
-    };
-    match b {
-        Value::Int(exponent) if integers && *exponent < 0 => {
-            Err(Fault::value("integers to negative integer powers are not allowed")
-                .help("x.astype(float) has fractions"))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// A number as one of `dtype`, for functions that fill arrays.
-pub(super) fn fill_value(value: &Value, dtype: Option<DType>) -> Result<(Scalar, DType)> {
-    let scalar = value.to_scalar()?;
-    Ok((scalar, dtype.unwrap_or(scalar.dtype())))
 }

@@ -5,11 +5,11 @@ use super::{
         fault::{Fault, Result},
         value::Value,
     },
-    arguments::{Arguments, fill_value},
+    arguments::Arguments,
     functions,
 };
 use crate::{
-    array::{Array, arange, eye, full, linspace, random},
+    array::{Array, arange, eye, full, full_like, indices, linspace, random},
     kernel::Binary,
 };
 use freeboard_formats::{DType, Scalar, with_dtype};
@@ -26,6 +26,7 @@ functions! {
     "linspace(start, stop, num=50, *, dtype=None)" "num numbers from start to stop at equal distances" => |a| spaced(a)?;
     "eye(N, *, dtype=float64)" "N rows and columns, 1 where they are equal, else 0" => |a| identity(a, "N")?;
     "identity(n, dtype=float64)" "As eye" => |a| identity(a, "n")?;
+    "indices(dimensions)" "The coordinates of every element of a shape" => |a| indices(a.integers("dimensions")?);
 
     "random.default_rng(seed=0)" "A generator; the same calls of its methods draw the same numbers" => |a| Value::Generator(Arc::new(Mutex::new(random(a.count("seed")?))));
     "Generator.random(self, size=None)" "Numbers spread evenly over 0 <= x < 1" => |a| a.random().uniform(a.shape("size")?);
@@ -33,6 +34,9 @@ functions! {
     "Generator.standard_normal(self, size=None)" "Normally distributed numbers" => |a| a.random().normal(a.shape("size")?);
     "Generator.normal(self, loc=0.0, scale=1.0, size=None)" "Normally distributed numbers around loc" => |a| normal(a)?;
     "Generator.integers(self, low, high=None, size=None)" "Integers spread evenly over low <= x < high" => |a| integers(a)?;
+    "Generator.exponential(self, scale=1.0, size=None)" "Waiting times of mean scale" => |a| exponential(a)?;
+    "Generator.poisson(self, lam=1.0, size=None)" "Counts of mean lam" => |a| a.random().poisson(a.float("lam")?, a.shape("size")?);
+    "Generator.permutation(self, x)" "The integers below x in random order" => |a| a.random().permutation(a.count("x")? as usize);
     "random.random(size=None)" "As default_rng(0).random, and so the others" => |a| a.random().uniform(a.shape("size")?);
     "random.uniform(low=0.0, high=1.0, size=None)" "Numbers spread evenly over low <= x < high" => |a| uniform(a)?;
     "random.standard_normal(size=None)" "Normally distributed numbers" => |a| a.random().normal(a.shape("size")?);
@@ -42,15 +46,15 @@ functions! {
 
 /// `value` everywhere, in the dtype that is asked for, or its own.
 fn filled(a: &Arguments<'_>, shape: &str, value: &Value) -> Result<Array> {
-    let (scalar, dtype) = fill_value(value, a.maybe_dtype("dtype")?)?;
+    let scalar = value.to_scalar()?;
+    let dtype = a.maybe_dtype("dtype")?.unwrap_or(scalar.dtype());
     Ok(constant(a.integers(shape)?, scalar, dtype))
 }
 
 fn filled_like(a: &Arguments<'_>, value: &Value) -> Result<Array> {
     let like = a.array("a")?;
-    let dtype = a.maybe_dtype("dtype")?.unwrap_or(like.dtype()?);
-    let shape: Vec<i64> = like.shape()?.into_iter().map(|len| len as i64).collect();
-    Ok(constant(shape, fill_value(value, None)?.0, dtype))
+    let like = a.maybe_dtype("dtype")?.map_or_else(|| like.clone(), |dtype| like.cast_to(dtype));
+    Ok(full_like(&like, value.to_scalar()?))
 }
 
 fn constant(shape: Vec<i64>, value: Scalar, dtype: DType) -> Array {
@@ -115,6 +119,12 @@ fn normal(a: &Arguments<'_>) -> Result<Value> {
     }
     let standard = a.random().normal(a.shape("size")?);
     shifted(standard.into(), scale, loc)
+}
+
+fn exponential(a: &Arguments<'_>) -> Result<Value> {
+    let scale = a.float("scale")?;
+    let standard = a.random().exponential(a.shape("size")?);
+    super::binary(Binary::Multiply, &standard.into(), &Value::Float(scale))
 }
 
 fn shifted(array: Value, scale: f64, offset: f64) -> Result<Value> {

@@ -19,6 +19,16 @@ functions! {
     "floor_divide(x1, x2, /)" "x1 // x2" => |a| a.binary(Binary::FloorDivide)?;
     "remainder|mod(x1, x2, /)" "x1 % x2, with the sign of x2" => |a| a.binary(Binary::Remainder)?;
     "power|pow(x1, x2, /)" "x1 ** x2" => |a| a.binary(Binary::Power)?;
+    "fmod(x1, x2, /)" "What division rounded towards zero leaves, with the sign of x1" => |a| a.binary(Binary::Fmod)?;
+    "divmod(x1, x2, /)" "x1 // x2 and x1 % x2" => |a| Value::Tuple(vec![a.binary(Binary::FloorDivide)?, a.binary(Binary::Remainder)?]);
+    "float_power(x1, x2, /)" "x1 ** x2, in float64" => |a| a.binary(Binary::FloatPower)?;
+    "gcd(x1, x2, /)" "The greatest common divisors" => |a| a.binary(Binary::Gcd)?;
+    "lcm(x1, x2, /)" "The least common multiples" => |a| a.binary(Binary::Lcm)?;
+    "logaddexp(x1, x2, /)" "log(exp(x1) + exp(x2)), without overflow" => |a| a.binary(Binary::LogAddExp)?;
+    "logaddexp2(x1, x2, /)" "log2(2 ** x1 + 2 ** x2), without overflow" => |a| a.binary(Binary::LogAddExp2)?;
+    "copysign(x1, x2, /)" "x1 with the signs of x2" => |a| a.binary(Binary::Copysign)?;
+    "nextafter(x1, x2, /)" "The next floats after x1 towards x2" => |a| a.binary(Binary::Nextafter)?;
+    "heaviside(x1, x2, /)" "0 where x1 is negative, 1 where it is positive, x2 where it is 0" => |a| a.binary(Binary::Heaviside)?;
     "minimum(x1, x2, /)" "The smaller elements; NaN where one is NaN" => |a| a.binary(Binary::Minimum)?;
     "maximum(x1, x2, /)" "The greater elements; NaN where one is NaN" => |a| a.binary(Binary::Maximum)?;
     "fmin(x1, x2, /)" "The smaller elements; the other where one is NaN" => |a| a.binary(Binary::Fmin)?;
@@ -42,7 +52,8 @@ functions! {
 
     "negative(x, /)" "-x" => |a| -a.array("x")?;
     "positive(x, /)" "+x" => |a| positive(a.array("x")?)?;
-    "absolute|abs|fabs(x, /)" "The absolute values" => |a| a.array("x")?.abs();
+    "absolute|abs(x, /)" "The absolute values" => |a| a.array("x")?.abs();
+    "fabs(x, /)" "The absolute values, as floats" => |a| a.array("x")?.fabs();
     "sign(x, /)" "-1, 0 or 1, or NaN" => |a| a.array("x")?.sign();
     "sqrt(x, /)" "The square roots" => |a| a.array("x")?.sqrt();
     "cbrt(x, /)" "The cube roots" => |a| a.array("x")?.cbrt();
@@ -64,17 +75,27 @@ functions! {
     "sinh(x, /)" "The hyperbolic sines" => |a| a.array("x")?.sinh();
     "cosh(x, /)" "The hyperbolic cosines" => |a| a.array("x")?.cosh();
     "tanh(x, /)" "The hyperbolic tangents" => |a| a.array("x")?.tanh();
+    "arcsinh|asinh(x, /)" "The numbers with these hyperbolic sines" => |a| a.array("x")?.arcsinh();
+    "arccosh|acosh(x, /)" "The positive numbers with these hyperbolic cosines" => |a| a.array("x")?.arccosh();
+    "arctanh|atanh(x, /)" "The numbers with these hyperbolic tangents" => |a| a.array("x")?.arctanh();
+    "sinc(x)" "sin(pi x) / (pi x), and 1 of 0" => |a| a.array("x")?.sinc();
+    "spacing(x, /)" "The distances to the next floats away from zero" => |a| a.array("x")?.spacing();
     "radians|deg2rad(x, /)" "Degrees as radians" => |a| a.array("x")?.radians();
     "degrees|rad2deg(x, /)" "Radians as degrees" => |a| a.array("x")?.degrees();
     "floor(x, /)" "The greatest whole numbers not above" => |a| a.array("x")?.floor();
     "ceil(x, /)" "The least whole numbers not below" => |a| a.array("x")?.ceil();
     "trunc(x, /)" "The whole parts" => |a| a.array("x")?.trunc();
     "rint(x, /)" "The nearest whole numbers, the even ones of two" => |a| a.array("x")?.rint();
+    "round|around(a, decimals=0)" "Rounded to so many decimals, ties to even digits" => |a| a.array("a")?.round(decimals(a)?);
     "invert|bitwise_not|bitwise_invert(x, /)" "~x" => |a| !a.array("x")?;
     "logical_not(x, /)" "Whether elements are zero" => |a| a.array("x")?.logical_not();
     "isnan(x, /)" "Whether elements are NaN" => |a| a.array("x")?.isnan();
     "isfinite(x, /)" "Whether elements are neither infinite nor NaN" => |a| a.array("x")?.isfinite();
     "isinf(x, /)" "Whether elements are infinite" => |a| a.array("x")?.isinf();
+    "signbit(x, /)" "Whether elements are negative, -0.0 among them" => |a| a.array("x")?.signbit();
+    "nan_to_num(x, *, nan=0.0)" "nan in place of NaN, the greatest finite numbers in place of infinities" => |a| nan_to_num(a)?;
+    "isclose(a, b, rtol=1e-05, atol=1e-08)" "Whether elements are equal within atol + rtol * abs(b)" => |a| close(a)?;
+    "allclose(a, b, rtol=1e-05, atol=1e-08)" "Whether all elements are close" => |a| close(a)?.all(..);
 
     "where(condition, x, y, /)" "The elements of x where the condition holds, elsewhere those of y" => |a| where_(a)?;
     "clip(a, a_min=None, a_max=None, *, min=None, max=None)" "The elements, no less than a_min and no greater than a_max" => |a| clip(a)?;
@@ -94,6 +115,24 @@ pub(in crate::calc) fn positive(array: Array) -> Result<Value> {
 fn converted(a: &Arguments<'_>, name: &str) -> Result<Array> {
     let array = a.array(name)?;
     Ok(a.maybe_dtype("dtype")?.map_or_else(|| array.clone(), |dtype| array.cast_to(dtype)))
+}
+
+/// Decimals, as many as a double can have.
+fn decimals(a: &Arguments<'_>) -> Result<i32> {
+    Ok(a.integer("decimals")?.clamp(-400, 400) as i32)
+}
+
+fn nan_to_num(a: &Arguments<'_>) -> Result<Array> {
+    let array = a.array("x")?;
+    let finite = array.nan_to_num();
+    match a.float("nan")? {
+        0.0 => Ok(finite),
+        value => Ok(array.isnan().choose(value, &finite)),
+    }
+}
+
+fn close(a: &Arguments<'_>) -> Result<Array<bool>> {
+    Ok(a.array("a")?.isclose(a.value("b").term()?, a.float("rtol")?, a.float("atol")?))
 }
 
 fn clip(a: &Arguments<'_>) -> Result<Value> {
@@ -122,10 +161,9 @@ fn where_(a: &Arguments<'_>) -> Result<Array> {
     if [x, y].into_iter().any(|value| matches!(value, Value::None)) {
         return Err(Fault::new("where() chooses between arrays or numbers, and not None"));
     }
-    Ok(match (x.is_number(), y.is_number()) {
-        // A number beside an array is weak, on either side.
-        (true, false) => (!condition).choose(&y.to_array()?, x.to_scalar()?),
-        (false, true) => condition.choose(&x.to_array()?, y.to_scalar()?),
-        _ => condition.choose(&x.to_array()?, y.to_array()?),
-    })
+    // Of two numbers one is an array, beside which the other is weak.
+    match x.is_number() && y.is_number() {
+        true => Ok(condition.choose(x.to_array()?, y.term()?)),
+        false => Ok(condition.choose(x.term()?, y.term()?)),
+    }
 }

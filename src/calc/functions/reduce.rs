@@ -1,14 +1,7 @@
 //! Reductions along axes.
 
-use super::{
-    super::{fault::Result, value::Value},
-    arguments::Arguments,
-    functions,
-};
-use crate::{
-    array::{Array, Axes},
-    kernel::Binary,
-};
+use super::{super::fault::Result, arguments::Arguments, functions};
+use crate::array::{Array, Axes};
 
 functions! {
     "sum(a, axis=None, dtype=None, *, keepdims=False)" "The sum" => |a| a.reduced(Array::sum)?;
@@ -18,12 +11,13 @@ functions! {
     "var(a, axis=None, dtype=None, *, ddof=0, keepdims=False)" "The variance" => |a| spread(a, Array::var_ddof)?;
     "min|amin(a, axis=None, *, keepdims=False)" "The least; NaN if one is NaN" => |a| a.reduced(Array::min)?;
     "max|amax(a, axis=None, *, keepdims=False)" "The greatest; NaN if one is NaN" => |a| a.reduced(Array::max)?;
-    "ptp(a, axis=None, *, keepdims=False)" "The greatest less the least" => |a| ptp(a)?;
+    "ptp(a, axis=None, *, keepdims=False)" "The greatest less the least" => |a| a.reduced(Array::ptp)?;
     "argmin(a, axis=None, *, keepdims=False)" "The index of the first least element" => |a| a.reduced(|x, axes| x.argmin(axes).to_dyn())?;
     "argmax(a, axis=None, *, keepdims=False)" "The index of the first greatest element" => |a| a.reduced(|x, axes| x.argmax(axes).to_dyn())?;
     "any(a, axis=None, *, keepdims=False)" "Whether one is not zero" => |a| a.reduced(|x, axes| x.any(axes).to_dyn())?;
     "all(a, axis=None, *, keepdims=False)" "Whether none is zero" => |a| a.reduced(|x, axes| x.all(axes).to_dyn())?;
-    "count_nonzero(a, axis=None, *, keepdims=False)" "How many are not zero" => |a| a.reduced(|x, axes| x.not_equal(0).to_dyn().sum(axes))?;
+    "count_nonzero(a, axis=None, *, keepdims=False)" "How many are not zero" => |a| a.reduced(|x, axes| x.count_nonzero(axes).to_dyn())?;
+    "average(a, axis=None, weights=None, *, keepdims=False)" "The mean, with weights" => |a| average(a)?;
     "nansum(a, axis=None, dtype=None, *, keepdims=False)" "The sum of what is not NaN" => |a| a.reduced(Array::nansum)?;
     "nanprod(a, axis=None, dtype=None, *, keepdims=False)" "The product of what is not NaN" => |a| a.reduced(Array::nanprod)?;
     "nanmean(a, axis=None, dtype=None, *, keepdims=False)" "The mean of what is not NaN" => |a| a.reduced(Array::nanmean)?;
@@ -41,7 +35,10 @@ fn spread(a: &Arguments<'_>, of: fn(&Array, Axes, u64) -> Array) -> Result<Array
     a.reduced(|array, axes| of(array, axes, ddof))
 }
 
-fn ptp(a: &Arguments<'_>) -> Result<Value> {
-    let greatest = a.reduced(Array::max)?;
-    super::binary(Binary::Subtract, &greatest.into(), &a.reduced(Array::min)?.into())
+fn average(a: &Arguments<'_>) -> Result<Array> {
+    if a.is_none("weights") {
+        return a.reduced(Array::mean);
+    }
+    let weights = a.array("weights")?;
+    a.reduced(|array, axes| array.average(axes, &weights))
 }

@@ -8,7 +8,10 @@ use super::{
     arguments::Arguments,
     functions,
 };
-use crate::array::{Array, Axes, Chunks, concatenate, stack};
+use crate::array::{
+    Array, Axes, Chunks, Indexing, Pad, PadWidths, block, concatenate, diag, dstack, hstack,
+    meshgrid, stack, vstack,
+};
 use freeboard_formats::DType;
 
 functions! {
@@ -16,15 +19,35 @@ functions! {
     "ndarray.transpose(self, *axes)" "The axes in another order; reversed by default" => |a| transposed(a)?;
     "matrix_transpose(x, /)" "The last two axes exchanged" => |a| a.array("x")?.swapaxes(-2, -1);
     "swapaxes(a, axis1, axis2)" "Two axes exchanged" => |a| a.array("a")?.swapaxes(a.integer("axis1")?, a.integer("axis2")?);
-    "moveaxis(a, source, destination)" "An axis at another place" => |a| a.array("a")?.moveaxis(a.integer("source")?, a.integer("destination")?);
+    "moveaxis(a, source, destination)" "An axis at another place" => |a| a.array("a")?.moveaxis(a.axes("source")?, a.axes("destination")?);
     "squeeze(a, axis=None)" "Without axes of length 1" => |a| a.array("a")?.squeeze(a.axes("axis")?);
-    "expand_dims(a, axis)" "With new axes of length 1" => |a| expanded(a)?;
+    "expand_dims(a, axis)" "With new axes of length 1" => |a| a.array("a")?.expand_dims(a.axes("axis")?);
     "flip(m, axis=None)" "The elements in reverse order along axes" => |a| a.array("m")?.flip(a.axes("axis")?);
     "flipud(m)" "The elements in reverse order along axis 0" => |a| a.array("m")?.flip(0);
     "fliplr(m)" "The elements in reverse order along axis 1" => |a| a.array("m")?.flip(1);
     "broadcast_to(array, shape)" "Repeated to a shape, by the rules of operators" => |a| a.array("array")?.broadcast_to(a.integers("shape")?);
     "concatenate|concat(arrays, /, axis=0)" "Arrays one after the other along an axis" => |a| concatenate(a.arrays("arrays")?, a.integer("axis")?);
     "stack(arrays, axis=0)" "Arrays side by side along a new axis" => |a| stack(a.arrays("arrays")?, a.integer("axis")?);
+    "vstack|row_stack(tup)" "Arrays one above the other" => |a| vstack(a.arrays("tup")?);
+    "hstack(tup)" "Arrays side by side" => |a| hstack(a.arrays("tup")?);
+    "dstack(tup)" "Arrays one behind the other" => |a| dstack(a.arrays("tup")?);
+    "block(arrays)" "Rows of arrays, as a matrix is written" => |a| blocks(a)?;
+    "split(ary, indices_or_sections, axis=0)" "The array in parts of equal length" => |a| parts(a, Array::split)?;
+    "array_split(ary, indices_or_sections, axis=0)" "The array in parts" => |a| parts(a, Array::array_split)?;
+    "atleast_1d(a)" "With one axis at least" => |a| a.array("a")?.atleast_1d();
+    "atleast_2d(a)" "With two axes at least" => |a| a.array("a")?.atleast_2d();
+    "atleast_3d(a)" "With three axes at least" => |a| a.array("a")?.atleast_3d();
+    "roll(a, shift, axis=None)" "The elements moved along axes, in again at the other end" => |a| rolled(a)?;
+    "rot90(m, k=1, axes=(0, 1))" "Turned by quarters in the plane of two axes" => |a| a.array("m")?.rot90(a.integer("k")?, pair(a, "axes")?);
+    "tile(A, reps)" "Repeated side by side" => |a| a.array("A")?.tile(a.integers("reps")?);
+    "pad(array, pad_width, mode='constant', *, constant_values=0)" "With elements put around: constant, edge, reflect, symmetric, wrap" => |a| padded(a)?;
+    "diag(v, k=0)" "A matrix with a diagonal" => |a| diag(&a.array("v")?, a.integer("k")?);
+    "tril(m, k=0)" "Matrices, 0 above a diagonal" => |a| a.array("m")?.tril(a.integer("k")?);
+    "triu(m, k=0)" "Matrices, 0 below a diagonal" => |a| a.array("m")?.triu(a.integer("k")?);
+    "meshgrid(*xi, indexing='xy')" "The coordinates of a grid of points" => |a| grid(a)?;
+    "diff(a, n=1, axis=-1)" "The differences of neighbours along an axis" => |a| a.array("a")?.diff(a.count("n")? as usize, a.integer("axis")?);
+    "gradient(f, spacing=1.0, *, axis=None)" "The slopes along axes" => |a| gradient(a)?;
+    "trapezoid(y, *, dx=1.0, axis=-1)" "The integral along an axis" => |a| a.array("y")?.trapezoid(a.integer("axis")?, a.float("dx")?);
     "ndarray.rechunk(self, chunks)" "The same elements in other chunks (as in dask)" => |a| rechunked(a)?;
     "copy(a)" "The elements" => |a| a.array("a")?;
     "shape(a)" "The number of elements along each axis" => |a| sizes(&a.array("a")?)?;
@@ -42,22 +65,118 @@ fn transposed(a: &Arguments<'_>) -> Result<Array> {
     Ok(a.array("self")?.transpose(axes))
 }
 
-fn expanded(a: &Arguments<'_>) -> Result<Array> {
+fn listed(arrays: Vec<Array>) -> Value {
+    Value::List(arrays.into_iter().map(Value::Array).collect())
+}
+
+fn blocks(a: &Arguments<'_>) -> Result<Array> {
+    let (Value::List(rows) | Value::Tuple(rows)) = a.value("arrays") else {
+        return a.array("arrays");
+    };
+    let row = |row: &Value| match row {
+        Value::List(parts) | Value::Tuple(parts) => parts.iter().map(Value::to_array).collect(),
+        one => Ok(vec![one.to_array()?]),
+    };
+    let is_list = |row: &Value| matches!(row, Value::List(_) | Value::Tuple(_));
+    match rows.iter().any(is_list) {
+        true => Ok(block(rows.iter().map(row).collect::<Result<Vec<Vec<Array>>>>()?)),
+        false => Ok(concatenate(a.arrays("arrays")?, -1)),
+    }
+}
+
+fn parts(a: &Arguments<'_>, cut: fn(&Array, usize, i64) -> Vec<Array>) -> Result<Value> {
+    const MOST: u64 = 10_000;
+    match a.count("indices_or_sections")? {
+        count @ 1..=MOST => Ok(listed(cut(&a.array("ary")?, count as usize, a.integer("axis")?))),
+        count => Err(Fault::value(format!("an array in {count} parts; 1 to {MOST} are possible"))),
+    }
+}
+
+fn rolled(a: &Arguments<'_>) -> Result<Array> {
     let array = a.array("a")?;
-    let mut axes = a.integers("axis")?;
-    let rank = (array.rank()? + axes.len()) as i64;
-    for axis in &mut axes {
-        if !(-rank..rank).contains(axis) {
-            let message = format!("axis {axis} is out of bounds for array of dimension {rank}");
-            return Err(Fault::value(message));
+    if a.is_none("axis") && array.rank()? > 1 {
+        return Err(Fault::value("roll() without an axis is for arrays of one axis")
+            .help("give axis=…, which may be several"));
+    }
+    Ok(array.roll(a.integers("shift")?, a.axes("axis")?))
+}
+
+/// Two integers.
+fn pair(a: &Arguments<'_>, name: &str) -> Result<[i64; 2]> {
+    let integers = a.integers(name)?;
+    <[i64; 2]>::try_from(integers)
+        .map_err(|integers| Fault::new(format!("two axes are expected, not {}", integers.len())))
+}
+
+fn padded(a: &Arguments<'_>) -> Result<Array> {
+    let array = a.array("array")?;
+    let mode = match a.value("mode") {
+        Value::Text(mode) => mode.as_str(),
+        other => {
+            return Err(Fault::new(format!("a mode is a string, not {}", other.with_article())));
         }
-        *axis += if *axis < 0 { rank } else { 0 };
+    };
+    let mode = match mode {
+        "constant" => Pad::Constant(a.value("constant_values").to_scalar()?),
+        "edge" => Pad::Edge,
+        "reflect" => Pad::Reflect,
+        "symmetric" => Pad::Symmetric,
+        "wrap" => Pad::Wrap,
+        other => {
+            return Err(Fault::new(format!("there is no mode {other:?}"))
+                .help("there are constant, edge, reflect, symmetric, wrap"));
+        }
+    };
+    let wrong = || {
+        Fault::new(
+            "pad_width is a number, a pair (before, after), or a pair for each axis, none negative",
+        )
+    };
+    let width = |value: &Value| match value {
+        Value::Int(width) => u64::try_from(*width).map_err(|_| wrong()),
+        _ => Err(wrong()),
+    };
+    let both = |value: &Value| match value {
+        Value::Tuple(pair) | Value::List(pair) => match &pair[..] {
+            [before, after] => Ok((width(before)?, width(after)?)),
+            [both] => Ok((width(both)?, width(both)?)),
+            _ => Err(wrong()),
+        },
+        _ => Err(wrong()),
+    };
+    let widths = match a.value("pad_width") {
+        value @ Value::Int(_) => PadWidths::from(width(value)?),
+        value @ (Value::Tuple(pairs) | Value::List(pairs)) => match &pairs[..] {
+            [Value::Tuple(_) | Value::List(_)] => PadWidths::from(both(&pairs[0])?),
+            [Value::Tuple(_) | Value::List(_), ..] => {
+                PadWidths::from(pairs.iter().map(both).collect::<Result<Vec<_>>>()?)
+            }
+            _ => PadWidths::from(both(value)?),
+        },
+        _ => return Err(wrong()),
+    };
+    Ok(array.pad(widths, mode))
+}
+
+fn grid(a: &Arguments<'_>) -> Result<Value> {
+    let indexing = match a.value("indexing") {
+        Value::Text(text) if text == "xy" => Indexing::Xy,
+        Value::Text(text) if text == "ij" => Indexing::Ij,
+        _ => return Err(Fault::new("meshgrid() is indexed by 'xy' or 'ij'")),
+    };
+    Ok(listed(meshgrid(a.arrays("xi")?, indexing)))
+}
+
+fn gradient(a: &Arguments<'_>) -> Result<Value> {
+    let (array, spacing) = (a.array("f")?, a.float("spacing")?);
+    let axes = match a.maybe_integers("axis")? {
+        Some(axes) => axes,
+        None => (0..array.rank()? as i64).collect(),
+    };
+    match axes[..] {
+        [axis] => Ok(array.gradient(axis, spacing).into()),
+        _ => Ok(listed(axes.iter().map(|&axis| array.gradient(axis, spacing)).collect())),
     }
-    axes.sort_unstable();
-    if axes.windows(2).any(|pair| pair[0] == pair[1]) {
-        return Err(Fault::value("repeated axis in expand_dims()"));
-    }
-    Ok(axes.into_iter().fold(array, |array, axis| array.expand_dims(axis)))
 }
 
 fn rechunked(a: &Arguments<'_>) -> Result<Array> {
