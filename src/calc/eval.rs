@@ -44,7 +44,6 @@ fn module(name: &str) -> Option<&'static str> {
         "ndi" | "ndimage" => "ndimage",
         "linalg" => "linalg",
         "random" => "random",
-        "fft" => "fft",
         _ => return None,
     })
 }

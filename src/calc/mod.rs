@@ -4,6 +4,16 @@
 //! verbs of [`Array`], and computes nothing. What there is of Python and NumPy, and what differs,
 //! is told in `docs/calc.md`.
 //!
+//! ```no_run
+//! use freeboard::{Session, array::arange, calc::{Formula, Output}};
+//! use std::collections::BTreeMap;
+//!
+//! let inputs = BTreeMap::from([("x".to_owned(), arange(0, 6, 1).to_dyn())]);
+//! let Output::Array(squares) = Formula::parse("x[::2] ** 2")?.evaluate(&inputs)? else { return Ok(()) };
+//! println!("{}", Session::new()?.compute(&squares)?); // [0, 4, 16]
+//! # freeboard::Result::Ok(())
+//! ```
+//!
 //! | file | owns |
 //! |---|---|
 //! | `lexer` | from text to tokens |

@@ -8,7 +8,10 @@ use super::{
     arguments::Arguments,
     functions,
 };
-use crate::{array::Array, kernel::Binary};
+use crate::{
+    array::{Array, Term},
+    kernel::Binary,
+};
 use freeboard_formats::DType;
 
 functions! {
@@ -96,11 +99,12 @@ functions! {
     "nan_to_num(x, *, nan=0.0)" "nan in place of NaN, the greatest finite numbers in place of infinities" => |a| nan_to_num(a)?;
     "isclose(a, b, rtol=1e-05, atol=1e-08)" "Whether elements are equal within atol + rtol * abs(b)" => |a| close(a)?;
     "allclose(a, b, rtol=1e-05, atol=1e-08)" "Whether all elements are close" => |a| close(a)?.all(..);
+    "isin(element, test_elements)" "Whether elements are among a list of numbers" => |a| a.array("element")?.isin(terms(a, "test_elements")?);
 
     "where(condition, x, y, /)" "The elements of x where the condition holds, elsewhere those of y" => |a| where_(a)?;
     "clip(a, a_min=None, a_max=None, *, min=None, max=None)" "The elements, no less than a_min and no greater than a_max" => |a| clip(a)?;
     "ndarray.clip(self, min=None, max=None)" "The elements, no less than min and no greater than max" => |a| clip(a)?;
-    "ndarray.astype(self, dtype)" "The elements converted to a dtype" => |a| converted(a, "self")?;
+    "ndarray.astype(self, dtype, *, copy=True)" "The elements converted to a dtype" => |a| converted(a, "self")?;
     "asarray|array|asanyarray(a, dtype=None)" "An array of numbers, of a list, or the array itself" => |a| converted(a, "a")?;
 }
 
@@ -133,6 +137,15 @@ fn nan_to_num(a: &Arguments<'_>) -> Result<Array> {
 
 fn close(a: &Arguments<'_>) -> Result<Array<bool>> {
     Ok(a.array("a")?.isclose(a.value("b").term()?, a.float("rtol")?, a.float("atol")?))
+}
+
+/// The numbers of a list, each as an operand.
+fn terms(a: &Arguments<'_>, name: &str) -> Result<Vec<Term>> {
+    match a.value(name) {
+        Value::Tuple(values) | Value::List(values) => values.iter().map(Value::term).collect(),
+        value if value.is_number() => Ok(vec![value.term()?]),
+        _ => Err(Fault::new(format!("'{name}' is a list of numbers"))),
+    }
 }
 
 fn clip(a: &Arguments<'_>) -> Result<Value> {

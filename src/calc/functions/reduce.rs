@@ -1,6 +1,10 @@
 //! Reductions along axes.
 
-use super::{super::fault::Result, arguments::Arguments, functions};
+use super::{
+    super::fault::{Fault, Result},
+    arguments::Arguments,
+    functions,
+};
 use crate::array::{Array, Axes};
 
 functions! {
@@ -17,6 +21,7 @@ functions! {
     "any(a, axis=None, *, keepdims=False)" "Whether one is not zero" => |a| a.reduced(|x, axes| x.any(axes).to_dyn())?;
     "all(a, axis=None, *, keepdims=False)" "Whether none is zero" => |a| a.reduced(|x, axes| x.all(axes).to_dyn())?;
     "count_nonzero(a, axis=None, *, keepdims=False)" "How many are not zero" => |a| a.reduced(|x, axes| x.count_nonzero(axes).to_dyn())?;
+    "moment(a, order, axis=None, *, keepdims=False)" "The central moment (as in dask)" => |a| moment(a)?;
     "average(a, axis=None, weights=None, *, keepdims=False)" "The mean, with weights" => |a| average(a)?;
     "nansum(a, axis=None, dtype=None, *, keepdims=False)" "The sum of what is not NaN" => |a| a.reduced(Array::nansum)?;
     "nanprod(a, axis=None, dtype=None, *, keepdims=False)" "The product of what is not NaN" => |a| a.reduced(Array::nanprod)?;
@@ -33,6 +38,12 @@ functions! {
 fn spread(a: &Arguments<'_>, of: fn(&Array, Axes, u64) -> Array) -> Result<Array> {
     let ddof = a.count("ddof")?;
     a.reduced(|array, axes| of(array, axes, ddof))
+}
+
+fn moment(a: &Arguments<'_>) -> Result<Array> {
+    let order = u32::try_from(a.count("order")?)
+        .map_err(|_| Fault::value("the order of a moment is a small number"))?;
+    a.reduced(|array, axes| array.moment(order, axes))
 }
 
 fn average(a: &Arguments<'_>) -> Result<Array> {

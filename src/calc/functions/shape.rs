@@ -40,8 +40,11 @@ functions! {
     "roll(a, shift, axis=None)" "The elements moved along axes, in again at the other end" => |a| rolled(a)?;
     "rot90(m, k=1, axes=(0, 1))" "Turned by quarters in the plane of two axes" => |a| a.array("m")?.rot90(a.integer("k")?, pair(a, "axes")?);
     "tile(A, reps)" "Repeated side by side" => |a| a.array("A")?.tile(a.integers("reps")?);
+    "repeat(a, repeats, axis=None)" "Each element several times" => |a| along_one(a)?.repeat(a.count("repeats")? as usize, a.maybe_integer("axis")?.unwrap_or(0));
     "pad(array, pad_width, mode='constant', *, constant_values=0)" "With elements put around: constant, edge, reflect, symmetric, wrap" => |a| padded(a)?;
-    "diag(v, k=0)" "A matrix with a diagonal" => |a| diag(&a.array("v")?, a.integer("k")?);
+    "diag(v, k=0)" "A matrix with a diagonal, or the diagonal of a matrix" => |a| diagonal_or_matrix(a)?;
+    "diagonal(a, offset=0, axis1=0, axis2=1)" "The diagonals of two axes" => |a| a.array("a")?.diagonal(a.integer("offset")?, plane(a)?);
+    "trace(a, offset=0, axis1=0, axis2=1)" "The sums of the diagonals of two axes" => |a| a.array("a")?.trace(a.integer("offset")?, plane(a)?);
     "tril(m, k=0)" "Matrices, 0 above a diagonal" => |a| a.array("m")?.tril(a.integer("k")?);
     "triu(m, k=0)" "Matrices, 0 below a diagonal" => |a| a.array("m")?.triu(a.integer("k")?);
     "meshgrid(*xi, indexing='xy')" "The coordinates of a grid of points" => |a| grid(a)?;
@@ -92,13 +95,30 @@ fn parts(a: &Arguments<'_>, cut: fn(&Array, usize, i64) -> Vec<Array>) -> Result
     }
 }
 
-fn rolled(a: &Arguments<'_>) -> Result<Array> {
+/// The array, of which no axis needs to be named only if it has one.
+fn along_one(a: &Arguments<'_>) -> Result<Array> {
     let array = a.array("a")?;
-    if a.is_none("axis") && array.rank()? > 1 {
-        return Err(Fault::value("roll() without an axis is for arrays of one axis")
-            .help("give axis=…, which may be several"));
+    match a.is_none("axis") && array.rank()? != 1 {
+        true => Err(Fault::value("without an axis the array would have to be flattened")
+            .help("give axis=…")),
+        false => Ok(array),
     }
-    Ok(array.roll(a.integers("shift")?, a.axes("axis")?))
+}
+
+fn rolled(a: &Arguments<'_>) -> Result<Array> {
+    Ok(along_one(a)?.roll(a.integers("shift")?, a.axes("axis")?))
+}
+
+fn plane(a: &Arguments<'_>) -> Result<[i64; 2]> {
+    Ok([a.integer("axis1")?, a.integer("axis2")?])
+}
+
+fn diagonal_or_matrix(a: &Arguments<'_>) -> Result<Array> {
+    let (array, k) = (a.array("v")?, a.integer("k")?);
+    match array.rank()? {
+        2 => Ok(array.diagonal(k, [0, 1])),
+        _ => Ok(diag(&array, k)),
+    }
 }
 
 /// Two integers.
