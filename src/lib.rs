@@ -34,13 +34,13 @@ pub use freeboard_formats::fits::Fits;
 pub use freeboard_formats::hdf5::Hdf5;
 #[cfg(feature = "npy")]
 pub use freeboard_formats::npy::Npy;
-pub use freeboard_formats::registry::OpenOptions;
+pub use freeboard_formats::registry::{Nested, OpenOptions};
 #[cfg(feature = "zarr")]
 pub use freeboard_formats::zarr::Zarr;
-pub use freeboard_formats::{DType, Element, Scalar};
+pub use freeboard_formats::{DType, Element, Missing, Scalar};
 pub use memory::{GIB, KIB, MIB, Memory};
 pub use ndarray::s;
-pub use open::{open, open_all};
+pub use open::{open, open_all, open_masked, open_nested};
 pub use plan::Plan;
 pub use session::{Report, Session};
 

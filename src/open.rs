@@ -1,7 +1,10 @@
 //! Opening: from paths to a lazy array.
 
-use crate::{array::Array, error::Result};
-use freeboard_formats::registry::{self, OpenOptions};
+use crate::{
+    array::{Array, Chunks, zeros},
+    error::Result,
+};
+use freeboard_formats::registry::{self, Nested, OpenOptions};
 
 /// Opens what lies at `location`: `PATH`, `PATH::ITEM`, a folder, a glob, or a file-name
 /// pattern with named fields such as `visp/{stokes}_{raster:d}.fits`. One header is read, no
@@ -25,6 +28,40 @@ pub fn open_all<L: AsRef<str>>(
     locations: impl IntoIterator<Item = L>,
     options: &OpenOptions,
 ) -> Result<Array> {
-    let locations: Vec<String> = locations.into_iter().map(|l| l.as_ref().to_owned()).collect();
-    Ok(Array::from_source(registry::open_with(&locations, options)?))
+    Ok(Array::from_source(registry::open_with(&owned(locations), options)?))
+}
+
+/// Opens as [`open_all`], and tells which elements are missing: the elements of files that
+/// are not there or cannot be read are 0, and true in the second array. It has the shape and
+/// chunks of the first; of a single file it is false throughout.
+///
+/// # Errors
+/// As for [`open_all`].
+#[track_caller]
+pub fn open_masked<L: AsRef<str>>(
+    locations: impl IntoIterator<Item = L>,
+    options: &OpenOptions,
+) -> Result<(Array, Array<bool>)> {
+    let masked = registry::open_masked(&owned(locations), options)?;
+    let array = Array::from_source(masked.array);
+    let mask = match masked.mask {
+        Some(mask) => Array::from_source(mask).typed::<bool>()?,
+        None => zeros::<bool>(array.shape()?).rechunk(Chunks::exact(array.chunks()?)),
+    };
+    Ok((array, mask))
+}
+
+/// Opens files that are given in lists of lists: each level is a leading axis, so that
+/// `[["I_0.fits", "I_1.fits"], ["Q_0.fits", "Q_1.fits"]]` gives an array of shape (2, 2, …).
+/// `None` is a place without a file, if `options` allow for [missing](OpenOptions::missing) ones.
+///
+/// # Errors
+/// As for [`open_all`], and if the lists of one level differ in length.
+#[track_caller]
+pub fn open_nested(files: impl Into<Nested>, options: &OpenOptions) -> Result<Array> {
+    Ok(Array::from_source(registry::open_nested(&files.into(), options)?))
+}
+
+fn owned<L: AsRef<str>>(locations: impl IntoIterator<Item = L>) -> Vec<String> {
+    locations.into_iter().map(|l| l.as_ref().to_owned()).collect()
 }

@@ -2,9 +2,9 @@
 //! nothing half done is ever seen.
 
 use freeboard::{
-    Array, ErrorKind, Npy, Session, Zarr,
+    Array, ErrorKind, Missing, Npy, OpenOptions, Session, Zarr,
     event::{Event, Observer},
-    open, s,
+    open, open_masked, open_nested, s,
 };
 use ndarray::{Array3, ArrayD, Axis, IxDyn};
 use std::{sync::Arc, thread, time::Duration};
@@ -166,4 +166,36 @@ fn columns_are_cut_out_of_frames_without_scratch() {
         assert_eq!(y.chunks().unwrap()[1][0], 16);
         assert!(session.compute(&y).unwrap() == expected.into_dyn());
     }
+}
+
+#[test]
+fn an_array_with_missing_files_and_its_mask_are_computed_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let session = session(folder.path());
+    let path = |i: usize| folder.path().join(format!("{i}.npy")).display().to_string();
+    for i in 0..6 {
+        let frame = Array::from_ndarray(&ArrayD::from_elem(IxDyn(&[4, 5]), i as i32));
+        session.store(&frame, Npy::create(path(i))).unwrap();
+    }
+    std::fs::write(path(2), "not an array").unwrap();
+    std::fs::remove_file(path(5)).unwrap();
+    let paths: Vec<String> = (0..6).map(path).collect();
+    let (x, mask) = open_masked(&paths, &OpenOptions::default()).unwrap();
+    let both = (x.typed::<i32>().unwrap(), mask.clone());
+    let ((values, mask), report) = session.compute_reported(&both).unwrap();
+    assert_eq!(report.missing, 2);
+    for i in 0..6 {
+        let gone = i == 2 || i == 5;
+        assert!(mask.index_axis(Axis(0), i).iter().all(|&missing| missing == gone), "file {i}");
+        let expected = if gone { 0 } else { i as i32 };
+        assert!(values.index_axis(Axis(0), i).iter().all(|&v| v == expected), "file {i}");
+    }
+    let nested = [[Some(&paths[0]), Some(&paths[1])], [Some(&paths[3]), None]];
+    let lacking = OpenOptions::default().missing(Missing::Mask);
+    let sum = open_nested(nested, &lacking).unwrap().sum([2, 3]).cast::<i64>();
+    let sum: ArrayD<i64> = session.compute(&sum).unwrap();
+    assert_eq!(sum, ndarray::arr2(&[[0, 20], [60, 0]]).into_dyn());
+    let (one, mask) = open_masked([&paths[1]], &OpenOptions::default()).unwrap();
+    let some: bool = session.compute(mask.any(..).item()).unwrap();
+    assert!(!some && one.chunks().unwrap() == mask.chunks().unwrap());
 }

@@ -10,9 +10,9 @@
 //! | layer | modules |
 //! |---|---|
 //! | 0 vocabulary | [`dtype`], [`region`], [`grid`], [`error`], [`view`] |
-//! | 1 the seam | [`source`], [`journal`] |
-//! | 2 adapters | [`memory`], `fits`, `zarr`, `hdf5`, `npy`, `pattern`, [`stack`], [`wrap`] |
-//! | 3 | [`registry`], [`conformance`] |
+//! | 1 the seam | [`source`], [`journal`], [`missing`] |
+//! | 2 adapters | [`memory`], `fits`, `zarr`, `hdf5`, `npy`, `arrange`, `pattern`, [`stack`], [`wrap`] |
+//! | 3 | [`registry`], [`headers`], [`conformance`] |
 
 pub mod dtype;
 pub mod error;
@@ -21,8 +21,10 @@ pub mod region;
 pub mod view;
 
 pub mod journal;
+pub mod missing;
 pub mod source;
 
+mod arrange;
 #[cfg(feature = "fits")]
 pub mod fits;
 #[cfg(feature = "h5")]
@@ -41,15 +43,17 @@ pub mod wrap;
 pub mod zarr;
 
 pub mod conformance;
+pub mod headers;
 pub mod registry;
 
 pub use dtype::{DType, Element, Scalar};
 pub use error::{ErrorKind, FormatError, Result};
 pub use grid::{AxisGrid, Grid};
 pub use journal::{ChunkSet, Provenance};
+pub use missing::{Missing, MissingFiles};
 pub use region::{Dims, Region};
 pub use source::{
-    Attributes, Cancel, ChunkSink, ChunkSource, FileCache, Fingerprint, Format, Item, Labels, Meta,
-    ReadCost, ReadCx, SourceSpec, Storage, WriteOptions, Writer, Written,
+    Attributes, Cancel, ChunkSink, ChunkSource, Content, Entry, FileCache, Fingerprint, Format,
+    Item, Labels, Meta, ReadCost, ReadCx, SourceSpec, Storage, WriteOptions, Writer, Written,
 };
 pub use view::{ChunkMut, ChunkView};

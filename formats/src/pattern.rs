@@ -6,63 +6,15 @@
 //! Hidden files (staging names among them) are never matched.
 
 use crate::{
+    arrange::{Field, FileList, arrange, natural, text_labels},
     error::{ErrorKind, FormatError, Result},
     source::Labels,
 };
 use glob::{MatchOptions, Pattern as Glob};
 use std::{
-    cmp::Ordering,
     collections::{BTreeSet, HashMap},
     path::{Component, Path, PathBuf},
 };
-
-/// A part of file names that differs between the files of a stack: one axis.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Field {
-    /// The name in the pattern; the name of the axis.
-    pub name: String,
-    /// What the field says at each position along the axis.
-    pub labels: Labels,
-}
-
-/// Files in the order in which they are stacked: C order over the fields.
-#[derive(Clone, Debug)]
-pub(crate) struct FileList {
-    pub(crate) paths: Vec<PathBuf>,
-    /// The fields of a pattern; empty for a plain list.
-    pub(crate) fields: Vec<Field>,
-}
-
-/// Compares as people sort: runs of digits by their value (`b2` before `b10`), the rest by
-/// character. Names that differ in zero padding alone compare by length.
-pub(crate) fn natural(a: &str, b: &str) -> Ordering {
-    let (mut x, mut y) = (a.as_bytes(), b.as_bytes());
-    loop {
-        let digits = |s: &[u8]| s.iter().take_while(|c| c.is_ascii_digit()).count();
-        let (n, m) = (digits(x), digits(y));
-        let order = if n > 0 && m > 0 {
-            let significant = |s: &[u8], n: usize| {
-                let zeros = s[..n].iter().take_while(|&&c| c == b'0').count();
-                zeros..n
-            };
-            let (p, q) = (&x[significant(x, n)], &y[significant(y, m)]);
-            (x, y) = (&x[n..], &y[m..]);
-            p.len().cmp(&q.len()).then_with(|| p.cmp(q))
-        } else {
-            match (x.split_first(), y.split_first()) {
-                (None, None) => return a.len().cmp(&b.len()).then_with(|| a.cmp(b)),
-                (c, d) => {
-                    let order = c.map(|c| c.0).cmp(&d.map(|d| d.0));
-                    (x, y) = (c.map_or(x, |c| c.1), d.map_or(y, |d| d.1));
-                    order
-                }
-            }
-        };
-        if order.is_ne() {
-            return order;
-        }
-    }
-}
 
 /// Sorts paths naturally.
 pub(crate) fn sort(paths: &mut [PathBuf]) {
@@ -94,7 +46,7 @@ pub(crate) fn glob(text: &str) -> Result<FileList> {
     if paths.is_empty() {
         return Err(no_match(text));
     }
-    Ok(FileList { paths, fields: Vec::new() })
+    Ok(FileList::plain(paths))
 }
 
 fn matches(shown: &str, glob: &str) -> Result<Vec<PathBuf>> {
@@ -292,8 +244,8 @@ fn match_pieces<'t>(pieces: &[Piece], text: &'t str, values: &mut Vec<Option<&'t
 ///
 /// # Errors
 /// If the pattern is malformed, no file matches, or a combination of labels is the name of
-/// no file or of several.
-pub(crate) fn expand(text: &str) -> Result<FileList> {
+/// several files or, unless `holes` are allowed, of none.
+pub(crate) fn expand(text: &str, holes: bool) -> Result<FileList> {
     let clean = without_dots(text);
     let pattern = Pattern::parse(&clean)?;
     let found = matches(text, &pattern.glob())?;
@@ -313,27 +265,25 @@ pub(crate) fn expand(text: &str) -> Result<FileList> {
         .collect();
     let positions: Vec<HashMap<&str, usize>> =
         fields.iter().map(|f| positions(&f.labels)).collect();
-    let mut placed: Vec<(u128, usize)> = Vec::with_capacity(named.len());
-    for (file, (_, values)) in named.iter().enumerate() {
-        let place = values.iter().zip(&fields).zip(&positions).try_fold(
-            0u128,
-            |place, ((value, field), positions)| {
-                let at = match &field.labels {
-                    Labels::Text(_) => *positions.get(value)?,
-                    Labels::Numbers(numbers) => numbers.binary_search(&value.parse().ok()?).ok()?,
-                };
-                place.checked_mul(field.labels.len() as u128)?.checked_add(at as u128)
-            },
-        );
-        let place = place.ok_or_else(|| {
-            FormatError::new(ErrorKind::Invalid, "more combinations of labels than can be counted")
-                .at(text)
-        })?;
-        placed.push((place, file));
-    }
-    placed.sort_unstable();
-    check_complete(text, &fields, &placed, |file| named[file].0)?;
-    Ok(FileList { paths: placed.iter().map(|&(_, file)| named[file].0.clone()).collect(), fields })
+    let files: Vec<(PathBuf, Vec<usize>)> = named
+        .iter()
+        .map(|(path, values)| {
+            let positions = values.iter().zip(&fields).zip(&positions);
+            // Every value is a label: the labels were made of them.
+            let position = |((value, field), positions): (
+                (&&str, &Field),
+                &HashMap<&str, usize>,
+            )| {
+                match &field.labels {
+                    Labels::Text(_) => positions.get(*value).copied(),
+                    Labels::Numbers(numbers) => numbers.binary_search(&value.parse().ok()?).ok(),
+                }
+            };
+            ((*path).clone(), positions.filter_map(position).collect())
+        })
+        .collect();
+    drop(positions);
+    arrange(text, fields, files, holes)
 }
 
 /// The distinct values of a field, in order.
@@ -342,14 +292,7 @@ fn labels<'t>(values: impl Iterator<Item = &'t str>, number: bool) -> Labels {
         let numbers: BTreeSet<u64> = values.filter_map(|value| value.parse().ok()).collect();
         return Labels::Numbers(numbers.into_iter().collect());
     }
-    const STOKES: [&str; 4] = ["I", "Q", "U", "V"];
-    let distinct: BTreeSet<&str> = values.collect();
-    let mut sorted: Vec<&str> = distinct.into_iter().collect();
-    match sorted.iter().all(|label| STOKES.contains(label)) {
-        true => sorted.sort_by_key(|label| STOKES.iter().position(|s| s == label)),
-        false => sorted.sort_by(|a, b| natural(a, b)),
-    }
-    Labels::Text(sorted.into_iter().map(Box::from).collect())
+    text_labels(values)
 }
 
 /// Where each name is along its axis; numbers are found by their order instead.
@@ -358,64 +301,6 @@ fn positions(labels: &Labels) -> HashMap<&str, usize> {
         Labels::Text(labels) => labels.iter().enumerate().map(|(i, l)| (&**l, i)).collect(),
         Labels::Numbers(_) => HashMap::new(),
     }
-}
-
-/// How many missing or doubled combinations an error names.
-const NAMED: usize = 3;
-
-fn check_complete<'p>(
-    text: &str,
-    fields: &[Field],
-    placed: &[(u128, usize)],
-    path: impl Fn(usize) -> &'p PathBuf,
-) -> Result<()> {
-    let mut doubled = placed.windows(2).filter(|w| w[0].0 == w[1].0);
-    if let Some(two) = doubled.next() {
-        let more = doubled.count();
-        let message = format!(
-            "{} is the name of two files, {} and {}{}",
-            combination(fields, two[0].0),
-            path(two[0].1).display(),
-            path(two[1].1).display(),
-            if more > 0 { format!(", and {more} more") } else { String::new() }
-        );
-        return Err(FormatError::new(ErrorKind::Mismatch, message)
-            .at(text)
-            .help("add a field for what differs, or move one of them away"));
-    }
-    let total = fields
-        .iter()
-        .try_fold(1u128, |n, field| n.checked_mul(field.labels.len() as u128))
-        .unwrap_or(u128::MAX);
-    let missing = total - placed.len() as u128;
-    if missing == 0 {
-        return Ok(());
-    }
-    let mut present = placed.iter().map(|p| p.0).peekable();
-    let absent = (0..total).filter(|place| present.next_if_eq(place).is_none()).take(NAMED);
-    let names: Vec<String> = absent.map(|place| combination(fields, place)).collect();
-    let more = missing - names.len() as u128;
-    let message = format!(
-        "{missing} of {total} combinations {} no file: {}{}",
-        if missing == 1 { "has" } else { "have" },
-        names.join("; "),
-        if more > 0 { format!("; and {more} more") } else { String::new() }
-    );
-    Err(FormatError::new(ErrorKind::Mismatch, message)
-        .at(text)
-        .help("every combination of the fields' values must be the name of a file"))
-}
-
-/// `stokes Q, raster 17`
-fn combination(fields: &[Field], mut place: u128) -> String {
-    let mut names = Vec::with_capacity(fields.len());
-    for field in fields.iter().rev() {
-        let len = field.labels.len() as u128;
-        names.push(format!("{} {}", field.name, field.labels.get((place % len) as usize)));
-        place /= len;
-    }
-    names.reverse();
-    names.join(", ")
 }
 
 #[cfg(test)]
@@ -433,34 +318,15 @@ mod tests {
     }
 
     fn names(dir: &tempfile::TempDir, list: &FileList) -> Vec<String> {
-        let name = |p: &PathBuf| p.strip_prefix(dir.path()).unwrap().to_str().unwrap().to_owned();
+        let name = |p: &Option<PathBuf>| match p {
+            Some(p) => p.strip_prefix(dir.path()).unwrap().to_str().unwrap().to_owned(),
+            None => "-".to_owned(),
+        };
         list.paths.iter().map(name).collect()
     }
 
     fn expanded(dir: &tempfile::TempDir, pattern: &str) -> Result<FileList> {
-        expand(&format!("{}/{pattern}", dir.path().display()))
-    }
-
-    #[test]
-    fn natural_order_is_that_of_people() {
-        let sorted = [
-            "",
-            "a",
-            "a1",
-            "a01",
-            "a2",
-            "a10",
-            "a10b2",
-            "a10b10",
-            "a18446744073709551616",
-            "b",
-            "é",
-        ];
-        for (i, a) in sorted.iter().enumerate() {
-            for (j, b) in sorted.iter().enumerate() {
-                assert_eq!(natural(a, b), i.cmp(&j), "{a:?} and {b:?}");
-            }
-        }
+        expand(&format!("{}/{pattern}", dir.path().display()), false)
     }
 
     #[test]
@@ -519,21 +385,18 @@ mod tests {
     fn combinations_must_be_complete() {
         let dir = folder(&["a_1.x", "a_2.x", "b_1.x"]);
         let at = dir.path().display().to_string();
-        let error = expanded(&dir, "{s}_{n:d}.x").unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            format!(
-                "{at}/{{s}}_{{n:d}}.x: 1 of 4 combinations has no file: s b, n 2\n  every combination of \
-                 the fields' values must be the name of a file"
-            )
-        );
+        let error = expanded(&dir, "{s}_{n:d}.x").unwrap_err().to_string();
+        let text = format!("{at}/{{s}}_{{n:d}}.x: 1 of 4 combinations has no file: s b, n 2\n");
+        assert!(error.starts_with(&text), "{error}");
+        let list = expand(&format!("{at}/{{s}}_{{n:d}}.x"), true).unwrap();
+        assert_eq!(names(&dir, &list), ["a_1.x", "a_2.x", "b_1.x", "-"]);
         let dir = folder(&["a_1.x", "a_01.x"]);
         let at = dir.path().display().to_string();
         let error = expanded(&dir, "{s}_{n:d}.x").unwrap_err();
         assert_eq!(
             error.to_string().lines().next().unwrap(),
             format!(
-                "{at}/{{s}}_{{n:d}}.x: s a, n 1 is the name of two files, {at}/a_1.x and {at}/a_01.x"
+                "{at}/{{s}}_{{n:d}}.x: s a, n 1 is the place of two files, {at}/a_1.x and {at}/a_01.x"
             )
         );
     }

@@ -6,21 +6,29 @@
 //! patterns and folders are stacks even of one file, so that a result's rank does not
 //! depend on how many files there are today.
 
+mod keys;
+mod nested;
+mod options;
 #[cfg(test)]
 mod tests;
 
+pub use nested::Nested;
+pub use options::OpenOptions;
+
 use crate::{
+    arrange::FileList,
     error::{ErrorKind, FormatError, Result},
-    pattern::{self, FileList},
-    source::{ChunkSource, Format, Item, SourceSpec, WriteOptions, Writer},
-    stack::{Stack, StackOptions},
+    missing::Missing,
+    pattern,
+    source::{ChunkSource, Entry, Format, Item, SourceSpec, WriteOptions, Writer},
+    stack::{Opener, Stack, StackOptions},
 };
 use std::{
     collections::BTreeMap,
     fs::{self, File},
     io::Read,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 /// All formats of this build; each is asked in turn what it recognises.
@@ -50,15 +58,6 @@ const KNOWN: [Known; 4] = [
     Known { name: "npy", title: "npy", feature: "npy", extensions: &["npy"] },
 ];
 
-/// What may be said of several files beside where they are.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OpenOptions {
-    /// Lengths of the leading axes that the files are folded into.
-    pub stacked: Option<Vec<u64>>,
-    /// Whether leading axes of length 1 of the files themselves are kept.
-    pub keep_axes: bool,
-}
-
 /// Opens the array at a location: a path, `PATH::ITEM`, a folder, a glob or a pattern.
 ///
 /// # Errors
@@ -76,6 +75,34 @@ pub fn open_with(locations: &[String], options: &OpenOptions) -> Result<Arc<dyn 
     Registry(FORMATS).open(locations, options)
 }
 
+/// An array, and which of its elements are missing.
+#[derive(Clone, Debug)]
+pub struct Masked {
+    /// The array.
+    pub array: Arc<dyn ChunkSource>,
+    /// True where an element is missing, on the same grid; `None` where none can be, of an
+    /// array that is no stack.
+    pub mask: Option<Arc<dyn ChunkSource>>,
+}
+
+/// Opens as [`open_with`], with the mask of what is missing (true) where several files are
+/// stacked; missing elements are 0.
+///
+/// # Errors
+/// As [`open_with`].
+pub fn open_masked(locations: &[String], options: &OpenOptions) -> Result<Masked> {
+    let options = options.clone().missing(Missing::Mask);
+    Ok(Registry(FORMATS).find_all(locations, &options)?.masked())
+}
+
+/// Opens files in lists of lists, `[[a, b], [c, d]]`: each level is a leading axis.
+///
+/// # Errors
+/// As [`open_with`], and if the lists of one level differ in length.
+pub fn open_nested(files: &Nested, options: &OpenOptions) -> Result<Arc<dyn ChunkSource>> {
+    Ok(Registry(FORMATS).nested(files, options)?.masked().array)
+}
+
 /// Opens again what a [`ChunkSource::spec`] tells of.
 ///
 /// # Errors
@@ -87,7 +114,7 @@ pub fn reopen(spec: &SourceSpec) -> Result<Arc<dyn ChunkSource>> {
             "the array is in the memory of another process",
         ));
     }
-    let (locations, options) = from_spec(spec)?;
+    let (locations, options) = OpenOptions::from_spec(spec)?;
     open_with(&locations, &options)
 }
 
@@ -99,20 +126,40 @@ pub fn list(location: &str) -> Result<Vec<Item>> {
     Registry(FORMATS).list(location)
 }
 
-/// The files and folders that are opened for these locations: of globs, patterns and folders
-/// of files, the files.
+/// All that is in the file or folder at a location, what cannot be read too; `None` where
+/// the location is a stack, or names an item.
+///
+/// # Errors
+/// As [`open`].
+pub fn contents(location: &str) -> Result<Option<Vec<Entry>>> {
+    let (text, item) = split_item(location);
+    match (Registry(FORMATS).find(text, true)?, item) {
+        (Found::One(path), None) => format_of(&path)?.contents(&path).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// The files and folders that are opened for these locations, each with the item that is
+/// named: of globs, patterns and folders of files, the files. Of several locations, those
+/// where nothing is are left out.
 ///
 /// # Errors
 /// If nothing is there.
-pub fn paths(locations: &[String]) -> Result<Vec<PathBuf>> {
-    let mut paths = Vec::new();
+pub fn files(locations: &[String]) -> Result<Vec<(PathBuf, Option<String>)>> {
+    let mut files = Vec::new();
     for location in locations {
-        match Registry(FORMATS).find(split_item(location).0)? {
-            Found::One(path) => paths.push(path),
-            Found::Many(list) => paths.extend(list.paths),
+        let (text, item) = split_item(location);
+        let item = item.map(str::to_owned);
+        match Registry(FORMATS).find(text, true) {
+            Ok(Found::One(path)) => files.push((path, item)),
+            Ok(Found::Many(list)) => {
+                files.extend(list.paths.into_iter().flatten().map(|path| (path, item.clone())));
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound && locations.len() > 1 => {}
+            Err(error) => return Err(error),
         }
     }
-    Ok(paths)
+    Ok(files)
 }
 
 /// What writes an array to `path`, in the format that the ending of its name tells.
@@ -144,64 +191,134 @@ enum Found {
     Many(FileList),
 }
 
+/// What was opened: one array, or many files as one.
+enum Opened {
+    One(Arc<dyn ChunkSource>),
+    Stack(Arc<Stack>),
+}
+
+impl Opened {
+    fn masked(self) -> Masked {
+        match self {
+            Opened::One(array) => Masked { array, mask: None },
+            Opened::Stack(stack) => {
+                let mask = Arc::new(stack.mask());
+                Masked { array: stack, mask: Some(mask) }
+            }
+        }
+    }
+}
+
 impl Registry {
     fn open(self, locations: &[String], options: &OpenOptions) -> Result<Arc<dyn ChunkSource>> {
-        let (mut files, mut fields, mut items) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(self.find_all(locations, options)?.masked().array)
+    }
+
+    fn find_all(self, locations: &[String], options: &OpenOptions) -> Result<Opened> {
+        let alone = locations.len() == 1 && options.stacked.is_none() && options.cards.is_empty();
+        let (mut files, mut items) = (FileList::default(), Vec::new());
         for location in locations {
             let (text, item) = split_item(location);
             items.push(item);
-            match self.find(text)? {
-                Found::One(path) if locations.len() == 1 && options.stacked.is_none() => {
-                    return self.format_of(&path)?.open(&path, item);
+            match self.find(text, options.may_lack()) {
+                Ok(Found::One(path)) if alone => {
+                    return Ok(Opened::One(self.format_of(&path)?.open(&path, item)?));
                 }
-                Found::One(path) => files.push(path),
-                Found::Many(list) => {
-                    files.extend(list.paths);
-                    fields = list.fields;
+                Ok(Found::One(path)) => files.paths.push(Some(path)),
+                Ok(Found::Many(list)) => {
+                    files.paths.extend(list.paths);
+                    files.fields = list.fields;
                 }
+                Err(error)
+                    if options.may_lack()
+                        && error.kind() == ErrorKind::NotFound
+                        && locations.len() > 1 =>
+                {
+                    files.paths.push(Some(text.into()));
+                }
+                Err(error) => return Err(error),
             }
         }
         if locations.len() > 1 {
-            fields.clear();
+            files.fields.clear();
         }
-        let item = items.first().copied().flatten();
-        if items.iter().any(|other| *other != item) {
+        let item = one_item(items)?;
+        if !options.cards.is_empty() {
+            files = keys::by_cards(self, files, item, locations, options)?;
+        }
+        let spec = options.to_spec(locations);
+        self.stack(files, item, options, options.stacked.clone(), spec).map(Opened::Stack)
+    }
+
+    fn nested(self, nested: &Nested, options: &OpenOptions) -> Result<Opened> {
+        if options.stacked.is_some() || !options.cards.is_empty() {
+            let message = "the lists themselves tell how their files are stacked";
+            return Err(FormatError::new(ErrorKind::Invalid, message)
+                .help("give neither lengths nor cards beside them"));
+        }
+        let (files, lengths) = nested.flatten()?;
+        let said = |file: &Option<String>| file.clone().unwrap_or_default();
+        let locations: Vec<String> = files.iter().map(said).collect();
+        if lengths.is_empty() {
+            return self.find_all(&locations, options);
+        }
+        let split: Vec<Option<(&str, Option<&str>)>> =
+            files.iter().map(|file| file.as_deref().map(split_item)).collect();
+        let item = one_item(split.iter().flatten().map(|&(_, item)| item))?;
+        let paths = split.iter().map(|file| file.map(|(path, _)| PathBuf::from(path))).collect();
+        let list = FileList { paths, fields: Vec::new() };
+        // Elsewhere the same files are opened by their names, folded.
+        let spec = options.clone().stacked(lengths.clone()).to_spec(&locations);
+        self.stack(list, item, options, Some(lengths), spec).map(Opened::Stack)
+    }
+
+    fn stack(
+        self,
+        files: FileList,
+        item: Option<&str>,
+        options: &OpenOptions,
+        stacked: Option<Vec<u64>>,
+        spec: SourceSpec,
+    ) -> Result<Arc<Stack>> {
+        if let (None, false) = (files.paths.iter().flatten().next(), options.may_lack()) {
             return Err(FormatError::new(
                 ErrorKind::Invalid,
-                "the files of a stack are read at one item, and several are named",
-            )
-            .help("name the same ::ITEM behind each location, or stack the arrays once opened"));
-        }
-        let first = files.first().ok_or_else(|| {
-            FormatError::new(
-                ErrorKind::Invalid,
                 "a location is needed: a path, folder, glob or pattern",
-            )
-        })?;
-        let (format, extension, item) =
-            (self.format_of(first)?, extension_of(first), item.map(str::to_owned));
-        let opener = move |path: &Path| {
-            // Files that end alike are of one format: each is opened once, not also sniffed at.
-            let alike = extension_of(path) == extension;
-            let format = if alike { format } else { self.format_of(path)? };
-            format.open(path, item.as_deref())
+            ));
+        }
+        let opener = self.opener(item);
+        let options = StackOptions {
+            fields: files.fields,
+            stacked,
+            keep_axes: options.keep_axes,
+            missing: options.missing,
+            spec,
         };
-        let stack = Stack::open(
-            &files,
-            Arc::new(opener),
-            StackOptions {
-                fields,
-                stacked: options.stacked.clone(),
-                keep_axes: options.keep_axes,
-                spec: to_spec(locations, options),
-            },
-        );
-        stack.map(|stack| Arc::new(stack) as Arc<dyn ChunkSource>)
+        Stack::open(files.paths, opener, options).map(Arc::new)
+    }
+
+    /// What opens files. Those that end like the first that is of a format are of that
+    /// format: each is opened once, not also sniffed at.
+    fn opener(self, item: Option<&str>) -> Opener {
+        let item = item.map(str::to_owned);
+        let known = OnceLock::new();
+        Arc::new(move |path: &Path| {
+            let extension = extension_of(path);
+            let format = match known.get() {
+                Some((alike, format)) if *alike == extension => *format,
+                _ => {
+                    let format = self.format_of(path)?;
+                    let _ = known.set((extension, format));
+                    format
+                }
+            };
+            format.open(path, item.as_deref())
+        })
     }
 
     fn list(self, location: &str) -> Result<Vec<Item>> {
         let (text, item) = split_item(location);
-        if let (Found::One(path), None) = (self.find(text)?, item) {
+        if let (Found::One(path), None) = (self.find(text, false)?, item) {
             return self.format_of(&path)?.list(&path);
         }
         let source = self.open(&[location.to_owned()], &OpenOptions::default())?;
@@ -212,7 +329,8 @@ impl Registry {
         }])
     }
 
-    fn find(self, text: &str) -> Result<Found> {
+    /// What stands behind a location; a pattern may have holes, if they are allowed.
+    fn find(self, text: &str, holes: bool) -> Result<Found> {
         let path = Path::new(text);
         match fs::metadata(path) {
             Ok(meta) if meta.is_dir() && !self.is_array(path) => {
@@ -230,7 +348,7 @@ impl Registry {
                 .help("copy the data to a local or mounted folder first"));
         }
         if pattern::is_pattern(text) {
-            return pattern::expand(text).map(Found::Many);
+            return pattern::expand(text, holes).map(Found::Many);
         }
         if pattern::is_glob(text) {
             return pattern::glob(text).map(Found::Many);
@@ -269,7 +387,7 @@ impl Registry {
             }));
         };
         pattern::sort(&mut paths);
-        Ok(FileList { paths, fields: Vec::new() })
+        Ok(FileList::plain(paths))
     }
 
     /// The format of a folder's entry: by its name where that tells, else by its content.
@@ -408,6 +526,20 @@ fn split_item(location: &str) -> (&str, Option<&str>) {
     }
 }
 
+/// The one item that all locations name, or none does.
+fn one_item<'a>(items: impl IntoIterator<Item = Option<&'a str>>) -> Result<Option<&'a str>> {
+    let mut items = items.into_iter();
+    let first = items.next().flatten();
+    if items.any(|other| other != first) {
+        return Err(FormatError::new(
+            ErrorKind::Invalid,
+            "the files of a stack are read at one item, and several are named",
+        )
+        .help("name the same ::ITEM behind each location, or stack the arrays once opened"));
+    }
+    Ok(first)
+}
+
 fn extension_of(path: &Path) -> String {
     path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase()
 }
@@ -419,33 +551,4 @@ fn head_of(path: &Path) -> Result<Vec<u8>> {
         .and_then(|file| file.take(1024).read_to_end(&mut head))
         .map_err(|e| FormatError::io(e).at_path(path))?;
     Ok(head)
-}
-
-fn to_spec(locations: &[String], options: &OpenOptions) -> SourceSpec {
-    let mut said = BTreeMap::new();
-    if let Some(lengths) = &options.stacked {
-        let lengths: Vec<String> = lengths.iter().map(u64::to_string).collect();
-        said.insert("stacked".to_owned(), lengths.join(","));
-    }
-    if options.keep_axes {
-        said.insert("keep_axes".to_owned(), "true".to_owned());
-    }
-    SourceSpec { format: "stack".into(), location: locations.join("\n"), options: said }
-}
-
-fn from_spec(spec: &SourceSpec) -> Result<(Vec<String>, OpenOptions)> {
-    if spec.format != "stack" {
-        return Ok((vec![spec.location.clone()], OpenOptions::default()));
-    }
-    let stacked = spec.options.get("stacked").map(|text| {
-        text.split(',').map(str::parse).collect::<Result<Vec<u64>, _>>().map_err(|e| {
-            let message = format!("{text:?} are not the lengths of stacked axes");
-            FormatError::new(ErrorKind::Invalid, message).because(e)
-        })
-    });
-    let options = OpenOptions {
-        stacked: stacked.transpose()?,
-        keep_axes: spec.options.get("keep_axes").is_some_and(|said| said == "true"),
-    };
-    Ok((spec.location.split('\n').map(str::to_owned).collect(), options))
 }

@@ -23,6 +23,7 @@ use crate::{
     error::{ErrorKind, FormatError, Result},
     grid::Grid,
     journal::{Journal, Noted},
+    missing::MissingFiles,
     region::{Dims, Region, checked_volume},
     view::{ChunkMut, ChunkView},
 };
@@ -340,6 +341,11 @@ pub trait ChunkSource: fmt::Debug + Send + Sync {
 
     /// How it lies on storage, for people.
     fn storage(&self) -> Storage;
+
+    /// The files that were taken as missing so far, of a source that can go on without some.
+    fn missing_files(&self) -> Option<&MissingFiles> {
+        None
+    }
 }
 
 /// What one write did.
@@ -436,6 +442,29 @@ pub struct Item {
     pub storage: Storage,
 }
 
+/// Something that a file or folder holds: an array, or what is none or cannot be read.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// What stands behind `::` to name it; groups end at each `/`. Empty where the path alone
+    /// names it.
+    pub name: String,
+    /// What else it is called, as FITS calls an HDU by EXTNAME.
+    pub title: Option<String>,
+    /// What it is.
+    pub content: Content,
+}
+
+/// What an [`Entry`] is.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// An array that can be read.
+    Array(Box<Item>),
+    /// Nothing that could be an array: `empty`, `binary table`.
+    Other(String),
+    /// An array that cannot be read, and why.
+    Unreadable(String),
+}
+
 /// One on-disk layout; the registry holds the list of all.
 pub trait Format: fmt::Debug + Send + Sync {
     /// The name, lower case: `fits`, `zarr`, `hdf5`, `npy`.
@@ -454,11 +483,34 @@ pub trait Format: fmt::Debug + Send + Sync {
     /// If it is damaged.
     fn list(&self, path: &Path) -> Result<Vec<Item>>;
 
+    /// All that is in `path`: arrays, and what is none or cannot be read. By default the arrays
+    /// that [`Format::list`] finds.
+    ///
+    /// # Errors
+    /// If it is damaged so that nothing can be listed.
+    fn contents(&self, path: &Path) -> Result<Vec<Entry>> {
+        let entry = |item: Item| Entry {
+            name: item.name.clone(),
+            title: None,
+            content: Content::Array(Box::new(item)),
+        };
+        Ok(self.list(path)?.into_iter().map(entry).collect())
+    }
+
     /// Opens one array; without `item`, the one that the format's convention names.
     ///
     /// # Errors
     /// If it is damaged, there is no such item, or several could be meant (the error lists them).
     fn open(&self, path: &Path, item: Option<&str>) -> Result<Arc<dyn ChunkSource>>;
+
+    /// Cards or attributes alone: of the array that [`Format::open`] opens, or of what `item`
+    /// names.
+    ///
+    /// # Errors
+    /// As [`Format::open`].
+    fn attributes(&self, path: &Path, item: Option<&str>) -> Result<Arc<Attributes>> {
+        Ok(self.open(path, item)?.meta().attributes.clone())
+    }
 
     /// What writes an array to `path`.
     ///

@@ -5,6 +5,7 @@
 
 use crate::{
     error::{ErrorKind, FormatError, Result},
+    missing::MissingFiles,
     region::Region,
     source::{ChunkSource, Fingerprint, Labels, Meta, ReadCost, ReadCx, SourceSpec, Storage},
     view::ChunkMut,
@@ -39,6 +40,9 @@ macro_rules! forward {
         }
         fn storage(&self) -> Storage {
             self.inner.storage()
+        }
+        fn missing_files(&self) -> Option<&MissingFiles> {
+            self.inner.missing_files()
         }
     };
 }

@@ -101,11 +101,11 @@ fn stacks(name: &str) {
     assert_eq!(stack.storage().files, 6);
 
     let folder = place.dir.path().display().to_string();
-    let options = OpenOptions { stacked: Some(vec![2, 3]), keep_axes: false };
+    let options = OpenOptions::default().stacked([2, 3]);
     for location in [place.at("*"), folder.clone()] {
         conformance::source(&*open_with(&[location], &options).unwrap(), &all.view());
     }
-    let kept = OpenOptions { stacked: None, keep_axes: true };
+    let kept = OpenOptions::default().keep_axes();
     assert_eq!(open_with(&[folder], &kept).unwrap().meta().shape()[..], [6, 1, 4, 5]);
     assert_eq!(open(&place.at("I_000")).unwrap().meta().shape()[..], [1, 4, 5]);
     assert_eq!(list(&place.at("I_000")).unwrap().len(), 1);

@@ -33,7 +33,7 @@ use crate::{
     expr::Expr,
     memory::format_bytes,
 };
-use freeboard_formats::{ChunkSink, DType, Region};
+use freeboard_formats::{ChunkSink, DType, MissingFiles, Region};
 use stage::Port;
 use std::sync::Arc;
 
@@ -452,6 +452,27 @@ impl Plan {
             }
         }
         bytes
+    }
+
+    /// The tallies of missing files of all sources that are read, each once.
+    pub(crate) fn missing_files(&self) -> Vec<&MissingFiles> {
+        let mut found: Vec<&MissingFiles> = Vec::new();
+        for stage in &self.stages {
+            let fed = stage.inputs.iter().filter_map(|input| match &input.feed {
+                Feed::Source(source) => Some(source),
+                Feed::Port(_) => None,
+            });
+            let own = match &stage.work {
+                Work::Read(source) => Some(source),
+                _ => None,
+            };
+            for files in own.into_iter().chain(fed).filter_map(|source| source.missing_files()) {
+                if !found.iter().any(|have| std::ptr::eq(*have, files)) {
+                    found.push(files);
+                }
+            }
+        }
+        found
     }
 
     /// Bytes in which so many workers run without waiting for memory.

@@ -114,7 +114,7 @@ impl Plan {
         }
         let mut wanted = Region::whole(&shape);
         (wanted.start[axis], wanted.shape[axis]) = (element.start, 1);
-        Some(stage.units_reading(input, &wanted)?.start.get(axis).copied()?)
+        stage.units_reading(input, &wanted)?.start.get(axis).copied()
     }
 
     /// Whether the first unit of a batch exists: levels of a fold's tree are numbered with gaps.

@@ -471,6 +471,7 @@ impl Session {
     }
 
     fn report(&self, plan: &Plan, counts: run::Counts, started: Instant) -> Report {
+        let missing = plan.missing_files();
         Report {
             seconds: started.elapsed().as_secs_f64(),
             predicted: plan.totals(),
@@ -479,6 +480,8 @@ impl Session {
             spilled: counts.spilled_bytes,
             peak: memory::peak_resident(),
             memory: self.memory,
+            missing: missing.iter().map(|files| files.count()).sum(),
+            missing_reasons: missing.iter().flat_map(|files| files.reasons()).collect(),
         }
     }
 }

@@ -22,12 +22,16 @@ pub struct Report {
     pub peak: Option<u64>,
     /// What it was allowed to hold.
     pub memory: u64,
+    /// How many files of the arrays that were read were taken as missing, since they were opened.
+    pub missing: u64,
+    /// What was wrong with some of them, a line each that names the file.
+    pub missing_reasons: Vec<String>,
 }
 
 impl Report {
     /// The report as JSON, for programs: `seconds`, `read`, `written`, `spilled`, `peak` (null
-    /// where it is not known) and `memory` in bytes, and what was `predicted`, as
-    /// [`Totals::to_json`] has it.
+    /// where it is not known) and `memory` in bytes, how many files were taken as `missing`, and
+    /// what was `predicted`, as [`Totals::to_json`] has it.
     pub fn to_json(&self) -> Value {
         json!({
             "seconds": self.seconds,
@@ -36,6 +40,7 @@ impl Report {
             "spilled": self.spilled,
             "peak": self.peak,
             "memory": self.memory,
+            "missing": self.missing,
             "predicted": self.predicted.to_json(),
         })
     }
@@ -57,6 +62,11 @@ impl fmt::Display for Report {
             f,
             " · spilled {}",
             if self.spilled == 0 { "0".into() } else { format_bytes(self.spilled).to_string() }
-        )
+        )?;
+        match self.missing {
+            0 => Ok(()),
+            1 => write!(f, " · 1 file missing"),
+            n => write!(f, " · {n} files missing"),
+        }
     }
 }

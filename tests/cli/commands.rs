@@ -18,34 +18,12 @@ data/visp/visp/{stokes}_{raster:d}.fits   80 files · FITS · RICE_1 · opened 1
 }
 
 #[test]
-fn info_lists_all_arrays_of_a_file() {
-    let text = "\
-data/fits/multi.fits::1            FITS
-  int16 (6, 11)                    chunks (6, 11) × 1   132 B, 2.8 KiB on disk
-
-data/fits/multi.fits::2            FITS
-  float32 (6, 11)                  chunks (6, 11) × 1   264 B, 2.8 KiB on disk
-
-data/fits/multi.fits::3            FITS
-  int32 (3, 4)                     chunks (3, 4) × 1   48 B, 2.8 KiB on disk
-
-data/fits/multi.fits::5            FITS · RICE_1
-  int16 (6, 11)                    chunks (6, 11) × 1   132 B, 146 B on disk
-";
-    assert_eq!(out(&["info", "data/fits/multi.fits"]), text);
-    let group = out(&["info", "data/zarr/group.zarr"]);
-    assert!(group.contains("group.zarr::a ") && group.contains("group.zarr::deep/b "), "{group}");
-    let one = json(&["info", "--json", "data/zarr/group.zarr::deep/b"]);
-    assert_eq!(one["arrays"][0]["item"], "deep/b");
-}
-
-#[test]
 fn info_as_json() {
     let value = json(&["info", "--json", VISP]);
     assert_eq!(value["location"], VISP);
     let array = value["arrays"][0].as_object().unwrap();
     let keys: Vec<&str> = array.keys().map(String::as_str).collect();
-    let expected = "attributes axes bytes bytes_on_disk chunk_count chunks codec dtype files format item location shape";
+    let expected = "attributes axes bytes bytes_on_disk chunk_count chunks codec dtype files format item location shape title";
     let mut sorted = keys.clone();
     sorted.sort_unstable();
     assert_eq!(sorted.join(" "), expected);

@@ -3,6 +3,8 @@
 mod calc;
 mod commands;
 mod errors;
+mod look;
+mod stacks;
 mod stop;
 
 use serde_json::Value;

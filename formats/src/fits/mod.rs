@@ -43,7 +43,7 @@ use crate::{
     error::{ErrorKind, FormatError, Result},
     grid::{AxisGrid, Grid},
     region::checked_volume,
-    source::{ChunkSource, Format, Item, WriteOptions, Writer},
+    source::{Attributes, ChunkSource, Content, Entry, Format, Item, WriteOptions, Writer},
 };
 use header::{Hdu, Hdus, Kind};
 use std::{fs::File, path::Path, sync::Arc};
@@ -140,17 +140,21 @@ impl Wanted<'_> {
     }
 }
 
-/// A line on an HDU, for errors that list them.
-fn describe(hdu: &Hdu) -> String {
-    let name = hdu.name().map(|name| format!(" {name}")).unwrap_or_default();
-    let what = match hdu.kind() {
+fn what(kind: Kind) -> &'static str {
+    match kind {
         Kind::Image => "image",
         Kind::Compressed => "compressed image",
         Kind::Empty => "empty",
         Kind::BinaryTable => "binary table",
         Kind::AsciiTable => "table",
         Kind::Other => "not an image",
-    };
+    }
+}
+
+/// A line on an HDU, for errors that list them.
+fn describe(hdu: &Hdu) -> String {
+    let name = hdu.name().map(|name| format!(" {name}")).unwrap_or_default();
+    let what = what(hdu.kind());
     let shape = match hdu.kind() {
         Kind::Image | Kind::Compressed => hdu.image_shape().ok(),
         _ => None,
@@ -177,6 +181,19 @@ fn image_of(path: &Path, hdu: &Hdu, file_bytes: u64) -> Result<Arc<dyn ChunkSour
 
 fn open_file(path: &Path) -> Result<File> {
     File::open(path).map_err(|e| FormatError::io(e).at_path(path))
+}
+
+fn item_of(hdu: &Hdu, source: &dyn ChunkSource) -> Item {
+    let (meta, storage) = (source.meta().clone(), source.storage());
+    Item { name: hdu.index.to_string(), meta, storage }
+}
+
+/// The cards of an HDU; of a compressed image those of the image.
+fn cards_of(hdu: &Hdu) -> Attributes {
+    match hdu.kind() {
+        Kind::Compressed => tiled::image_cards(&hdu.header),
+        _ => hdu.header.values().clone(),
+    }
 }
 
 /// Whether the HDU holds an image, and whether that has elements.
@@ -215,14 +232,27 @@ impl Format for Fits {
         while let Some(hdu) = hdus.next()? {
             if image_elements(&hdu).is_some() {
                 let source = image_of(path, &hdu, hdus.file_bytes)?;
-                items.push(Item {
-                    name: hdu.index.to_string(),
-                    meta: source.meta().clone(),
-                    storage: source.storage(),
-                });
+                items.push(item_of(&hdu, &*source));
             }
         }
         Ok(items)
+    }
+
+    fn contents(&self, path: &Path) -> Result<Vec<Entry>> {
+        let file = open_file(path)?;
+        let mut hdus = Hdus::of(&file, path)?;
+        let mut entries = Vec::new();
+        while let Some(hdu) = hdus.next()? {
+            let content = match hdu.kind() {
+                Kind::Image | Kind::Compressed => match image_of(path, &hdu, hdus.file_bytes) {
+                    Ok(source) => Content::Array(Box::new(item_of(&hdu, &*source))),
+                    Err(error) => Content::Unreadable(error.to_string()),
+                },
+                kind => Content::Other(what(kind).to_owned()),
+            };
+            entries.push(Entry { name: hdu.index.to_string(), title: hdu.name(), content });
+        }
+        Ok(entries)
     }
 
     fn open(&self, path: &Path, item: Option<&str>) -> Result<Arc<dyn ChunkSource>> {
@@ -256,6 +286,35 @@ impl Format for Fits {
         Err(FormatError::new(ErrorKind::NotFound, message)
             .at_path(path)
             .help(format!("the file has {}{tail}", seen.join(", "))))
+    }
+
+    /// The cards of the HDU that `item` names, whatever it holds; without one those of the
+    /// first image, and the primary header's where it has no card of that name.
+    fn attributes(&self, path: &Path, item: Option<&str>) -> Result<Arc<Attributes>> {
+        let file = open_file(path)?;
+        let mut hdus = Hdus::of(&file, path)?;
+        let wanted = item.map(Wanted::of);
+        let mut primary = None;
+        while let Some(hdu) = hdus.next()? {
+            match &wanted {
+                Some(wanted) if wanted.is(&hdu) => {
+                    return Ok(Arc::new(cards_of(&hdu)));
+                }
+                None if image_elements(&hdu) == Some(true) => {
+                    let mut cards = cards_of(&hdu);
+                    for (card, value) in primary.unwrap_or_default() {
+                        cards.entry(card).or_insert(value);
+                    }
+                    return Ok(Arc::new(cards));
+                }
+                None if hdu.index == 0 => primary = Some(cards_of(&hdu)),
+                _ => {}
+            }
+        }
+        match (item, primary) {
+            (None, Some(cards)) => Ok(Arc::new(cards)),
+            _ => Err(FormatError::new(ErrorKind::NotFound, "no such HDU").at_path(path)),
+        }
     }
 
     fn writer(&self, path: &Path, options: &WriteOptions) -> Result<Arc<dyn Writer>> {

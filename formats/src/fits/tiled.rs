@@ -258,7 +258,7 @@ fn tile_shape(header: &Header, shape: &[u64]) -> Result<Vec<u64>> {
 }
 
 /// The cards of the image that the table stands for: without what describes the table.
-fn image_cards(header: &Header) -> Attributes {
+pub(super) fn image_cards(header: &Header) -> Attributes {
     let numbered = |key: &str, names: &[&str]| {
         names.iter().any(|name| {
             key.strip_prefix(name)

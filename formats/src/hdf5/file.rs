@@ -254,16 +254,13 @@ pub(super) fn open(path: &Path, item: Option<&str>) -> Result<Found> {
     })
 }
 
-/// All data sets that can be read, by path; those that cannot are left out.
-pub(super) fn list(path: &Path) -> Result<Vec<(String, Index)>> {
+/// All data sets by path, with where their elements lie, or why they cannot be read.
+pub(super) fn list(path: &Path) -> Result<Vec<(String, Result<Index>)>> {
     guarded(path, || {
         let container = Container::open(path)?;
         let mut items = Vec::new();
         container.walk(|name, dataset| {
-            match read_index(&container, dataset) {
-                Ok(index) => items.push((name, index)),
-                Err(error) => tracing::debug!(name, %error, "data set left out"),
-            }
+            items.push((name, read_index(&container, dataset)));
             Ok(())
         })?;
         Ok(items)

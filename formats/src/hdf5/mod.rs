@@ -30,7 +30,7 @@ mod tests;
 
 use crate::{
     error::{ErrorKind, FormatError, Result},
-    source::{ChunkSource, Format, Item, WriteOptions, Writer},
+    source::{ChunkSource, Content, Entry, Format, Item, WriteOptions, Writer},
 };
 pub use sink::Hdf5Writer;
 use std::{path::Path, sync::Arc};
@@ -81,12 +81,26 @@ impl Format for Hdf5 {
 
     fn list(&self, path: &Path) -> Result<Vec<Item>> {
         let items = file::list(path)?;
-        let item = |(name, index): (String, index::Index)| Item {
-            name,
-            storage: source::storage(&index),
-            meta: index.meta,
+        let item = |(name, index): (String, Result<index::Index>)| {
+            let index =
+                index.inspect_err(|error| tracing::debug!(name, %error, "left out")).ok()?;
+            Some(Item { name, storage: source::storage(&index), meta: index.meta })
         };
-        Ok(items.into_iter().map(item).collect())
+        Ok(items.into_iter().filter_map(item).collect())
+    }
+
+    fn contents(&self, path: &Path) -> Result<Vec<Entry>> {
+        let entry = |(name, index): (String, Result<index::Index>)| {
+            let content = match index {
+                Ok(index) => {
+                    let storage = source::storage(&index);
+                    Content::Array(Box::new(Item { name: name.clone(), meta: index.meta, storage }))
+                }
+                Err(error) => Content::Unreadable(error.to_string()),
+            };
+            Entry { name, title: None, content }
+        };
+        Ok(file::list(path)?.into_iter().map(entry).collect())
     }
 
     fn open(&self, path: &Path, item: Option<&str>) -> Result<Arc<dyn ChunkSource>> {

@@ -164,11 +164,14 @@ fn lists_of_locations_are_stacked() {
     let plain = OpenOptions::default();
     let two = open(&["b.toy::/x", "a.toy::/x", "c::/x"], &plain).unwrap();
     assert_eq!(two.meta().shape()[..], [3, 3]);
-    let folded = OpenOptions { stacked: Some(vec![1, 2]), keep_axes: true };
+    let folded = OpenOptions::default().stacked([1, 2]).keep_axes();
     let two = open(&["b.toy", "a.toy"], &folded).unwrap();
     assert_eq!(two.meta().shape()[..], [1, 2, 1, 3]);
-    assert_eq!(from_spec(&two.spec()).unwrap().1, folded);
-    assert_eq!(from_spec(&two.spec()).unwrap().0, [place.at("b.toy"), place.at("a.toy")]);
+    assert_eq!(OpenOptions::from_spec(&two.spec()).unwrap().1, folded);
+    assert_eq!(
+        OpenOptions::from_spec(&two.spec()).unwrap().0,
+        [place.at("b.toy"), place.at("a.toy")]
+    );
     let error = open(&["b.toy::/x", "a.toy"], &plain).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert_eq!(open(&["a.toy"], &folded).unwrap_err().kind(), ErrorKind::Mismatch);
@@ -260,4 +263,41 @@ fn what_is_in_memory_elsewhere_is_not_reopened() {
     let options = BTreeMap::from([("stacked".to_owned(), "2,x".to_owned())]);
     let spec = SourceSpec { format: "stack".into(), location: "a".into(), options };
     assert_eq!(reopen(&spec).unwrap_err().kind(), ErrorKind::Invalid);
+}
+
+#[test]
+fn files_may_be_missing_or_nested() {
+    let place = Place::with(&[
+        ("I_1.toy", "toy"),
+        ("I_2.toy", "toy"),
+        ("Q_1.toy", "toy"),
+        ("bad.toy", "junk"),
+    ]);
+    let masked = OpenOptions::default().missing(Missing::Mask);
+    let open = |locations: &[&str], options: &OpenOptions| {
+        let locations: Vec<String> = locations.iter().map(|l| place.at(l)).collect();
+        Registry(&TOYS).open(&locations, options)
+    };
+    let error = open(&["{s}_{n:d}.toy"], &OpenOptions::default()).unwrap_err();
+    assert!(error.to_string().contains("has no file: s Q, n 2"), "{error}");
+    let stack = open(&["{s}_{n:d}.toy"], &masked).unwrap();
+    assert_eq!((&stack.meta().shape()[..], stack.storage().files), (&[2, 2, 3][..], 3));
+    assert_eq!(OpenOptions::from_spec(&stack.spec()).unwrap().1, masked);
+    let listed = ["gone.toy", "I_1.toy", "bad.toy"];
+    assert_eq!(open(&listed, &masked).unwrap().meta().shape()[..], [3, 3]);
+    assert_eq!(open(&listed, &OpenOptions::default()).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(open(&["gone.toy"], &masked).unwrap_err().kind(), ErrorKind::NotFound);
+
+    let nested = |files: Nested, options: &OpenOptions| {
+        Registry(&TOYS).nested(&files, options).map(Opened::masked)
+    };
+    let (i1, i2, q1) = (place.at("I_1.toy"), place.at("I_2.toy"), place.at("Q_1.toy"));
+    let lists = Nested::from([[Some(&i1), Some(&i2)], [Some(&q1), None]]);
+    assert!(nested(lists.clone(), &OpenOptions::default()).is_err());
+    let Masked { array: stack, mask } = nested(lists, &masked).unwrap();
+    assert_eq!(stack.meta().shape()[..], [2, 2, 3]);
+    assert_eq!(mask.unwrap().meta().dtype, DType::Bool);
+    assert!(nested([i1, i2].into(), &masked.clone().stacked([2])).is_err());
+    let Masked { array: one, mask: none } = nested(q1.as_str().into(), &masked).unwrap();
+    assert_eq!((&one.meta().shape()[..], none.is_none()), (&[1, 3][..], true));
 }

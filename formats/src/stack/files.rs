@@ -21,8 +21,10 @@ use std::{
 struct FileInfo {
     /// The number of its folder.
     folder: u32,
+    /// Empty where no file has the place.
     name: Box<OsStr>,
-    stat: Stat,
+    /// `None` of a file that is not there.
+    stat: Option<Stat>,
 }
 
 /// What changes when a file does.
@@ -48,25 +50,43 @@ const MANY: usize = 512;
 const THREADS: usize = 8;
 
 impl Files {
-    /// Asks the file system for all of `paths`.
-    pub(super) fn stat(paths: &[PathBuf]) -> Result<Files> {
-        let stats = for_all(paths.len(), |i| Stat::of(&paths[i]))?;
+    /// Asks the file system for all of `paths`; `None` is a place without a file.
+    ///
+    /// # Errors
+    /// If one cannot be asked for, or, unless they `may_lack`, is not there.
+    pub(super) fn stat(paths: &[Option<PathBuf>], may_lack: bool) -> Result<Files> {
+        let stats = for_all(paths.len(), |i| match &paths[i] {
+            None if may_lack => Ok(None),
+            None => Err(FormatError::new(
+                ErrorKind::NotFound,
+                format!("place {i} of the stack has no file"),
+            )
+            .help("give a file, or ask for missing ones to be taken as NaN or masked")),
+            Some(path) => match Stat::of(path) {
+                Err(error) if may_lack && error.kind() == ErrorKind::NotFound => Ok(None),
+                stat => stat.map(Some),
+            },
+        })?;
         let mut folders: Vec<PathBuf> = Vec::new();
         let mut known: HashMap<&Path, u32> = HashMap::new();
         let mut files = Vec::with_capacity(paths.len());
         let mut bytes = Some(0u64);
-        for (path, &(stat, is_file)) in paths.iter().zip(&stats) {
+        for (path, stat) in paths.iter().zip(stats) {
+            let path = path.as_deref().unwrap_or(Path::new(""));
             // A path that ends in `..` has no last name: all of it is the folder then.
             let (folder, name) = match (path.parent(), path.file_name()) {
                 (Some(folder), Some(name)) => (folder, name),
-                _ => (path.as_path(), OsStr::new("")),
+                _ => (path, OsStr::new("")),
             };
             let number = *known.entry(folder).or_insert_with(|| {
                 folders.push(folder.to_owned());
                 folders.len() as u32 - 1
             });
+            if let Some((stat, is_file)) = stat {
+                bytes = bytes.filter(|_| is_file).and_then(|b| b.checked_add(stat.size));
+            }
+            let stat = stat.map(|(stat, _)| stat);
             files.push(FileInfo { folder: number, name: name.into(), stat });
-            bytes = bytes.filter(|_| is_file).and_then(|b| b.checked_add(stat.size));
         }
         Ok(Files { folders: folders.into(), files: files.into(), bytes })
     }
@@ -80,15 +100,26 @@ impl Files {
         self.folders[info.folder as usize].join(&*info.name)
     }
 
+    /// Whether the file was there when the stack was opened.
+    pub(super) fn is_there(&self, file: usize) -> bool {
+        self.files[file].stat.is_some()
+    }
+
+    /// The number of files that were there.
+    pub(super) fn there(&self) -> u64 {
+        self.files.iter().filter(|info| info.stat.is_some()).count() as u64
+    }
+
     /// The bytes of all files, as far as it is known.
     pub(super) fn bytes(&self) -> Option<u64> {
         self.bytes
     }
 
-    /// [`ErrorKind::Changed`] if the file is not what it was.
+    /// [`ErrorKind::Changed`] if the file is not what it was; of one that was not there,
+    /// nothing is known.
     pub(super) fn check_unchanged(&self, file: usize, path: &Path) -> Result<()> {
+        let Some(then) = self.files[file].stat else { return Ok(()) };
         let (now, _) = Stat::of(path)?;
-        let then = self.files[file].stat;
         if now == then {
             return Ok(());
         }
@@ -106,7 +137,10 @@ impl Files {
 
     /// The fingerprint of all files as they are now.
     pub(super) fn fingerprint(&self) -> Result<Fingerprint> {
-        let each = for_all(self.len(), |i| Fingerprint::of_file(&self.path(i)))?;
+        let each = for_all(self.len(), |i| match self.is_there(i) {
+            true => Fingerprint::of_file(&self.path(i)),
+            false => Ok(Fingerprint::default()),
+        })?;
         Ok(each.into_iter().fold(Fingerprint::default(), Fingerprint::and))
     }
 }
@@ -123,7 +157,7 @@ impl Stat {
 
 /// The results of `ask` for `0..count`, in order, by several threads where there are many;
 /// of several errors the first in order.
-pub(super) fn for_all<T: Send>(
+pub(crate) fn for_all<T: Send>(
     count: usize,
     ask: impl Fn(usize) -> Result<T> + Sync,
 ) -> Result<Vec<T>> {

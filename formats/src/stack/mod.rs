@@ -7,21 +7,31 @@
 //!
 //! The file axis has chunks of 1, the inner axes the template's. A file's leading axes of
 //! length 1 (FITS frames often have some) are dropped unless they are asked for.
+//!
+//! Files that are missing or cannot be read are an error, or are treated as [`Missing`]
+//! says; [`Stack::missing`] tells which were.
 
 mod files;
+mod mask;
 #[cfg(test)]
 mod tests;
 
-pub use crate::pattern::Field;
+pub use crate::arrange::Field;
+pub use mask::Mask;
 
 use crate::{
+    arrange::combination,
+    dtype::Scalar,
     error::{ErrorKind, FormatError, Result},
     grid::{AxisGrid, Grid},
+    missing::{Missing, MissingFiles},
     region::{Coordinates, Dims, Region, checked_volume},
     source::{ChunkSource, Fingerprint, Labels, Meta, ReadCost, ReadCx, SourceSpec, Storage},
     view::ChunkMut,
 };
 use files::Files;
+pub(crate) use files::for_all;
+use mask::Verdicts;
 use std::{
     fmt,
     num::NonZeroUsize,
@@ -35,12 +45,15 @@ pub type Opener = Arc<dyn Fn(&Path) -> Result<Arc<dyn ChunkSource>> + Send + Syn
 /// How files are stacked.
 #[derive(Clone, Debug, Default)]
 pub struct StackOptions {
-    /// The fields of a file-name pattern, one leading axis each; none for one axis of files.
+    /// The fields of a file-name pattern, or cards, one leading axis each; none for one axis
+    /// of files.
     pub fields: Vec<Field>,
     /// Lengths of the leading axes, whose product is the number of files.
     pub stacked: Option<Vec<u64>>,
     /// Whether leading axes of length 1 of the files themselves are kept.
     pub keep_axes: bool,
+    /// What is done where a file is missing or cannot be read.
+    pub missing: Missing,
     /// How to open the stack again elsewhere.
     pub spec: SourceSpec,
 }
@@ -58,28 +71,39 @@ pub struct Stack {
     labels: Vec<Option<Labels>>,
     files: Files,
     template: Arc<dyn ChunkSource>,
+    /// The number of the template's file.
+    first: usize,
     opener: Opener,
     opened: Mutex<lru::LruCache<usize, Arc<dyn ChunkSource>>>,
     keep_axes: bool,
+    policy: Missing,
+    /// The files taken as missing so far.
+    missing: MissingFiles,
+    /// Which files are known to be whole, or not.
+    verdicts: Verdicts,
     spec: SourceSpec,
 }
 
 impl Stack {
-    /// Stacks the files at `paths`, in this order (C order over several leading axes).
-    /// Opens the first and looks for the others.
+    /// Stacks the files at `paths`, in this order (C order over several leading axes); `None`
+    /// is a place without a file. Opens the first that can be, and looks for the others.
     ///
     /// # Errors
-    /// If there is no file, one is missing, the first cannot be opened, or the lengths of
-    /// the leading axes do not multiply to the number of files.
-    pub fn open(paths: &[PathBuf], opener: Opener, options: StackOptions) -> Result<Stack> {
-        let StackOptions { fields, stacked, keep_axes, spec } = options;
-        let Some(first) = paths.first() else {
-            return Err(FormatError::new(ErrorKind::Invalid, "a stack needs at least one file"));
-        };
-        let (lengths, names, labels) = leading_axes(paths.len() as u64, fields, stacked)?;
-        let files = Files::stat(paths)?;
-        let template = opener(first)?;
-        files.check_unchanged(0, first)?;
+    /// If there is no file, or the lengths of the leading axes do not multiply to their
+    /// number; if one is missing or the first cannot be opened, unless
+    /// [`StackOptions::missing`] allows for it; then if none can be opened, or NaN is asked
+    /// for where elements have none.
+    pub fn open<P: Into<Option<PathBuf>>>(
+        paths: impl IntoIterator<Item = P>,
+        opener: Opener,
+        options: StackOptions,
+    ) -> Result<Stack> {
+        let StackOptions { fields, stacked, keep_axes, missing: policy, spec } = options;
+        let paths: Vec<Option<PathBuf>> = paths.into_iter().map(Into::into).collect();
+        let files = Files::stat(&paths, policy != Missing::Error)?;
+        drop(paths);
+        let (lengths, names, labels) = leading_axes(files.len() as u64, fields, stacked)?;
+        let (first, template) = template(&files, &opener, policy)?;
         let own = template.meta();
         let dropped = dropped_axes(&own.shape(), keep_axes);
         let grid = lengths.iter().map(|&len| AxisGrid::regular(len, 1));
@@ -92,11 +116,19 @@ impl Stack {
                 ErrorKind::Limit,
                 format!(
                     "{} files of shape {} are beyond 2^64 bytes",
-                    paths.len(),
+                    files.len(),
                     Shape(&own.shape())
                 ),
             )
-            .at_path(first));
+            .at_path(&files.path(first)));
+        }
+        if policy == Missing::Nan && !own.dtype.is_float() {
+            let message = format!("{} has no NaN for what is missing", own.dtype);
+            return Err(FormatError::new(ErrorKind::Invalid, message)
+                .at_path(&files.path(first))
+                .help(
+                    "choose the policy `mask`: missing elements are 0 then, and the mask tells which",
+                ));
         }
         let axes = names.into_iter().chain(own.axes[dropped..].iter().cloned()).collect();
         let meta = Meta { dtype: own.dtype, grid, axes, attributes: own.attributes.clone() };
@@ -104,11 +136,15 @@ impl Stack {
             meta,
             outer: lengths.len(),
             labels,
+            verdicts: Verdicts::of(files.len(), policy),
             files,
             template,
+            first,
             opener,
             opened: Mutex::new(lru::LruCache::new(KEPT)),
             keep_axes,
+            policy,
+            missing: MissingFiles::default(),
             spec,
         })
     }
@@ -123,7 +159,8 @@ impl Stack {
         self.len() == 0
     }
 
-    /// The path of the file with the number `file`, counted in C order over the leading axes.
+    /// The path of the file with the number `file`, counted in C order over the leading axes;
+    /// empty where no file has the place.
     ///
     /// # Panics
     /// If there is no such file.
@@ -131,23 +168,49 @@ impl Stack {
         self.files.path(file)
     }
 
-    /// Opens every file and compares it with the first.
+    /// The files taken as missing so far, of those that were read.
+    pub fn missing(&self) -> &MissingFiles {
+        &self.missing
+    }
+
+    /// Which elements are missing: true, on the same grid.
+    pub fn mask(self: &Arc<Stack>) -> Mask {
+        Mask::new(self.clone())
+    }
+
+    /// Opens every file and compares it with the first; what the policy for missing files
+    /// takes is counted in [`Stack::missing`].
     ///
     /// # Errors
     /// Of the first file in order that is missing, changed, damaged or different.
     pub fn check(&self) -> Result<()> {
-        files::for_all(self.len(), |file| self.open_file(file).map(drop)).map(drop)
+        for_all(self.len(), |file| {
+            self.files.check_unchanged(file, &self.files.path(file))?;
+            match self.open_file(file) {
+                Err(error) if self.takes(file, &error) => Ok(()),
+                opened => opened.map(drop),
+            }
+        })
+        .map(drop)
+    }
+
+    /// Whether the policy goes on after `error` of the file, which it then counts as missing.
+    fn takes(&self, file: usize, error: &FormatError) -> bool {
+        let takes = self.policy.takes(error);
+        if takes {
+            self.missing.insert(file, error);
+        }
+        takes
     }
 
     /// The opened file; kept for a while.
     fn source(&self, file: usize) -> Result<Arc<dyn ChunkSource>> {
         let lock = || self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = match file {
-            0 => Some(self.template.clone()),
-            _ => lock().get(&file).cloned(),
+        let kept = match file == self.first {
+            true => Some(self.template.clone()),
+            false => lock().get(&file).cloned(),
         };
         if let Some(source) = kept {
-            self.files.check_unchanged(file, &self.files.path(file))?;
             return Ok(source);
         }
         // Opened without the lock: two threads may open the same file, and one is dropped.
@@ -156,10 +219,31 @@ impl Stack {
         Ok(source)
     }
 
+    /// The error of a file that was not there when the stack was opened.
+    fn absent(&self, file: usize) -> FormatError {
+        let path = self.files.path(file);
+        let error = |message: &str| FormatError::new(ErrorKind::NotFound, message);
+        if !path.as_os_str().is_empty() {
+            return error("no such file").at_path(&path);
+        }
+        let fields: Option<Vec<Field>> = (0..self.outer)
+            .map(|axis| {
+                let name = self.meta.axes[axis].clone();
+                Some(Field { name, labels: self.labels[axis].clone()? })
+            })
+            .collect();
+        match fields {
+            Some(fields) => error("no file").at(combination(&fields, file as u128)),
+            None => error("no file").at(format_args!("place {file} of the stack")),
+        }
+    }
+
     /// Opens a file and holds it against what is known of it and against the template.
     fn open_file(&self, file: usize) -> Result<Arc<dyn ChunkSource>> {
+        if !self.files.is_there(file) {
+            return Err(self.absent(file));
+        }
         let path = self.files.path(file);
-        self.files.check_unchanged(file, &path)?;
         let source = (self.opener)(&path).map_err(|e| e.at_path(&path))?;
         let (have, want) = (source.meta(), self.template.meta());
         let (shape, expected) = (have.shape(), want.shape());
@@ -171,7 +255,7 @@ impl Stack {
                     "{} {}, but the first file, {}, has {} {}",
                     have.dtype,
                     Shape(&shape),
-                    self.files.path(0).display(),
+                    self.files.path(self.first).display(),
                     want.dtype,
                     Shape(&expected)
                 ),
@@ -191,9 +275,70 @@ impl Stack {
         inner
     }
 
+    /// Reads the part of `region` in one file into `out`, or fills it as the policy says.
+    fn read_file(
+        &self,
+        file: usize,
+        region: &Region,
+        mut out: ChunkMut<'_>,
+        cx: &mut ReadCx<'_>,
+    ) -> Result<()> {
+        let path = self.files.path(file);
+        // A file that changes is never taken as missing: what was read of it is not known.
+        self.files.check_unchanged(file, &path)?;
+        let read = self.source(file).and_then(|source| {
+            let leading = source.meta().grid.rank() + self.outer - self.meta.grid.rank();
+            let inner = self.inner_region(region, leading);
+            let whole = inner.shape == source.meta().shape();
+            read_within(&*source, &inner, out.reborrow().with_unit_axes(&inner.shape), cx)
+                .map_err(|e| e.at_path(&path))?;
+            if whole {
+                self.verdicts.set(file, true);
+            }
+            Ok(())
+        });
+        match read {
+            Err(error) if self.takes(file, &error) => {
+                self.verdicts.set(file, false);
+                let missing = match self.policy {
+                    Missing::Nan => Scalar::F64(f64::NAN).cast(self.meta.dtype),
+                    _ => Scalar::zero(self.meta.dtype),
+                };
+                out.fill(missing);
+                Ok(())
+            }
+            read => read,
+        }
+    }
+
     fn file_of(&self, at: &[u64]) -> usize {
         at.iter().zip(self.meta.grid.axes()).fold(0, |n, (&i, axis)| n * axis.len() + i) as usize
     }
+}
+
+/// The first file that opens, and its number; without a policy the very first.
+fn template(
+    files: &Files,
+    opener: &Opener,
+    policy: Missing,
+) -> Result<(usize, Arc<dyn ChunkSource>)> {
+    let mut first_error = None;
+    for file in (0..files.len()).filter(|&file| files.is_there(file)) {
+        let path = files.path(file);
+        match opener(&path).map_err(|e| e.at_path(&path)) {
+            Ok(source) => {
+                files.check_unchanged(file, &path)?;
+                return Ok((file, source));
+            }
+            Err(error) if policy.takes(&error) => drop(first_error.get_or_insert(error)),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(match (first_error, files.len()) {
+        (Some(error), _) => error.help("none of the files can be read"),
+        (None, 0) => FormatError::new(ErrorKind::Invalid, "a stack needs at least one file"),
+        (None, n) => FormatError::new(ErrorKind::NotFound, format!("none of {n} files is there")),
+    })
 }
 
 /// The lengths, names and labels of the axes that count files.
@@ -313,17 +458,12 @@ impl ChunkSource for Stack {
         for at in Coordinates::of(outer) {
             cx.cancel.check()?;
             let file = self.file_of(&at);
-            let source = self.source(file)?;
-            let leading = source.meta().grid.rank() + self.outer - self.meta.grid.rank();
-            let inner = self.inner_region(region, leading);
             let mut part = Region::whole(&region.shape);
             for axis in 0..self.outer {
                 part.start[axis] = at[axis] - region.start[axis];
                 part.shape[axis] = 1;
             }
-            let target = out.sub(&part).with_unit_axes(&inner.shape);
-            read_within(&*source, &inner, target, cx)
-                .map_err(|e| e.at_path(&self.files.path(file)))?;
+            self.read_file(file, region, out.sub(&part), cx)?;
         }
         Ok(())
     }
@@ -338,6 +478,10 @@ impl ChunkSource for Stack {
 
     fn storage(&self) -> Storage {
         let Storage { format, codec, .. } = self.template.storage();
-        Storage { format, codec, files: self.len() as u64, bytes: self.files.bytes() }
+        Storage { format, codec, files: self.files.there(), bytes: self.files.bytes() }
+    }
+
+    fn missing_files(&self) -> Option<&MissingFiles> {
+        Some(&self.missing)
     }
 }

@@ -12,6 +12,9 @@ use std::fs;
 fn open_toy(path: &Path) -> Result<Arc<dyn ChunkSource>> {
     let text = fs::read_to_string(path).map_err(|e| FormatError::io(e).at_path(path))?;
     let words: Vec<&str> = text.split_whitespace().collect();
+    if words.len() != 3 {
+        return Err(FormatError::new(ErrorKind::Corrupt, "not a toy"));
+    }
     let shape: Dims = words[1].split(',').filter_map(|n| n.parse().ok()).collect();
     let first: i32 = words[2].parse().expect("a number");
     let count = checked_volume(&shape).expect("a small array") as i32;
@@ -42,7 +45,7 @@ fn toys(texts: &[&str]) -> Toys {
 
 impl Toys {
     fn stack(&self, options: StackOptions) -> Result<Stack> {
-        Stack::open(&self.paths, Arc::new(open_toy), options)
+        Stack::open(self.paths.clone(), Arc::new(open_toy), options)
     }
 
     /// An error's text with the folder's name shortened.
@@ -53,11 +56,18 @@ impl Toys {
 
 fn read(stack: &Stack, region: &Region) -> Result<Vec<i32>> {
     let mut out = vec![0i32; region.volume() as usize];
-    let mut scratch = vec![0; stack.cost(region).scratch as usize];
-    let (files, cancel) = (FileCache::default(), Cancel::default());
-    let mut cx = ReadCx { scratch: &mut scratch, limit: 1 << 20, files: &files, cancel: &cancel };
-    stack.read(region, ChunkMut::of(&mut out, &region.shape), &mut cx)?;
+    with_cx(stack.cost(region).scratch, |cx| {
+        stack.read(region, ChunkMut::of(&mut out, &region.shape), cx)
+    })?;
     Ok(out)
+}
+
+/// Lends a call so much scratch.
+fn with_cx<T>(scratch: u64, call: impl FnOnce(&mut ReadCx<'_>) -> T) -> T {
+    let (files, cancel) = (FileCache::default(), Cancel::default());
+    let mut words = vec![0u64; scratch.div_ceil(8) as usize];
+    let scratch = &mut bytemuck::cast_slice_mut(&mut words)[..scratch as usize];
+    call(&mut ReadCx { scratch, limit: 1 << 20, files: &files, cancel: &cancel })
 }
 
 fn stacked(lengths: &[u64]) -> StackOptions {
@@ -141,7 +151,7 @@ fn a_file_that_changes_or_goes_is_told() {
     fs::remove_file(&toys.paths[1]).unwrap();
     assert_eq!(read(&stack, &whole).unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(toys.stack(StackOptions::default()).unwrap_err().kind(), ErrorKind::NotFound);
-    assert!(Stack::open(&[], Arc::new(open_toy), StackOptions::default()).is_err());
+    assert!(Stack::open([] as [PathBuf; 0], Arc::new(open_toy), StackOptions::default()).is_err());
 }
 
 #[test]
@@ -192,7 +202,7 @@ fn a_file_that_needs_more_scratch_is_read_in_parts() {
         let factor = if path.ends_with("0.toy") { 1 } else { 3 };
         Ok(Arc::new(Hungry(open_toy(path)?, factor)) as Arc<dyn ChunkSource>)
     };
-    let stack = Stack::open(&toys.paths, Arc::new(opener), StackOptions::default()).unwrap();
+    let stack = Stack::open(toys.paths.clone(), Arc::new(opener), StackOptions::default()).unwrap();
     let whole = Region::whole(&stack.meta().shape());
     assert_eq!(read(&stack, &whole).unwrap(), (0..40).collect::<Vec<i32>>());
     let error = read(&stack, &Region::new(vec![1, 0, 0], vec![1, 1, 1])).unwrap_err();
@@ -207,9 +217,92 @@ fn many_files_are_looked_for_by_several_threads_in_order() {
     for (i, path) in paths.iter().enumerate() {
         fs::write(path, format!("int32 1 {i}")).unwrap();
     }
-    let stack = Stack::open(&paths, Arc::new(open_toy), StackOptions::default()).unwrap();
+    let stack = Stack::open(paths.clone(), Arc::new(open_toy), StackOptions::default()).unwrap();
     assert_eq!(read(&stack, &Region::whole(&[1000])).unwrap(), (0..1000).collect::<Vec<i32>>());
     fs::write(&paths[700], "int64 1 0").unwrap();
     fs::remove_file(&paths[900]).unwrap();
     assert_eq!(stack.check().unwrap_err().place(), paths[700].to_str());
+}
+
+/// A stack in which files that are bad are taken as `policy` says.
+fn lacking(toys: &Toys, policy: Missing, holes: &[usize]) -> Result<Stack> {
+    let paths = toys.paths.iter().enumerate();
+    let paths = paths.map(|(i, path)| (!holes.contains(&i)).then(|| path.clone()));
+    let options = StackOptions { missing: policy, ..StackOptions::default() };
+    Stack::open(paths, Arc::new(open_toy), options)
+}
+
+#[test]
+fn missing_files_are_zero_and_the_mask_is_true() {
+    let toys = toys(&["", "int32 1,3 10", "int32 1,4 0", "int32 1,3 40", "gone", "int32 1,3 60"]);
+    fs::remove_file(&toys.paths[4]).unwrap();
+    fs::write(&toys.paths[0], "junk").unwrap();
+    let stack = Arc::new(lacking(&toys, Missing::Mask, &[3]).unwrap());
+    let whole = Region::whole(&[6, 3]);
+    let mask = stack.mask();
+    assert_eq!(mask.meta().grid, stack.meta().grid);
+    let expected = [1, 0, 1, 1, 1, 0].map(|missing| missing == 1);
+    let read_mask = |region: &Region| {
+        let mut out = vec![7u8; region.volume() as usize];
+        with_cx(mask.cost(region).scratch, |cx| {
+            let out = ChunkMut::new(DType::Bool, &mut out, &region.shape);
+            mask.read(region, out, cx)
+        })
+        .unwrap();
+        out.into_iter().map(|value| value == 1).collect::<Vec<bool>>()
+    };
+    let column = Region::new(vec![0, 1], vec![6, 1]);
+    assert_eq!(read_mask(&column), expected, "before any element is read");
+    let zero = [0; 3];
+    let rows = [zero, [10, 11, 12], zero, zero, zero, [60, 61, 62]];
+    assert_eq!(read(&stack, &whole).unwrap(), rows.concat());
+    assert_eq!(read_mask(&whole), expected.map(|m| [m; 3]).concat());
+    assert_eq!(stack.missing().count(), 4);
+    let reasons = stack.missing().reasons().join("\n");
+    let reasons = reasons.replace(&toys.dir.path().display().to_string(), "toys");
+    assert_eq!(
+        reasons,
+        "toys/0.toy: not a toy\ntoys/2.toy: int32 (1, 4), but the first file, toys/1.toy, has int32 \
+         (1, 3)\nplace 3 of the stack: no file\ntoys/4.toy: no such file"
+    );
+    assert_eq!(stack.storage().files, 4);
+    stack.check().unwrap();
+    assert_eq!(lacking(&toys, Missing::Error, &[]).unwrap_err().kind(), ErrorKind::NotFound);
+    let nothing = lacking(&toys, Missing::Mask, &[0, 1, 2, 3, 4, 5]).unwrap_err();
+    assert_eq!(nothing.to_string(), "none of 6 files is there");
+}
+
+#[test]
+fn integers_have_no_nan() {
+    let toys = toys(&["int32 3 0", "int32 3 3"]);
+    let error = lacking(&toys, Missing::Nan, &[1]).unwrap_err();
+    assert_eq!(
+        toys.text(&error),
+        "toys/0.toy: int32 has no NaN for what is missing\n  choose the policy `mask`: missing \
+         elements are 0 then, and the mask tells which"
+    );
+}
+
+#[test]
+fn damage_and_changes_are_told_apart() {
+    let toys = toys(&["int32 4 0", "int32 4 4"]);
+    let opener = |path: &Path| {
+        let source = open_toy(path)?;
+        let bad = Region::new(vec![2], vec![1]);
+        Ok(match path.ends_with("1.toy") {
+            true => Arc::new(crate::wrap::Faulty::new(source).fail_region(
+                bad,
+                u64::MAX,
+                ErrorKind::Corrupt,
+            )) as Arc<dyn ChunkSource>,
+            false => source,
+        })
+    };
+    let options = StackOptions { missing: Missing::Mask, ..StackOptions::default() };
+    let stack = Stack::open(toys.paths.clone(), Arc::new(opener), options).unwrap();
+    assert_eq!(read(&stack, &Region::whole(&[2, 4])).unwrap(), [0, 1, 2, 3, 0, 0, 0, 0]);
+    assert_eq!(stack.missing().count(), 1);
+    fs::write(&toys.paths[0], "int32 4 1000").unwrap();
+    let error = read(&stack, &Region::whole(&[2, 4])).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Changed);
 }

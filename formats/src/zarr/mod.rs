@@ -23,7 +23,7 @@ pub use sink::ZarrWriter;
 
 use crate::{
     error::{ErrorKind, FormatError, Result},
-    source::{ChunkSource, Format, Item, Meta, WriteOptions, Writer},
+    source::{ChunkSource, Content, Entry, Format, Item, Meta, WriteOptions, Writer},
 };
 use metadata::{DOCUMENTS, Layout, Node, read_node};
 use source::{ZarrSource, item_path, storage};
@@ -65,9 +65,21 @@ impl Format for Zarr {
     fn list(&self, path: &Path) -> Result<Vec<Item>> {
         let mut items = Vec::new();
         each_array(path, &mut String::new(), MAX_DEPTH, &mut |name, layout| {
-            items.push(item(name, layout));
+            items.extend(layout.ok().map(|layout| item(name, layout)));
         })?;
         Ok(items)
+    }
+
+    fn contents(&self, path: &Path) -> Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        each_array(path, &mut String::new(), MAX_DEPTH, &mut |name, layout| {
+            let content = match layout {
+                Ok(layout) => Content::Array(Box::new(item(name, layout))),
+                Err(error) => Content::Unreadable(error.to_string()),
+            };
+            entries.push(Entry { name: name.to_owned(), title: None, content });
+        })?;
+        Ok(entries)
     }
 
     fn open(&self, path: &Path, item: Option<&str>) -> Result<Arc<dyn ChunkSource>> {
@@ -99,6 +111,7 @@ impl Format for Zarr {
         let mut count = 0usize;
         let prefix = item.unwrap_or("");
         each_array(&folder, &mut prefix.to_owned(), MAX_DEPTH, &mut |name, layout| {
+            let Ok(layout) = layout else { return };
             count += 1;
             if found.is_empty() {
                 found.push((name.to_owned(), layout));
@@ -150,22 +163,22 @@ fn item(name: &str, layout: Box<Layout>) -> Item {
     Item { name: name.to_owned(), meta, storage }
 }
 
-/// Calls `each` with every supported array at or below `folder`, by name. Arrays of
-/// unsupported types are left out: one of them does not hide the others.
+/// Calls `each` with every array at or below `folder`, by name, or with the reason why it is
+/// not supported: one such array does not hide the others.
 fn each_array(
     folder: &Path,
     name: &mut String,
     depth: usize,
-    each: &mut dyn FnMut(&str, Box<Layout>),
+    each: &mut dyn FnMut(&str, Result<Box<Layout>>),
 ) -> Result<()> {
     match read_node(folder) {
         Ok(Some(Node::Array(layout))) => {
-            each(name, layout);
+            each(name, Ok(layout));
             return Ok(());
         }
         Ok(Some(Node::Group) | None) => {}
         Err(e) if e.kind() == ErrorKind::Unsupported && !name.is_empty() => {
-            tracing::warn!("left out: {e}");
+            each(name, Err(e));
             return Ok(());
         }
         Err(e) => return Err(e),
@@ -201,8 +214,8 @@ fn each_array(
 /// The arrays that could be meant, as a line of help.
 fn choices(path: &Path) -> String {
     let mut names = Vec::new();
-    let _ = each_array(path, &mut String::new(), MAX_DEPTH, &mut |name, _| {
-        names.push(name.to_owned());
+    let _ = each_array(path, &mut String::new(), MAX_DEPTH, &mut |name, layout| {
+        names.extend(layout.is_ok().then(|| name.to_owned()));
     });
     if names.is_empty() {
         return "it holds no array that can be read".into();

@@ -1,7 +1,7 @@
 //! What may be said on the command line: one place for each option and its help.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use freeboard::{Array, calc::is_name, memory::parse_bytes};
+use freeboard::{Array, Missing, calc::is_name, memory::parse_bytes};
 use std::{num::NonZeroUsize, path::PathBuf};
 
 /// N-dimensional arrays over thousands of FITS, Zarr, HDF5 and npy files, in bounded memory.
@@ -23,6 +23,8 @@ Results go to stdout, progress to stderr. Exit code: 0, 1 it failed, 2 wrong usa
 pub enum Command {
     /// What is there: dtype, shape, chunks, codec, names of axes
     Info(Info),
+    /// Cards or attributes of many files, as one table
+    Headers(Headers),
     /// Count, least, greatest, sum, mean and standard deviation, in one pass
     Stats(Stats),
     /// One operation along axes: a value, or an array
@@ -36,7 +38,7 @@ pub enum Command {
 }
 
 /// How the files of a stack are taken.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, PartialEq, Args)]
 pub struct Stacking {
     /// Fold the axis of files into several, of these lengths
     #[arg(long, value_name = "N,…", value_delimiter = ',')]
@@ -44,6 +46,12 @@ pub struct Stacking {
     /// Keep the files' own leading axes of length 1
     #[arg(long)]
     pub keep_axes: bool,
+    /// Place each file by what these cards (or attributes) of it say: an axis for each
+    #[arg(long, value_name = "CARD,…", value_delimiter = ',')]
+    pub stack_by: Vec<String>,
+    /// What becomes of files that are missing or cannot be read: error, nan, or mask (0)
+    #[arg(long, value_name = "POLICY", default_value = "error", hide_default_value = true)]
+    pub missing: Missing,
 }
 
 /// Arrays to read, with what is taken of them.
@@ -113,9 +121,32 @@ pub struct Info {
     pub paths: Vec<String>,
     #[command(flatten)]
     pub stacking: Stacking,
+    /// Show cards and attributes too
+    #[arg(long)]
+    pub cards: bool,
     /// As JSON
     #[arg(long)]
     pub json: bool,
+    /// As a page of HTML, with a drawing of the chunks
+    #[arg(long, conflicts_with = "json")]
+    pub html: bool,
+}
+
+/// `freeboard headers`.
+#[derive(Debug, Args)]
+pub struct Headers {
+    /// Whose headers
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<String>,
+    /// These cards alone, in this order [default: those that differ; with --csv and --json, all]
+    #[arg(long, value_name = "CARD,…", value_delimiter = ',')]
+    pub cards: Vec<String>,
+    /// As JSON, a line a file
+    #[arg(long)]
+    pub json: bool,
+    /// As CSV
+    #[arg(long, conflicts_with = "json")]
+    pub csv: bool,
 }
 
 /// `freeboard stats`.

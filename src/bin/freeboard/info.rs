@@ -1,163 +1,111 @@
 //! `freeboard info`: what is there, without reading an element.
+//!
+//! One array is shown on a few lines; a file or folder that holds more as a tree, with what
+//! cannot be read and why.
+//!
+//! The keys of `--json`: `location`, `arrays` (each as `entry` has it), and of what is no
+//! array that can be read, `others`: `item`, `title`, and `what` it is or the `reason` that it
+//! cannot be read.
 
-use crate::{args::Info, job, output};
+mod entry;
+mod html;
+mod tree;
+
+use crate::{
+    args::{Info, Stacking},
+    job, output,
+};
+use entry::Entry;
 use freeboard::{
     Result,
-    formats::{ChunkSource, Labels, Meta, Storage, registry},
-    memory::format_bytes,
+    formats::{self, Content, registry},
 };
 use serde_json::{Value, json};
 
-/// One array, as it is shown.
-struct Entry {
-    /// The location as it was given, with the item.
-    location: String,
+/// What is looked at: one array, or all that a file or folder holds.
+enum Found {
+    One(Box<Entry>),
+    Many(Vec<Line>),
+}
+
+/// A line of a tree.
+struct Line {
+    /// What stands behind `::`.
     item: String,
-    meta: Meta,
-    storage: Storage,
-    labels: Vec<Option<Labels>>,
-    /// Whether it is made of many files, of which one was opened.
-    stacked: bool,
+    title: Option<String>,
+    is: Is,
+}
+
+enum Is {
+    Array(Box<Entry>),
+    Other(String),
+    Unreadable(String),
 }
 
 /// Runs the command.
 pub fn run(args: &Info) -> Result<()> {
-    let entries = entries(args)?;
+    let found = find(args)?;
+    let location = args.paths.join(" ");
     if args.json {
-        let arrays: Vec<Value> = entries.iter().map(Entry::to_json).collect();
-        return output::print_json(&json!({ "location": args.paths.join(" "), "arrays": arrays }));
+        return output::print_json(&to_json(&location, &found));
     }
-    let texts: Vec<String> = entries.iter().map(Entry::to_text).collect();
-    output::print_text(&texts.join("\n"))
+    if args.html {
+        return output::print_text(&html::page(&location, &found));
+    }
+    output::print_text(&match &found {
+        Found::One(entry) => entry.to_text(args.cards),
+        Found::Many(lines) => tree::to_text(&location, lines, args.cards),
+    })
 }
 
-fn entries(args: &Info) -> Result<Vec<Entry>> {
+fn find(args: &Info) -> Result<Found> {
     let stacking = &args.stacking;
-    if let ([path], None, false) = (&args.paths[..], &stacking.stack, stacking.keep_axes) {
-        let items = registry::list(path)?;
-        // Of none, opening tells why.
-        if items.len() > 1 {
-            return Ok(items.into_iter().map(|item| Entry::listed(path, item)).collect());
+    if let ([path], true) = (&args.paths[..], *stacking == Stacking::default())
+        && let Some(contents) = registry::contents(path)?
+    {
+        let lines: Vec<Line> = contents.into_iter().map(|entry| line(path, entry)).collect();
+        let arrays = lines.iter().filter(|line| matches!(line.is, Is::Array(_))).count();
+        let told = lines
+            .iter()
+            .filter(|line| !matches!(&line.is, Is::Other(what) if what == "empty"))
+            .count();
+        // Of a single thing, or where nothing can be read, opening tells all there is to say.
+        if told > 1 && (arrays > 0 || lines.iter().any(|line| matches!(line.is, Is::Unreadable(_))))
+        {
+            return Ok(Found::Many(lines));
         }
     }
     let source = job::source(&args.paths, stacking)?;
-    Ok(vec![Entry::opened(args.paths.join(" "), &*source)])
+    Ok(Found::One(Box::new(Entry::opened(args.paths.join(" "), &*source))))
 }
 
-impl Entry {
-    fn listed(path: &str, item: freeboard::formats::Item) -> Entry {
-        let location = match item.name.is_empty() {
-            true => path.to_owned(),
-            false => format!("{path}::{}", item.name),
-        };
-        let labels = vec![None; item.meta.grid.rank()];
-        Entry {
-            location,
-            item: item.name,
-            meta: item.meta,
-            storage: item.storage,
-            labels,
-            stacked: false,
-        }
-    }
-
-    fn opened(location: String, source: &dyn ChunkSource) -> Entry {
-        let meta = source.meta().clone();
-        let labels = (0..meta.grid.rank()).map(|axis| source.labels(axis).cloned()).collect();
-        Entry {
-            item: location.rsplit_once("::").map_or(String::new(), |(_, item)| item.to_owned()),
-            location,
-            meta,
-            storage: source.storage(),
-            labels,
-            stacked: source.spec().format == "stack",
-        }
-    }
-
-    fn to_text(&self) -> String {
-        let Entry { meta, storage, .. } = self;
-        let mut lies = vec![storage.format.clone()];
-        if self.stacked {
-            lies.insert(0, count(storage.files, "file"));
-        }
-        if !storage.codec.is_empty() {
-            lies.push(storage.codec.clone());
-        }
-        if self.stacked {
-            lies.push("opened 1".to_owned());
-        }
-        let mut size = format_bytes(meta.bytes().unwrap_or(u64::MAX)).to_string();
-        if let Some(bytes) = storage.bytes {
-            size += &format!(", {} on disk", format_bytes(bytes));
-        }
-        let what = format!("  {} {}", meta.dtype, tuple(&meta.shape()));
-        let width = self.location.chars().count().max(what.chars().count()).max(32);
-        let mut text = format!(
-            "{:<width$}   {}\n{what:<width$}   chunks {} × {}   {size}\n",
-            self.location,
-            lies.join(" · "),
-            meta.grid,
-            meta.grid.len(),
-        );
-        let named: Vec<String> = (0..meta.grid.rank()).filter_map(|axis| self.axis(axis)).collect();
-        if !named.is_empty() {
-            text += &format!("  axes {}\n", named.join(" · "));
-        }
-        text
-    }
-
-    /// The name and labels of an axis, if it has any.
-    fn axis(&self, axis: usize) -> Option<String> {
-        let (name, labels) = (&self.meta.axes[axis], &self.labels[axis]);
-        match (name.as_str(), labels) {
-            ("", None) => None,
-            ("", Some(labels)) => Some(format!("{axis}: {labels}")),
-            (name, None) => Some(name.to_owned()),
-            (name, Some(labels)) => Some(format!("{name} {labels}")),
-        }
-    }
-
-    fn to_json(&self) -> Value {
-        let Entry { meta, storage, .. } = self;
-        let axes: Vec<Value> = meta
-            .axes
-            .iter()
-            .zip(&self.labels)
-            .map(|(name, labels)| {
-                let labels = match labels {
-                    None => Value::Null,
-                    Some(Labels::Text(names)) => json!(names),
-                    Some(Labels::Numbers(numbers)) => json!(numbers),
-                };
-                json!({ "name": name, "labels": labels })
-            })
-            .collect();
-        json!({
-            "location": self.location,
-            "item": self.item,
-            "format": storage.format,
-            "codec": storage.codec,
-            "files": storage.files,
-            "bytes_on_disk": storage.bytes,
-            "dtype": meta.dtype.name(),
-            "shape": meta.shape().as_slice(),
-            "chunks": meta.grid.max_chunk().as_slice(),
-            "chunk_count": meta.grid.len(),
-            "bytes": meta.bytes(),
-            "axes": axes,
-            "attributes": &*meta.attributes,
-        })
-    }
+fn line(path: &str, entry: formats::Entry) -> Line {
+    let formats::Entry { name, title, content } = entry;
+    let is = match content {
+        Content::Array(item) => Is::Array(Box::new(Entry::listed(path, title.clone(), *item))),
+        Content::Other(what) => Is::Other(what),
+        Content::Unreadable(reason) => Is::Unreadable(reason),
+    };
+    Line { item: name, title, is }
 }
 
-fn tuple(shape: &[u64]) -> String {
-    let lengths: Vec<String> = shape.iter().map(u64::to_string).collect();
-    match &lengths[..] {
-        [one] => format!("({one},)"),
-        many => format!("({})", many.join(", ")),
+fn to_json(location: &str, found: &Found) -> Value {
+    let (mut arrays, mut others) = (Vec::new(), Vec::new());
+    match found {
+        Found::One(entry) => arrays.push(entry.to_json()),
+        Found::Many(lines) => {
+            for Line { item, title, is } in lines {
+                match is {
+                    Is::Array(entry) => arrays.push(entry.to_json()),
+                    Is::Other(what) => {
+                        others.push(json!({ "item": item, "title": title, "what": what }));
+                    }
+                    Is::Unreadable(reason) => {
+                        others.push(json!({ "item": item, "title": title, "reason": reason }));
+                    }
+                }
+            }
+        }
     }
-}
-
-fn count(n: u64, what: &str) -> String {
-    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+    json!({ "location": location, "arrays": arrays, "others": others })
 }

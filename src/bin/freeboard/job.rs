@@ -6,7 +6,7 @@ use crate::{
     progress::Progress,
 };
 use freeboard::{
-    Array, Memory, Plan, Result, Session,
+    Array, Memory, Plan, Report, Result, Session,
     array::Compute,
     formats::{
         ChunkSource, ErrorKind, FormatError, WriteOptions, Writer,
@@ -25,7 +25,12 @@ const FIRST_WAIT: Duration = Duration::from_millis(200);
 
 /// What the registry is told of several files.
 pub fn options(stacking: &Stacking) -> OpenOptions {
-    OpenOptions { stacked: stacking.stack.clone(), keep_axes: stacking.keep_axes }
+    OpenOptions {
+        stacked: stacking.stack.clone(),
+        keep_axes: stacking.keep_axes,
+        cards: stacking.stack_by.clone(),
+        missing: stacking.missing,
+    }
 }
 
 /// The array at `paths`.
@@ -90,6 +95,18 @@ impl<'a> Job<'a> {
         Ok(true)
     }
 
+    /// Tells what was done, and what was wrong with files that were taken as missing.
+    fn tell_end(&self, report: &Report) {
+        self.progress.tell("done", &report.to_string());
+        for reason in &report.missing_reasons {
+            self.progress.tell("lacks", reason);
+        }
+        let more = report.missing.saturating_sub(report.missing_reasons.len() as u64);
+        if more > 0 && !report.missing_reasons.is_empty() {
+            self.progress.tell("lacks", &format!("and {more} more"));
+        }
+    }
+
     /// Computes `what`; `None` if only the plan was asked for.
     pub fn compute<C: Compute>(&self, what: C) -> Result<Option<C::Output>> {
         if !self.shall_run(&self.session.plan(&what)?)? {
@@ -99,7 +116,7 @@ impl<'a> Job<'a> {
             interrupt::cancellable(&self.session, |session| session.compute_reported(&what));
         self.progress.end(result.is_ok());
         let (result, report) = result?;
-        self.progress.tell("done", &report.to_string());
+        self.tell_end(&report);
         Ok(Some(result))
     }
 
@@ -112,7 +129,7 @@ impl<'a> Job<'a> {
             interrupt::cancellable(&self.session, |session| session.store_dyn(array, writer));
         self.progress.end(result.is_ok());
         let report = result?;
-        self.progress.tell("done", &report.to_string());
+        self.tell_end(&report);
         if self.run.json {
             output::print_json(&report.to_json())?;
         }
@@ -165,5 +182,5 @@ fn overwritten(path: &Path, inputs: &[String]) -> Result<Option<PathBuf>> {
     let Ok(output) = fs::canonicalize(path) else { return Ok(None) };
     let inside =
         |input: &PathBuf| fs::canonicalize(input).is_ok_and(|input| input.starts_with(&output));
-    Ok(registry::paths(inputs)?.into_iter().find(inside))
+    Ok(registry::files(inputs)?.into_iter().map(|(path, _)| path).find(inside))
 }

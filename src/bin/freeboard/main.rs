@@ -3,7 +3,7 @@
 //! | file | owns |
 //! |---|---|
 //! | [`args`] | what may be said on the command line |
-//! | [`info`], [`stats`], [`reduce`], [`rebin`], [`convert`], [`calc`] | one command each |
+//! | [`info`], [`headers`], [`stats`], [`reduce`], [`rebin`], [`convert`], [`calc`] | one command each |
 //! | [`job`] | what commands share: inputs opened, a session, an output stored |
 //! | [`output`] | results on stdout, as text and as JSON |
 //! | [`progress`] | everything for people, on stderr |
@@ -15,6 +15,7 @@
 mod args;
 mod calc;
 mod convert;
+mod headers;
 mod info;
 mod interrupt;
 mod job;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
     interrupt::watch();
     let done = panic::catch_unwind(AssertUnwindSafe(|| match &cli.command {
         Command::Info(args) => info::run(args),
+        Command::Headers(args) => headers::run(args),
         Command::Stats(args) => stats::run(args),
         Command::Reduce(args) => reduce::run(args),
         Command::Rebin(args) => rebin::run(args),
