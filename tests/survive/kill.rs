@@ -3,6 +3,7 @@
 use super::{content, ended, freeboard, input, long, names, spawned, well, workplace};
 use std::{
     path::Path,
+    process::{Child, Command},
     thread,
     time::{Duration, Instant},
 };
@@ -79,17 +80,42 @@ fn a_store_that_is_killed_goes_on_to_the_same_bits() {
     assert!(resumed > 0, "no kill came while a store was under way");
 }
 
+/// A store of `x.zarr` that has written some chunks, and has some to go.
+fn half_way(folder: &Path, more: &[&str]) -> Child {
+    let mut child = spawned(freeboard(folder, store("x.zarr", more)));
+    let until = Instant::now() + Duration::from_secs(60);
+    while !folder.join(".x.zarr.part/c/5").exists() {
+        assert!(Instant::now() < until && child.try_wait().unwrap().is_none());
+        thread::sleep(Duration::from_millis(1));
+    }
+    child
+}
+
+#[test]
+fn an_interrupt_keeps_what_a_store_that_resumes_has_written() {
+    let folder = workplace([48, 256, 256]);
+    for (more, kept) in [(&["--resume"][..], true), (&[], false)] {
+        let child = half_way(folder.path(), more);
+        let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        let ended = ended(child);
+        assert_eq!(ended.code, Some(130), "{}", ended.err);
+        let says = if kept { "what was written is kept" } else { "nothing is left behind" };
+        assert!(ended.err.contains(says), "{}", ended.err);
+        let left: &[&str] = if kept { &[".x.zarr.journal", ".x.zarr.part"] } else { &[] };
+        assert_eq!(names(folder.path()), [left, &["in.npy", "scratch"]].concat());
+        if kept {
+            // One that does not resume begins anew.
+            std::fs::remove_dir_all(folder.path().join(".x.zarr.part")).unwrap();
+        }
+    }
+}
+
 #[test]
 fn another_store_does_not_go_on_with_it_and_says_what_changed() {
     let folder = workplace([48, 256, 256]);
     let at = |name: &str| folder.path().join(name);
-    let mut child = spawned(freeboard(folder.path(), store("x.zarr", &[])));
-    // Some chunks, and some to go.
-    let until = Instant::now() + Duration::from_secs(60);
-    while !at(".x.zarr.part/c/5").exists() {
-        assert!(Instant::now() < until && child.try_wait().unwrap().is_none());
-        thread::sleep(Duration::from_millis(1));
-    }
+    let mut child = half_way(folder.path(), &[]);
     child.kill().unwrap();
     ended(child);
     let refused = |args: Vec<String>, what: &str| {
