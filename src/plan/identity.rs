@@ -6,21 +6,17 @@
 
 use super::share::{self, Shared};
 use crate::{
-    error::{Error, ErrorKind, Result},
+    error::Result,
     expr::{Expr, Op},
 };
 use freeboard_formats::{Fingerprint, FormatError, Provenance};
-use std::{
-    fs::File,
-    hash::Hash,
-    io::{self, Read},
-};
+use std::{hash::Hash, path::PathBuf};
 use xxhash_rust::xxh3::Xxh3;
 
 /// What `expr` is made from: its sources, its operations, and with closures the program.
 ///
 /// # Errors
-/// If a source cannot be looked at, or the program's file cannot be read.
+/// If a source, or the program's file, cannot be looked at.
 pub(crate) fn provenance(expr: &Expr) -> Result<Provenance> {
     let (nodes, _) = share::share(std::slice::from_ref(expr))?;
     let mut made_from = Provenance::default();
@@ -44,30 +40,21 @@ pub(crate) fn provenance(expr: &Expr) -> Result<Provenance> {
     made_from.add("the expression", format!("{:032x}", hash.digest128()));
     made_from.add("the version of freeboard", env!("CARGO_PKG_VERSION"));
     if closures {
-        made_from.add("the program (it has functions of its own)", executable()?);
+        let Fingerprint(value) = executable()?;
+        made_from.add("the program (it has functions of its own)", format!("{value:032x}"));
     }
     Ok(made_from)
 }
 
-/// A fingerprint of the program that runs.
-fn executable() -> Result<String> {
-    let path = std::env::current_exe().map_err(FormatError::io)?;
-    let hash = || -> io::Result<u128> {
-        let mut file = File::open(&path)?;
-        let (mut hash, mut piece) = (Xxh3::new(), vec![0; 64 << 10]);
-        loop {
-            match file.read(&mut piece) {
-                Ok(0) => return Ok(hash.digest128()),
-                Ok(len) => hash.update(&piece[..len]),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
+/// A fingerprint of the program that runs: of the size and age of its file, as a hash of all of
+/// it would be most of what a small store takes.
+fn executable() -> Result<Fingerprint> {
+    // The link leads to the very file, also when another one has its name by now.
+    let path = match cfg!(target_os = "linux") {
+        true => PathBuf::from("/proc/self/exe"),
+        false => std::env::current_exe().map_err(FormatError::io)?,
     };
-    let hash = hash().map_err(|error| {
-        Error::new(ErrorKind::Session, format!("cannot read {}: {error}", path.display()))
-    })?;
-    Ok(format!("{hash:032x}"))
+    Ok(Fingerprint::of_file(&path)?)
 }
 
 #[cfg(test)]

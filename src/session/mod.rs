@@ -336,6 +336,7 @@ impl Session {
     /// As for [`Session::store`].
     pub fn store_dyn<T: Kind>(&self, array: &Array<T>, writer: &dyn Writer) -> Result<Report> {
         let started = Instant::now();
+        let cancel = lock(&self.cancel).clone();
         memory::reset_peak();
         let mut wanted = wanted_by(array.expr(), writer)?;
         // Refused before the output is begun, if it cannot fit.
@@ -344,10 +345,10 @@ impl Session {
             let meta = wanted.expr.meta()?;
             writer.create(meta)?
         };
-        let done = self.resume(&*sink, array.expr(), writer.path())?;
+        let done = self.resume(&*sink, array.expr(), writer.path(), &cancel)?;
         wanted.sink = Some(sink.clone());
         let wanted = [wanted];
-        let run = self.begin(&wanted, 0)?;
+        let run = Begun { cancel, ..self.begin(&wanted, 0)? };
         let counts = self
             .run(&run, &[Target::Store(sink.clone(), done)])
             .and_then(|counts| {

@@ -30,6 +30,7 @@ impl Session {
         sink: &dyn ChunkSink,
         expr: &Expr,
         output: &Path,
+        cancel: &Cancel,
     ) -> Result<ChunkSet> {
         let done = ChunkSet::new(sink.meta().grid.len());
         let Some(journal) = sink.journal() else { return Ok(done) };
@@ -37,18 +38,23 @@ impl Session {
             self.observer.observe(&Event::Swept { output, chunks });
         }
         if let Some(earlier) = journal.begin(plan::provenance(expr)?)? {
-            self.verify(sink, earlier, &done)?;
+            self.verify(sink, earlier, &done, cancel)?;
             self.observer.observe(&Event::Resumed { done: done.count(), of: done.len() });
         }
         Ok(done)
     }
 
     /// Adds to `done` the chunks that are stored as they were noted.
-    fn verify(&self, sink: &dyn ChunkSink, earlier: Earlier, done: &ChunkSet) -> Result<()> {
-        let cancel = lock(&self.cancel).clone();
+    fn verify(
+        &self,
+        sink: &dyn ChunkSink,
+        earlier: Earlier,
+        done: &ChunkSet,
+        cancel: &Cancel,
+    ) -> Result<()> {
         let (earlier, failed) = (Mutex::new(earlier), Mutex::new(None));
         let verify_some = || {
-            let end = self.verify_pieces(sink, &earlier, done, &cancel);
+            let end = self.verify_pieces(sink, &earlier, done, cancel);
             if let Err(error) = end {
                 lock(&failed).get_or_insert(error);
             }
