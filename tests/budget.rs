@@ -2,7 +2,12 @@
 //! operating system counts it. Each case is a process of its own.
 
 use serde_json::Value;
-use std::{fs::File, io::Write, path::Path, process::Command};
+use std::{
+    fs::File,
+    io::Write,
+    path::Path,
+    process::{Command, Output},
+};
 
 const MIB: u64 = 1 << 20;
 
@@ -26,26 +31,24 @@ fn cube(path: &Path, frames: u32) {
     }
 }
 
-/// Runs the program, and returns its report.
-fn report(args: &[&str], memory: u64, scratch: &Path) -> Value {
+/// Runs the program on two threads.
+fn run(args: &[&str], memory: u64, scratch: &Path) -> Output {
     let memory = format!("{memory}");
     let output = Command::new(env!("CARGO_BIN_EXE_freeboard"))
         .args(args)
-        .args([
-            "--memory",
-            &memory,
-            "--threads",
-            "2",
-            "--json",
-            "--quiet",
-            "--overwrite",
-            "--scratch",
-        ])
+        .args(["--memory", &memory, "--threads", "2", "--json", "--scratch"])
         .arg(scratch)
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
+    output
+}
+
+/// The peak that a command with an output tells in its report, in bytes.
+fn peak(args: &[&str], memory: u64, scratch: &Path) -> u64 {
+    let output = run(&[args, &["--quiet", "--overwrite"]].concat(), memory, scratch);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    report["peak"].as_u64().expect("Linux tells")
 }
 
 #[test]
@@ -71,11 +74,20 @@ fn the_process_stays_under_its_memory() {
             ],
         ];
         for case in cases {
-            let report = report(case, memory, folder.path());
-            let peak = report["peak"].as_u64().expect("Linux tells");
+            let peak = peak(case, memory, folder.path());
             assert!(peak <= memory, "{case:?}: {} MiB of {} MiB", peak / MIB, memory / MIB);
         }
     }
+    // A file without chunks of its own has virtual ones, of 64 MiB: they are read by bands.
+    let memory = 96 * MIB;
+    let case: &[&str] = &["reduce", "std", &input, "--axis", "0", "-o", &path("std.npy")];
+    let peak = peak(case, memory, folder.path());
+    assert!(peak <= memory, "{case:?}: {} MiB of {} MiB", peak / MIB, memory / MIB);
+    let output = run(&["stats", &input], memory, folder.path());
+    let told = String::from_utf8(output.stderr).unwrap();
+    let (_, peak) = told.rsplit_once("peak ").unwrap_or_else(|| panic!("no peak in {told:?}"));
+    let (peak, unit) = peak.split_once(' ').unwrap();
+    assert!(unit.starts_with("MiB") && peak.parse::<f64>().unwrap() <= 96.0, "{told:?}");
     let leftovers = std::fs::read_dir(folder.path()).unwrap().count();
     assert_eq!(leftovers, 5, "the input and four outputs: nothing of scratch, nothing staged");
 }

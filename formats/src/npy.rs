@@ -9,7 +9,7 @@ use crate::{
     error::{ErrorKind, FormatError, Result},
     grid::Grid,
     journal::{ChunkSet, Journal, Noted, hash_of},
-    raw::{RawArray, window_bytes},
+    raw::{RawArray, fetched_bytes, window_bytes},
     region::{Coordinates, Dims, Region},
     source::{
         ChunkSink, ChunkSource, Fingerprint, Format, Item, Meta, ReadCost, ReadCx, SourceSpec,
@@ -151,9 +151,13 @@ impl ChunkSource for NpySource {
     }
 
     fn cost(&self, region: &Region) -> ReadCost {
-        let bytes = self.bytes(region);
-        let total = self.bytes(&Region::whole(&self.header.shape));
-        ReadCost { bytes, decoded: bytes, scratch: window_bytes(total) }
+        let Header { dtype, fortran, ref shape, .. } = self.header;
+        let order = stored_order(shape.len(), fortran);
+        let in_order = |dims: &[u64]| -> Dims { order.iter().map(|&axis| dims[axis]).collect() };
+        let stored = Region { start: in_order(&region.start), shape: in_order(&region.shape) };
+        let bytes = fetched_bytes(&stored, &in_order(shape), dtype.size() as u64);
+        let total = self.bytes(&Region::whole(shape));
+        ReadCost { bytes, decoded: self.bytes(region), scratch: window_bytes(total) }
     }
 
     fn read(&self, region: &Region, out: ChunkMut<'_>, cx: &mut ReadCx<'_>) -> Result<()> {

@@ -34,6 +34,25 @@ pub(crate) fn window_bytes(total: u64) -> u64 {
     total.min(WINDOW)
 }
 
+/// Bytes that reading `region` of an array of `shape`, in C order, fetches: storage is fetched in
+/// pages, so runs less than a page apart come with what lies between them.
+pub(crate) fn fetched_bytes(region: &Region, shape: &[u64], size: u64) -> u64 {
+    const PAGE: u64 = 4096;
+    if region.is_empty() {
+        return 0;
+    }
+    let (mut runs, mut run, mut stride) = (1u64, size, size);
+    for (&len, &whole) in region.shape.iter().zip(shape).rev() {
+        if runs == 1 && stride - run < PAGE {
+            run += (len - 1) * stride;
+        } else {
+            runs *= len;
+        }
+        stride *= whole;
+    }
+    if runs == 1 { run } else { runs * run.max(PAGE) }
+}
+
 impl RawArray<'_> {
     /// Reads `region` into `out`, which has its shape; `window` is as long as
     /// [`window_bytes`] says, its start aligned to an element.
@@ -157,6 +176,20 @@ mod tests {
             let expected = ChunkView::of(&values, &shape).sub(&region).to_vec::<u16>();
             prop_assert_eq!(out.as_view().to_vec::<u16>(), expected);
         }
+    }
+
+    #[test]
+    fn runs_that_lie_close_are_fetched_with_what_lies_between() {
+        let shape = [100, 1000, 1000];
+        let fetched = |start: [u64; 3], len: [u64; 3]| {
+            fetched_bytes(&Region::new(start.to_vec(), len.to_vec()), &shape, 4)
+        };
+        assert_eq!(fetched([0; 3], shape), 400_000_000);
+        assert_eq!(fetched([7, 20, 0], [1, 64, 1000]), 256_000);
+        assert_eq!(fetched([7, 20, 10], [1, 64, 50]), 63 * 4000 + 200);
+        assert_eq!(fetched([7, 0, 0], [10, 1, 1]), 40_960);
+        assert_eq!(fetched([0, 3, 3], [100, 2, 5]), 100 * 4096);
+        assert_eq!(fetched([0, 0, 0], [100, 0, 5]), 0);
     }
 
     #[test]

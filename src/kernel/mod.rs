@@ -112,7 +112,7 @@ pub trait Fold: fmt::Debug + Send + Sync {
     fn start(&self, state: &mut [&mut [u8]]);
 
     /// Folds a row: `run` neighbouring elements into each cell, cell after cell.
-    /// A long run comes in several calls, cut at multiples of [`SEGMENT`] from its start.
+    /// A long run comes in several calls of up to [`SEGMENT`] elements, cut by the chunk's shape alone.
     fn step(&self, state: &mut [&mut [u8]], row: &[u8], run: usize, at: At);
 
     /// Combines the state `later`, of `count_later` elements a cell, into `state`, of `count`.

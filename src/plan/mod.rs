@@ -4,6 +4,7 @@
 //! out stages, `edges` tells what needs what, `size` what each task takes. It holds
 //! nothing that grows with the number of chunks.
 
+mod bands;
 mod compile;
 mod edges;
 mod explain;
@@ -20,6 +21,9 @@ mod size;
 mod split;
 mod stage;
 
+#[cfg(test)]
+pub(crate) use bands::band_of;
+pub(crate) use bands::{Band, bands, slab};
 pub(crate) use edges::blocks_read;
 pub(crate) use geometry::FAN_IN;
 pub(crate) use identity::provenance;

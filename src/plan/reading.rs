@@ -193,7 +193,7 @@ impl Lowering<'_> {
 
 /// What reading a region takes, in bytes decoded. Elements that lie scattered in their
 /// chunks are fetched in runs, each of which costs about as much as a page.
-fn effort(source: &dyn ChunkSource, region: &Region) -> u64 {
+pub(super) fn effort(source: &dyn ChunkSource, region: &Region) -> u64 {
     const PAGE: u64 = 4096;
     let decoded = source.cost(region).decoded;
     if region.is_empty() || source.storage().files == 0 {

@@ -1,10 +1,11 @@
 //! What a task takes: bytes of its results, of its inputs, and of the scratch it works in.
 //!
-//! The layout of a task's scratch is settled here, once, for the plan that counts it and
-//! for the run that uses it.
+//! The layout of a task's scratch, and in which bands it works, is settled here, once, for the
+//! plan that counts it and for the run that uses it.
 
 use super::{
     Plan,
+    bands::{self, bands},
     edges::blocks_read,
     geometry::FAN_IN,
     program::Program,
@@ -15,13 +16,20 @@ use crate::{
     kernel::SEGMENT,
     memory::Arena,
 };
-use freeboard_formats::{Region, region::Coordinates};
+use freeboard_formats::{Dims, Region, region::Coordinates};
 use smallvec::SmallVec;
 
-/// Where things lie in the scratch of one unit, as byte offsets; all are multiples of 64.
-/// At its beginning, inputs that are not whole somewhere are put together, in their order.
+/// How one unit works, and where things lie in its scratch, as byte offsets; all are multiples
+/// of 64. At the scratch's beginning, inputs that are not whole somewhere are put together, in
+/// their order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Layout {
+    /// How each of the inputs that the unit reads reaches it.
+    pub fetches: SmallVec<[Fetch; 4]>,
+    /// The bytes in which each of them is put together; 0 where it is not.
+    pub landings: SmallVec<[usize; 4]>,
+    /// The shape of the bands in which it computes its block.
+    pub band: Dims,
     /// Where the result is made, of a root whose elements do not stay in the store.
     pub result: Option<usize>,
     /// For each fold of a visit, or the one of a combination: where its state lies, if it
@@ -49,6 +57,8 @@ pub(crate) enum Fetch {
     InPlace,
     /// It is put together, or read, in scratch.
     Landed,
+    /// The same, one band of the block after the other.
+    Banded,
     /// It is read, or put together, right where the result belongs.
     Direct,
 }
@@ -65,6 +75,35 @@ pub(crate) fn is_plain(access: &Access, rank: usize) -> bool {
         }
     }
     next == rank
+}
+
+impl Stage {
+    /// Bytes in which an input's elements for `region` are put together, and of the scratch
+    /// that reading them takes.
+    fn landing(&self, input: usize, fetch: Fetch, region: &Region, band: &[u64]) -> (u64, u64) {
+        if region.is_empty() {
+            return (0, 0);
+        }
+        let input = &self.inputs[input];
+        let of = |region: &Region| {
+            let held = input.access.region(region);
+            let bytes = match fetch {
+                Fetch::InPlace | Fetch::Direct => 0,
+                Fetch::Landed | Fetch::Banded => held.volume() * input.dtype.size() as u64,
+            };
+            let scratch = match &input.feed {
+                Feed::Source(source) => source.cost(&held).scratch,
+                Feed::Port(_) => 0,
+            };
+            (bytes, scratch)
+        };
+        match fetch {
+            Fetch::Banded => bands(&region.shape, band)
+                .map(|band| of(&band.of(region)))
+                .fold((0, 0), |most, band| (most.0.max(band.0), most.1.max(band.1))),
+            _ => of(region),
+        }
+    }
 }
 
 /// Whether `region` of a stage lies in one block of what the input reads.
@@ -96,8 +135,8 @@ impl Plan {
         }
     }
 
-    /// How an input's elements for `region` reach the program.
-    pub(crate) fn fetch(
+    /// How an input's elements for `region` reach the program, if they are taken at once.
+    fn fetch(
         &self,
         stage: &Stage,
         input: usize,
@@ -149,25 +188,24 @@ impl Plan {
             let (inputs, program) = self.inputs_of(this, &region);
             for &input in &inputs {
                 let of_input = this.input_region(input, unit);
-                let feed = &this.inputs[input];
-                let held = if of_input.is_empty() {
-                    Region::whole(&[0])
-                } else {
-                    feed.access.region(&of_input)
-                };
-                if let (Feed::Source(source), false) = (&feed.feed, of_input.is_empty()) {
-                    codec = codec.max(source.cost(&held).scratch);
-                }
-                if self.fetch(this, input, &of_input, program) == Fetch::Landed {
-                    let bytes = held.volume() * feed.dtype.size() as u64;
-                    take(&mut at, bytes);
-                }
+                layout.fetches.push(self.fetch(this, input, &of_input, program));
+            }
+            layout.band = match program {
+                Some(_) => bands::choose(this, &region, &inputs, &mut layout.fetches),
+                None => region.shape.clone(),
+            };
+            for (&input, &fetch) in inputs.iter().zip(&layout.fetches) {
+                let (bytes, scratch) =
+                    this.landing(input, fetch, &this.input_region(input, unit), &layout.band);
+                take(&mut at, bytes);
+                layout.landings.push(bytes as usize);
+                codec = codec.max(scratch);
             }
             if let Some(root) = this.root.filter(|_| this.ports.is_empty()) {
                 let bytes = region.volume() * self.root_dtype(root).size() as u64;
                 let lent = program.and_then(Program::copied_input).is_some_and(|input| {
                     !self.is_stored(root)
-                        || (self.fetch(this, input, &region, program) == Fetch::InPlace
+                        || (layout.fetches[0] == Fetch::InPlace
                             && is_plain(&this.inputs[input].access, region.rank()))
                 });
                 // A copy goes straight to its place; a sink is lent a block that is whole.

@@ -9,6 +9,7 @@
 //! work and never the order in which memory is given.
 
 mod calls;
+mod fetch;
 mod fold;
 mod reduce;
 mod results;

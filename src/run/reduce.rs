@@ -1,6 +1,7 @@
 //! The tasks of a reduction: visiting a chunk, and combining states.
 
 use super::{
+    fetch::Room,
     fold::{Rows, parts, parts_mut},
     task::{Inputs, Lent, UnitTask, carve, lent},
     tile::{Evaluator, register_bytes},
@@ -23,10 +24,8 @@ impl<'a> UnitTask<'a, '_> {
         scratch: &mut [u8],
     ) -> Result<()> {
         let region = self.stage.region(self.unit);
-        let (mut work, codec) = scratch.split_at_mut(self.layout.codec);
-        let (mut landings, rest) =
-            std::mem::take(&mut work).split_at_mut(self.layout.states_start());
-        let mut rest = rest;
+        let (work, codec) = scratch.split_at_mut(self.layout.codec);
+        let (landings, mut rest) = work.split_at_mut(self.layout.states_start());
         // States that this task finishes: begun here in scratch, or carried here by a chunk
         // whose buffer is this task's.
         let mut taken: SmallVec<[Option<Buffer>; 2]> = SmallVec::new();
@@ -43,7 +42,6 @@ impl<'a> UnitTask<'a, '_> {
                 }
             }));
         }
-        let views = self.fetch_all(&program.inputs, Some(program), inputs, &mut landings, codec)?;
         let mut states: Vec<FoldState<'_>> = Vec::with_capacity(folds.len());
         for (((fold, out), taken), begun) in
             folds.iter().zip(outs.iter_mut()).zip(&mut taken).zip(&self.layout.states)
@@ -72,16 +70,19 @@ impl<'a> UnitTask<'a, '_> {
             states.push(FoldState { fold, rows, parts, result, block, cells });
         }
         let count = region.volume() as usize;
-        let registers = &mut rest[..];
-        debug_assert!(registers.len() >= program.registers as usize * register_bytes(count));
-        Evaluator::new(program, views, count, registers).for_each_tile(
-            &region.shape,
-            |output, start, tile| {
-                for state in states.iter_mut().filter(|state| state.fold.output == output) {
-                    state.rows.fold(&*state.fold.fold, &mut state.parts, start, tile);
-                }
-            },
-        );
+        debug_assert!(rest.len() >= program.registers as usize * register_bytes(count));
+        let room = Room { landings, registers: rest, codec };
+        self.for_each_band(program, &region, inputs, room, |band, views, registers| {
+            Evaluator::new(program, views.iter().cloned(), count, registers).for_each_tile(
+                &region.shape,
+                band,
+                |output, start, tile| {
+                    for state in states.iter_mut().filter(|state| state.fold.output == output) {
+                        state.rows.fold(&*state.fold.fold, &mut state.parts, start, tile);
+                    }
+                },
+            );
+        })?;
         for state in states {
             if let Some(out) = state.result {
                 let fold = state.fold;

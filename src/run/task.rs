@@ -1,17 +1,15 @@
 //! Running one batch: its units one after the other, each from its inputs to its results.
 
-use super::{results::Collected, retry::Retry, tile::Evaluator};
+use super::{fetch::Room, results::Collected, retry::Retry, tile::Evaluator};
 use crate::{
     error::{Error, ErrorKind, Result},
     event::Observer,
     kernel::BlockCx,
     memory::{Arena, Buffer},
-    plan::{
-        Batch, Feed, Fetch, Key, Layout, Plan, PortId, Program, Stage, Work, blocks_read, part_of,
-    },
+    plan::{Batch, Feed, Fetch, Key, Layout, Plan, PortId, Program, Stage, Work, part_of},
 };
 use freeboard_formats::{
-    Cancel, ChunkMut, ChunkSet, ChunkSink, ChunkSource, ChunkView, Dims, FileCache, ReadCx, Region,
+    Cancel, ChunkMut, ChunkSet, ChunkSink, ChunkView, Dims, FileCache, ReadCx, Region,
     region::Coordinates,
 };
 use smallvec::SmallVec;
@@ -147,7 +145,7 @@ fn carried_state(plan: &Plan, batch: Batch, port: PortId, inputs: &mut Inputs) -
 }
 
 pub(super) struct UnitTask<'a, 't> {
-    cx: &'a TaskCx<'a, 't>,
+    pub(super) cx: &'a TaskCx<'a, 't>,
     pub(super) plan: &'a Plan,
     pub(super) stage: &'a Stage,
     pub(super) unit: u64,
@@ -185,7 +183,7 @@ impl<'a> UnitTask<'a, '_> {
                 let (work, codec) = scratch.split_at_mut(self.layout.codec);
                 let (mut landings, own) = work.split_at_mut(self.layout.registers);
                 let numbers: SmallVec<[usize; 4]> = (0..self.stage.inputs.len()).collect();
-                let views = self.fetch_all(&numbers, None, inputs, &mut landings, codec)?;
+                let views = self.fetch_all(&numbers, inputs, &mut landings, codec)?;
                 let index = self.stage.grid.index_of(self.unit).to_vec();
                 let dtype = self.plan.ports[self.stage.ports[0] as usize].array().1;
                 let out = ChunkMut::new(dtype, outs[0], &region.shape);
@@ -201,106 +199,6 @@ impl<'a> UnitTask<'a, '_> {
         }
     }
 
-    fn read(
-        &self,
-        source: &dyn ChunkSource,
-        region: &Region,
-        mut out: ChunkMut<'_>,
-        scratch: &mut [u8],
-    ) -> Result<()> {
-        let cx = self.cx;
-        cx.retry.run(cx.observer, cx.files, cx.cancel, || {
-            cx.read.fetch_add(source.cost(region).bytes, Ordering::Relaxed);
-            let mut read = ReadCx {
-                scratch: &mut *scratch,
-                limit: cx.limit,
-                files: cx.files,
-                cancel: cx.cancel,
-            };
-            source.read(region, out.reborrow(), &mut read)
-        })
-    }
-
-    /// The inputs with these numbers, as views of the shape of what is computed; those that
-    /// are not whole somewhere are put together in `work`.
-    pub(super) fn fetch_all<'b>(
-        &self,
-        numbers: &[usize],
-        program: Option<&Program>,
-        inputs: &'b [(Key, Lent)],
-        work: &mut &'b mut [u8],
-        codec: &mut [u8],
-    ) -> Result<SmallVec<[ChunkView<'b>; 4]>>
-    where
-        'a: 'b,
-    {
-        let mut views = SmallVec::new();
-        for &number in numbers {
-            let input = &self.stage.inputs[number];
-            let region = self.stage.input_region(number, self.unit);
-            if region.is_empty() {
-                views.push(ChunkView::new(input.dtype, &[], &region.shape));
-                continue;
-            }
-            let held = input.access.region(&region);
-            let view = match self.plan.fetch(self.stage, number, &region, program) {
-                Fetch::InPlace => {
-                    let Feed::Port(port) = input.feed else {
-                        unreachable!("in place in the store")
-                    };
-                    let (grid, dtype) = self.plan.ports[port as usize].array();
-                    // A long step may begin before the block that holds all of its elements.
-                    let mut block = grid.covering(&held).start;
-                    blocks_read(&input.access, &region, grid, |index| block = index.into());
-                    let unit = self.plan.ports[port as usize].unit_of(grid.linear_of(&block));
-                    let at = grid.region(&block);
-                    let bytes = lent(self.plan, inputs, port, unit);
-                    let view = ChunkView::new(dtype, bytes, &at.shape);
-                    input.access.view(&region, &view, &at)
-                }
-                Fetch::Landed | Fetch::Direct => {
-                    let len = held.volume() as usize * input.dtype.size();
-                    let landing = carve(work, len);
-                    let target = ChunkMut::new(input.dtype, landing, &held.shape);
-                    self.gather(number, &held, target, inputs, codec)?;
-                    let view = ChunkView::new(input.dtype, landing, &held.shape);
-                    input.access.view(&region, &view, &held)
-                }
-            };
-            views.push(view);
-        }
-        Ok(views)
-    }
-
-    /// Puts the box `held` of what an input reads together in `target`.
-    fn gather(
-        &self,
-        number: usize,
-        held: &Region,
-        mut target: ChunkMut<'_>,
-        inputs: &[(Key, Lent)],
-        codec: &mut [u8],
-    ) -> Result<()> {
-        match &self.stage.inputs[number].feed {
-            Feed::Source(source) => self.read(&**source, held, target, codec),
-            Feed::Port(port) => {
-                let this = &self.plan.ports[*port as usize];
-                let (grid, dtype) = this.array();
-                let access = &self.stage.inputs[number].access;
-                let region = self.stage.input_region(number, self.unit);
-                blocks_read(access, &region, grid, |index| {
-                    let at = grid.region(index);
-                    let Some(common) = at.intersection(held) else { return };
-                    let bytes = lent(self.plan, inputs, *port, this.unit_of(grid.linear_of(index)));
-                    let part =
-                        ChunkView::new(dtype, bytes, &at.shape).sub(&common.relative_to(&at.start));
-                    target.sub(&common.relative_to(&held.start)).assign(&part);
-                });
-                Ok(())
-            }
-        }
-    }
-
     fn map(
         &self,
         program: &'a Program,
@@ -309,20 +207,20 @@ impl<'a> UnitTask<'a, '_> {
         outs: &mut [&mut [u8]],
         scratch: &mut [u8],
     ) -> Result<()> {
-        let (mut work, codec) = scratch.split_at_mut(self.layout.codec);
+        let (work, codec) = scratch.split_at_mut(self.layout.codec);
         let dtype = program.outputs[0].1;
         let target = self.stage.root.map(|root| &self.cx.targets[root]);
         match target {
             None | Some(Target::Keep) => {
                 let out = ChunkMut::new(dtype, outs[0], &region.shape);
-                self.compute(program, region, inputs, out, &mut work, codec)
+                self.compute(program, region, inputs, out, self.room(work, codec))
             }
             Some(Target::Collect(collected)) => match self.layout.result {
                 None => collected.with(region, |out| {
-                    self.compute(program, region, inputs, out, &mut work, codec)
+                    self.compute(program, region, inputs, out, self.room(work, codec))
                 }),
                 Some(_) => {
-                    let made = self.make(program, region, inputs, &mut work, codec)?;
+                    let made = self.make(program, region, inputs, work, codec)?;
                     collected.with(region, |mut out| out.assign(&made));
                     Ok(())
                 }
@@ -330,16 +228,22 @@ impl<'a> UnitTask<'a, '_> {
             Some(Target::Store(sink, _)) => match (self.layout.result, program.copied_input()) {
                 // The block is whole somewhere: it is written from there.
                 (None, Some(_)) => {
-                    let views =
-                        self.fetch_all(&program.inputs, Some(program), inputs, &mut work, codec)?;
+                    let mut work = work;
+                    let views = self.fetch_all(&program.inputs, inputs, &mut work, codec)?;
                     self.write(&**sink, region, views[0].clone(), codec)
                 }
                 _ => {
-                    let made = self.make(program, region, inputs, &mut work, codec)?;
+                    let made = self.make(program, region, inputs, work, codec)?;
                     self.write(&**sink, region, made, codec)
                 }
             },
         }
+    }
+
+    /// The scratch of a task that has no result there.
+    fn room<'b>(&self, work: &'b mut [u8], codec: &'b mut [u8]) -> Room<'b> {
+        let (landings, registers) = work.split_at_mut(self.layout.registers);
+        Room { landings, registers, codec }
     }
 
     fn write(
@@ -367,89 +271,51 @@ impl<'a> UnitTask<'a, '_> {
         &self,
         program: &'a Program,
         region: &Region,
-        inputs: &'b Inputs,
-        work: &mut &'b mut [u8],
+        inputs: &Inputs,
+        work: &'b mut [u8],
         codec: &mut [u8],
-    ) -> Result<ChunkView<'b>>
-    where
-        'a: 'b,
-    {
+    ) -> Result<ChunkView<'b>> {
         let dtype = program.outputs[0].1;
-        let (before, mut rest) =
-            std::mem::take(work).split_at_mut(self.layout.result.expect("made in scratch"));
-        let result = carve(&mut rest, region.volume() as usize * dtype.size());
         // Inputs are put together before the result, registers lie behind it.
-        let mut before = before;
-        let views = match self.is_direct(program, region) {
-            true => SmallVec::new(),
-            false => self.fetch_all(&program.inputs, Some(program), inputs, &mut before, codec)?,
-        };
+        let (landings, mut rest) = work.split_at_mut(self.layout.result.expect("made in scratch"));
+        let result = carve(&mut rest, region.volume() as usize * dtype.size());
         let out = ChunkMut::new(dtype, result, &region.shape);
-        self.evaluate(program, region, inputs, views, out, rest, codec)?;
+        self.compute(program, region, inputs, out, Room { landings, registers: rest, codec })?;
         Ok(ChunkView::new(dtype, result, &region.shape))
     }
 
     /// Computes a block right where it belongs.
-    fn compute<'b>(
+    fn compute(
         &self,
         program: &'a Program,
         region: &Region,
-        inputs: &'b Inputs,
-        out: ChunkMut<'_>,
-        work: &mut &'b mut [u8],
-        codec: &mut [u8],
-    ) -> Result<()>
-    where
-        'a: 'b,
-    {
-        let (landings, registers) = std::mem::take(work).split_at_mut(self.layout.registers);
-        let mut landings = landings;
-        let views = match self.is_direct(program, region) {
-            true => SmallVec::new(),
-            false => {
-                self.fetch_all(&program.inputs, Some(program), inputs, &mut landings, codec)?
-            }
-        };
-        self.evaluate(program, region, inputs, views, out, registers, codec)
-    }
-
-    /// Whether the program copies one input that can be read right into the output.
-    fn is_direct(&self, program: &Program, region: &Region) -> bool {
-        program.copied_input().is_some_and(|input| {
-            self.plan.fetch(self.stage, input, region, Some(program)) == Fetch::Direct
-        })
-    }
-
-    #[allow(clippy::too_many_arguments)] // the pieces of scratch are borrowed apart
-    fn evaluate<'b>(
-        &self,
-        program: &'b Program,
-        region: &Region,
         inputs: &Inputs,
-        views: SmallVec<[ChunkView<'b>; 4]>,
         mut out: ChunkMut<'_>,
-        registers: &'b mut [u8],
-        codec: &mut [u8],
+        room: Room<'_>,
     ) -> Result<()> {
         if region.is_empty() {
             return Ok(());
         }
         if let Some(input) = program.copied_input() {
-            if let Some(view) = views.first() {
-                out.assign(view);
-                return Ok(());
+            if self.layout.fetches[0] == Fetch::Direct {
+                let held = self.stage.inputs[input].access.region(region);
+                let out = out.with_unit_axes(&held.shape);
+                return self.gather(input, region, &held, out, inputs, room.codec);
             }
-            let held = self.stage.inputs[input].access.region(region);
-            return self.gather(input, &held, out.with_unit_axes(&held.shape), inputs, codec);
+            return self.for_each_band(program, region, inputs, room, |band, views, _| {
+                out.sub(&band.within).assign(&views[0]);
+            });
         }
-        let count = region.volume() as usize;
-        match out.as_bytes() {
-            Some(bytes) => {
-                Evaluator::new(program, views, count, registers).run(&region.shape, bytes)
-            }
-            None => unreachable!("results are made in one run"),
-        }
-        Ok(())
+        let (count, size) = (region.volume() as usize, program.outputs[0].1.size());
+        let bytes = out.as_bytes().expect("results are made in one run");
+        self.for_each_band(program, region, inputs, room, |band, views, registers| {
+            let bytes = &mut bytes[band.elements.start * size..band.elements.end * size];
+            Evaluator::new(program, views.iter().cloned(), count, registers).run(
+                &region.shape,
+                band,
+                bytes,
+            );
+        })
     }
 
     /// Cuts the chunks of a large block into pieces, one chunk after the other.

@@ -100,8 +100,11 @@ impl ChunkSource for Whole {
 }
 
 fn whole(values: &ArrayD<f64>, chunk: &[u64]) -> (Array<f64>, Arc<Counters>) {
-    let (counting, counters) =
-        Counting::new(Arc::new(Whole(MemorySource::new(values, chunk))) as Arc<dyn ChunkSource>);
+    counted(Whole(MemorySource::new(values, chunk)))
+}
+
+fn counted(source: impl ChunkSource + 'static) -> (Array<f64>, Arc<Counters>) {
+    let (counting, counters) = Counting::new(Arc::new(source));
     (Array::from_source(Arc::new(counting)).typed().expect("f64"), counters)
 }
 
@@ -313,5 +316,50 @@ fn a_carried_reduction_is_cut_along_what_it_keeps() {
     for (memory, threads, fuse) in [(64 << 20, 4, true), (12 << 20, 3, true), (64 << 20, 2, false)]
     {
         assert!(compute(&y, memory, threads, fuse).unwrap().0 == bits);
+    }
+}
+
+/// What is made of an array and of a row of it.
+type Verb = fn(&Array<f64>, &Array<f64>) -> Array<f64>;
+
+#[test]
+fn chunks_read_by_bands_give_the_bits_of_chunks_that_are_whole() {
+    let verbs: [Verb; 12] = [
+        |x, _| x.sum(..),
+        |x, _| x.mean(0) + x.std(0),
+        |x, _| x.std([1, 2]) + x.min([1, 2]),
+        |x, _| x.argmax(..).cast::<f64>() + x.mean(..),
+        |x, _| x.mean(-1) - x.sum(-1),
+        |x, row| (x - row).abs().sqrt(),
+        |x, row| (x * row).sum(1),
+        |x, _| x.slice_numpy("::-1, 3::2, ::-3") * 2.0,
+        |x, _| x.slice_numpy("..., ::-1"),
+        |x, _| x.rechunk([3, 250, 1000]).max(0),
+        |x, _| x.t() + 1.0,
+        |x, _| x - x.mean(0),
+    ];
+    for (shape, chunk) in [([3, 300, 301], [2, 300, 301]), ([2, 2, 140_000], [1, 2, 140_000])] {
+        let value =
+            |i: ndarray::IxDyn| ((i[0] * 7919 + i[1] * 104_729 + i[2]) % 10_007) as f64 / 7.0;
+        let values = ArrayD::from_shape_fn(IxDyn(&shape), value);
+        let (plain, reads) = counted(MemorySource::new(&values, &chunk));
+        let (whole, _) = whole(&values, &chunk);
+        let row = plain.slice_numpy("0, 0, :");
+        for (number, verb) in verbs.iter().enumerate() {
+            let expected = verb(&whole, &row);
+            let (expected, _) = compute(&expected, 1 << 30, 1, true).unwrap();
+            let banded = verb(&plain, &row);
+            for (memory, threads) in [(1 << 30, 3), (smallest(&banded, 1, true), 1)] {
+                let (bits, _) = compute(&banded, memory, threads, true).unwrap();
+                assert!(bits == expected, "verb {number} of {shape:?} in {memory} bytes");
+            }
+        }
+        reads.reset();
+        let sum = plain.sum(..);
+        compute(&sum, 1 << 30, 1, true).unwrap();
+        assert_eq!(reads.most_reads(), 1);
+        assert!(reads.reads() > plain.expr().meta().unwrap().grid.len(), "bands of chunks");
+        let (in_bands, at_once) = (smallest(&sum, 1, true), smallest(&whole.sum(..), 1, true));
+        assert!(in_bands < at_once * 3 / 4, "{in_bands} bytes, and {at_once} for whole chunks");
     }
 }

@@ -167,7 +167,12 @@ impl ChunkSource for Source {
         // The elements, which the library's binding allocates, its cache, and a chunk coded
         // and decoded: none of it lies in the scratch, but the task is granted it.
         let foreign = bytes.saturating_add(CHUNK_CACHE).saturating_add(2 * self.chunk);
-        ReadCost { bytes, decoded: bytes, scratch: foreign }
+        let grid = &self.meta.grid;
+        let decoded = match self.chunk == 0 || region.is_empty() {
+            true => bytes,
+            false => grid.span(&grid.covering(region)).volume() * self.meta.dtype.size() as u64,
+        };
+        ReadCost { bytes, decoded, scratch: foreign }
     }
 
     fn read(&self, region: &Region, mut out: ChunkMut<'_>, cx: &mut ReadCx<'_>) -> Result<()> {

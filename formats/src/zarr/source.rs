@@ -9,7 +9,7 @@ use super::metadata::{Layout, Shard};
 use crate::{
     error::{ErrorKind, FormatError, Result},
     grid::Grid,
-    raw::{RawArray, to_native, window_bytes},
+    raw::{RawArray, fetched_bytes, to_native, window_bytes},
     region::{Coordinates, Dims, Region},
     source::{ChunkSource, Fingerprint, Meta, ReadCost, ReadCx, SourceSpec, Storage},
     view::{ChunkMut, ChunkView},
@@ -87,6 +87,18 @@ impl ZarrSource {
             false => aligned(self.layout.chain.bound(tile)).saturating_add(tile),
         };
         aligned(self.index_bytes()).saturating_add(decoding)
+    }
+
+    /// Bytes that reading `region` fetches where elements lie as they are: as of the first of
+    /// the tiles that it may cover.
+    fn raw_bytes(&self, region: &Region) -> u64 {
+        let order = &self.layout.chain.order;
+        let tile: Dims = order.iter().map(|&axis| self.layout.tile()[axis]).collect();
+        let part = order.iter().zip(&tile).map(|(&axis, &len)| region.shape[axis].min(len));
+        let part = Region::whole(&part.collect::<Dims>());
+        let fetched = fetched_bytes(&part, &tile, self.layout.dtype.size() as u64);
+        let parts = region.volume() as f64 / part.volume() as f64;
+        (fetched as f64 * parts) as u64
     }
 
     /// Reads the box `part` of one stored object.
@@ -258,8 +270,11 @@ impl ChunkSource for ZarrSource {
         }
         let scratch = self.scratch_bytes();
         if self.layout.chain.is_raw() {
-            let bytes = self.layout.bytes(&region.shape);
-            return ReadCost { bytes, decoded: bytes, scratch };
+            return ReadCost {
+                bytes: self.raw_bytes(region),
+                decoded: self.layout.bytes(&region.shape),
+                scratch,
+            };
         }
         // Tiles are stored in full, also where they reach beyond the array.
         let tile = self.layout.tile();

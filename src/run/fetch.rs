@@ -1,0 +1,181 @@
+//! How a task's inputs reach it: lent by the store as they are, or put together in its
+//! scratch, at once or band by band; and how it reads a source.
+
+use super::task::{Inputs, Lent, UnitTask, carve, lent};
+use crate::{
+    error::Result,
+    plan::{Band, Feed, Fetch, Key, Program, bands, blocks_read},
+};
+use freeboard_formats::{ChunkMut, ChunkSource, ChunkView, ReadCx, Region};
+use smallvec::SmallVec;
+use std::sync::atomic::Ordering;
+
+/// Scratch of a task that computes elements.
+pub(super) struct Room<'b> {
+    /// Where inputs are put together, in their order.
+    pub landings: &'b mut [u8],
+    /// Where a program computes.
+    pub registers: &'b mut [u8],
+    /// What adapters use.
+    pub codec: &'b mut [u8],
+}
+
+impl<'a> UnitTask<'a, '_> {
+    /// Reads a box of a source.
+    pub(super) fn read(
+        &self,
+        source: &dyn ChunkSource,
+        region: &Region,
+        mut out: ChunkMut<'_>,
+        scratch: &mut [u8],
+    ) -> Result<()> {
+        let cx = self.cx;
+        cx.retry.run(cx.observer, cx.files, cx.cancel, || {
+            cx.read.fetch_add(source.cost(region).bytes, Ordering::Relaxed);
+            let mut read = ReadCx {
+                scratch: &mut *scratch,
+                limit: cx.limit,
+                files: cx.files,
+                cancel: cx.cancel,
+            };
+            source.read(region, out.reborrow(), &mut read)
+        })
+    }
+
+    /// The inputs with these numbers, which are all that the unit has, as views of what is
+    /// computed; those that are not whole somewhere are put together in `landings`.
+    pub(super) fn fetch_all<'b>(
+        &self,
+        numbers: &[usize],
+        inputs: &'b [(Key, Lent)],
+        landings: &mut &'b mut [u8],
+        codec: &mut [u8],
+    ) -> Result<SmallVec<[ChunkView<'b>; 4]>>
+    where
+        'a: 'b,
+    {
+        let mut views = SmallVec::new();
+        for (at, &number) in numbers.iter().enumerate() {
+            let region = self.stage.input_region(number, self.unit);
+            let landing = carve(landings, self.layout.landings[at]);
+            views.push(self.fetch(at, number, &region, inputs, landing, codec)?);
+        }
+        Ok(views)
+    }
+
+    /// Calls `each` with one band of the block `region` after the other, and with the views of
+    /// the program's inputs that have its shape. What is read by bands is read into the same
+    /// place again and again.
+    pub(super) fn for_each_band(
+        &self,
+        program: &Program,
+        region: &Region,
+        inputs: &Inputs,
+        room: Room<'_>,
+        mut each: impl FnMut(&Band, &[ChunkView<'_>], &mut [u8]),
+    ) -> Result<()> {
+        if region.is_empty() {
+            return Ok(());
+        }
+        let Room { mut landings, registers, codec } = room;
+        let mut whole: SmallVec<[Option<ChunkView<'_>>; 4]> = SmallVec::new();
+        let mut banded: SmallVec<[&mut [u8]; 4]> = SmallVec::new();
+        for (at, &number) in program.inputs.iter().enumerate() {
+            let landing = carve(&mut landings, self.layout.landings[at]);
+            match self.layout.fetches[at] {
+                Fetch::Banded => {
+                    whole.push(None);
+                    banded.push(landing);
+                }
+                _ => whole.push(Some(self.fetch(at, number, region, inputs, landing, codec)?)),
+            }
+        }
+        for band in bands(&region.shape, &self.layout.band) {
+            self.cx.cancel.check()?;
+            let part = band.of(region);
+            let mut banded = banded.iter_mut();
+            let mut views: SmallVec<[ChunkView<'_>; 4]> = SmallVec::new();
+            for (at, &number) in program.inputs.iter().enumerate() {
+                views.push(match &whole[at] {
+                    Some(view) => view.sub(&band.within),
+                    None => {
+                        let landing = banded.next().expect("a landing for each");
+                        self.fetch(at, number, &part, inputs, landing, codec)?
+                    }
+                });
+            }
+            each(&band, &views, registers);
+        }
+        Ok(())
+    }
+
+    /// The elements of input `number` that `region` takes, as a view of its shape; it is the
+    /// input `at` of the program. What is not whole somewhere is put together in `landing`.
+    fn fetch<'b>(
+        &self,
+        at: usize,
+        number: usize,
+        region: &Region,
+        inputs: &'b [(Key, Lent)],
+        landing: &'b mut [u8],
+        codec: &mut [u8],
+    ) -> Result<ChunkView<'b>>
+    where
+        'a: 'b,
+    {
+        let input = &self.stage.inputs[number];
+        if region.is_empty() {
+            return Ok(ChunkView::new(input.dtype, &[], &region.shape));
+        }
+        let held = input.access.region(region);
+        match (self.layout.fetches[at], &input.feed) {
+            (Fetch::InPlace, Feed::Port(port)) => {
+                let (grid, dtype) = self.plan.ports[*port as usize].array();
+                // A long step may begin before the block that holds all of its elements.
+                let mut block = grid.covering(&held).start;
+                blocks_read(&input.access, region, grid, |index| block = index.into());
+                let unit = self.plan.ports[*port as usize].unit_of(grid.linear_of(&block));
+                let at = grid.region(&block);
+                let bytes = lent(self.plan, inputs, *port, unit);
+                let view = ChunkView::new(dtype, bytes, &at.shape);
+                Ok(input.access.view(region, &view, &at))
+            }
+            _ => {
+                let landing = &mut landing[..held.volume() as usize * input.dtype.size()];
+                let target = ChunkMut::new(input.dtype, landing, &held.shape);
+                self.gather(number, region, &held, target, inputs, codec)?;
+                let view = ChunkView::new(input.dtype, landing, &held.shape);
+                Ok(input.access.view(region, &view, &held))
+            }
+        }
+    }
+
+    /// Puts the box `held` of what an input reads, for the elements `region`, together in `target`.
+    pub(super) fn gather(
+        &self,
+        number: usize,
+        region: &Region,
+        held: &Region,
+        mut target: ChunkMut<'_>,
+        inputs: &[(Key, Lent)],
+        codec: &mut [u8],
+    ) -> Result<()> {
+        match &self.stage.inputs[number].feed {
+            Feed::Source(source) => self.read(&**source, held, target, codec),
+            Feed::Port(port) => {
+                let this = &self.plan.ports[*port as usize];
+                let (grid, dtype) = this.array();
+                let access = &self.stage.inputs[number].access;
+                blocks_read(access, region, grid, |index| {
+                    let at = grid.region(index);
+                    let Some(common) = at.intersection(held) else { return };
+                    let bytes = lent(self.plan, inputs, *port, this.unit_of(grid.linear_of(index)));
+                    let part =
+                        ChunkView::new(dtype, bytes, &at.shape).sub(&common.relative_to(&at.start));
+                    target.sub(&common.relative_to(&held.start)).assign(&part);
+                });
+                Ok(())
+            }
+        }
+    }
+}
