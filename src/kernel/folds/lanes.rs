@@ -4,7 +4,8 @@
 //! [`LANES`] accumulators, the element at `i` to the one at `i % LANES`; the accumulators
 //! are joined pairwise, halving their number; then the rest that fills no group of
 //! lanes is joined in sequence. So the bits are a function of the run alone, while
-//! the compiler can keep the lanes in vector registers of any width.
+//! the compiler can keep the lanes in vector registers of any width. Long runs of extrema go to
+//! [`MANY`] lanes: to choose takes several instructions, each of which waits for the one before.
 
 use crate::kernel::wide::with_avx2;
 use bytemuck::Pod;
@@ -13,8 +14,14 @@ use bytemuck::Pod;
 /// hide the latency of an addition with AVX2.
 pub(super) const LANES: usize = 16;
 
+/// Accumulators a run of [`Monoid::SLOW`] joins: as many float32 as fill half of the 16 registers
+/// of AVX2.
+const MANY: usize = 4 * LANES;
+
 /// Values that are joined in any grouping, up to rounding.
 pub(super) trait Monoid: 'static {
+    /// Whether to join takes several instructions, one after the other.
+    const SLOW: bool = false;
     /// An element.
     type In: Pod;
     /// A value of elements joined.
@@ -35,17 +42,28 @@ pub(super) fn join_run<T: Copy, A: Copy>(
     lift: impl Fn(T) -> A,
     join: impl Fn(A, A) -> A,
 ) -> A {
-    if run.len() < LANES {
+    join_in::<LANES, _, _>(run, empty, lift, join)
+}
+
+/// The same, in `N` lanes.
+#[inline(always)]
+fn join_in<const N: usize, T: Copy, A: Copy>(
+    run: &[T],
+    empty: A,
+    lift: impl Fn(T) -> A,
+    join: impl Fn(A, A) -> A,
+) -> A {
+    if run.len() < N {
         return run.iter().fold(empty, |acc, &element| join(acc, lift(element)));
     }
-    let (groups, rest) = run.as_chunks::<LANES>();
-    let mut lanes = [empty; LANES];
+    let (groups, rest) = run.as_chunks::<N>();
+    let mut lanes = [empty; N];
     for group in groups {
-        for lane in 0..LANES {
+        for lane in 0..N {
             lanes[lane] = join(lanes[lane], lift(group[lane]));
         }
     }
-    let mut width = LANES / 2;
+    let mut width = N / 2;
     while width > 0 {
         for lane in 0..width {
             lanes[lane] = join(lanes[lane], lanes[lane + width]);
@@ -74,6 +92,12 @@ fn step_body<M: Monoid>(cells: &mut [M::Acc], row: &[M::In], run: usize) {
         4 => short::<M, 4>(cells, row),
         8 => short::<M, 8>(cells, row),
         10 => short::<M, 10>(cells, row),
+        _ if M::SLOW && run >= 4 * MANY => {
+            for (cell, run) in cells.iter_mut().zip(row.chunks_exact(run)) {
+                let value = join_in::<MANY, _, _>(run, M::EMPTY, M::lift, M::join);
+                *cell = M::join(*cell, value);
+            }
+        }
         _ => {
             for (cell, run) in cells.iter_mut().zip(row.chunks_exact(run)) {
                 *cell = M::join(*cell, join_run(run, M::EMPTY, M::lift, M::join));

@@ -102,13 +102,16 @@ impl Fold for Single {
 
 /// A monoid for one element type.
 macro_rules! monoid {
-    ($(#[$doc:meta])* $name:ident, $acc:ty, $empty:expr, $lift:expr, $join:expr) => {
+    (
+        $(#[$doc:meta])* $name:ident, $acc:ty, $empty:expr, $lift:expr, $join:expr $(, $slow:expr)?
+    ) => {
         $(#[$doc])*
         pub(super) struct $name<T>(PhantomData<T>);
 
         impl<T: Number> Monoid for $name<T> {
             type In = T;
             type Acc = $acc;
+            $(const SLOW: bool = $slow;)?
             const EMPTY: $acc = $empty;
             #[inline(always)]
             fn lift(element: T) -> $acc {
@@ -162,11 +165,11 @@ monoid!(
 );
 monoid!(
     /// The least; NaN if one is NaN.
-    Least, T, T::GREATEST, |x| x, |a, b| if (a <= b) | a.is_nan() { a } else { b }
+    Least, T, T::GREATEST, |x| x, |a, b| if (a <= b) | a.is_nan() { a } else { b }, true
 );
 monoid!(
     /// The greatest; NaN if one is NaN.
-    Greatest, T, T::LEAST, |x| x, |a, b| if (a >= b) | a.is_nan() { a } else { b }
+    Greatest, T, T::LEAST, |x| x, |a, b| if (a >= b) | a.is_nan() { a } else { b }, true
 );
 monoid!(
     /// Whether one is not zero.
@@ -187,6 +190,7 @@ macro_rules! nan_extremum {
         impl Monoid for $name<$t> {
             type In = $t;
             type Acc = $t;
+            const SLOW: bool = true;
             const EMPTY: $t = <$t>::NAN;
             #[inline(always)]
             fn lift(element: $t) -> $t {
