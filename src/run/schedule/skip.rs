@@ -5,15 +5,21 @@
 //! is skipped in turn.
 
 use super::{Batch, Key, Schedule, State};
-use freeboard_formats::ChunkSet;
+use freeboard_formats::{ChunkSet, region::Coordinates};
 
 impl Schedule<'_> {
     /// Whether all that a root's batch would make is there.
     pub(super) fn is_done_already(&self, batch: Batch) -> bool {
         let stage = &self.plan.stages[batch.stage as usize];
-        let done = stage.root.and_then(|root| self.done.get(root).copied().flatten());
-        let all = |done: &ChunkSet| stage.units_of(batch.index).all(|unit| done.contains(unit));
-        stage.ports.is_empty() && done.is_some_and(all)
+        let Some(root) = stage.root.filter(|_| stage.ports.is_empty()) else { return false };
+        let done: Option<&ChunkSet> = self.done.get(root).copied().flatten();
+        let (Some(done), Some(sink)) = (done, &self.plan.sinks[root]) else { return false };
+        // A unit makes one chunk of the output, or several whole ones.
+        let grid = &sink.meta().grid;
+        stage.units_of(batch.index).all(|unit| {
+            let chunks = Coordinates::of(grid.covering(&stage.region(unit)));
+            chunks.into_iter().all(|index| done.contains(grid.linear_of(&index)))
+        })
     }
 
     /// Skips a root's batch. Chunks that nobody needs any more are added to `freed`.
