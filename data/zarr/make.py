@@ -7,10 +7,12 @@ and whether i is a multiple of 3 for bool.
 
 import pathlib
 import shutil
+import warnings
 
 import numcodecs
 import numpy as np
 import zarr
+import zarr.codecs.numcodecs as nc
 from zarr.codecs import (
     BloscCodec, BytesCodec, Crc32cCodec, GzipCodec, ShardingCodec, TransposeCodec, ZstdCodec,
 )
@@ -89,6 +91,36 @@ make("v2-bool", dtype="bool", **v2)
 make("v2-scalar", shape=(), chunks=(), **v2)
 named = make("v2-names", attributes={"_ARRAY_DIMENSIONS": ["y", "x"], "_FillValue": float("nan")}, **v2)
 make("v2-filter", filters=[numcodecs.Delta(dtype="<i4")], compressors=None, **v2)
+make("v2-lz4", compressors=numcodecs.LZ4(), **v2)
+make("v2-bz2", compressors=numcodecs.BZ2(), **v2)
+make("v2-lzma", compressors=numcodecs.LZMA(), **v2)
+make("v2-shuffle", filters=[numcodecs.Shuffle(4)], compressors=numcodecs.Zlib(), **v2)
+make("v2-narrow", filters=[numcodecs.Delta(dtype="<i4", astype=">i2")], compressors=None, **v2)
+make("v2-delta-float", dtype="float32", filters=[numcodecs.Delta(dtype="<f4")], compressors=None, **v2)
+make("v2-fortran-delta", order="F", filters=[numcodecs.Delta(dtype="<i4")], compressors=None, **v2)
+scaled = numcodecs.FixedScaleOffset(offset=-10, scale=2, dtype="<f4", astype="|u1")
+make("v2-scaled", dtype="float32", filters=[scaled], compressors=numcodecs.Zlib(), **v2)
+make("v2-scaled-delta", dtype="float32", filters=[scaled, numcodecs.Delta(dtype="|u1", astype="|i1")], **v2)
+make("v2-quantised", dtype=">f8", filters=[numcodecs.Quantize(2, dtype=">f8", astype="<f4")], **v2)
+make("v2-bitround", dtype="float32", filters=[numcodecs.BitRound(12)], **v2)
+make("v2-astype", dtype="float64", filters=[numcodecs.AsType("<f4", "<f8")], compressors=None, **v2)
+make("v2-packbits", dtype="bool", filters=[numcodecs.PackBits()], compressors=numcodecs.Zlib(), **v2)
+make("v2-sums", filters=[numcodecs.CRC32(), numcodecs.Shuffle(5), numcodecs.Zlib()], compressors=numcodecs.Fletcher32(), **v2)
+make("v2-adler32", compressors=numcodecs.Adler32(), **v2)
+for name, dtype, fill in (("null", "uint16", None), ("true", "bool", True), ("most", "uint64", 2**64 - 1)):
+    zarr.create_array(fresh(f"v2-fill-{name}"), shape=SHAPE, chunks=CHUNKS, dtype=dtype, fill_value=fill, **v2)
+
+# Codecs that zarr-python takes from numcodecs.
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    make("v3-lz4", compressors=nc.LZ4())
+    make("v3-bz2", compressors=[nc.BZ2(), nc.CRC32()])
+    make("v3-shuffle", compressors=[nc.Shuffle(elementsize=4), nc.Zlib(), nc.Adler32(location="end")])
+    make("v3-delta", filters=[nc.Delta(dtype="int32", astype="int16")], serializer=BytesCodec(endian="big"))
+    make("v3-scaled", dtype="float32", compressors=nc.Fletcher32(), filters=[
+        nc.FixedScaleOffset(offset=-10, scale=2, dtype="float32", astype="uint8")])
+    make("v3-quantised", dtype="float32", filters=[nc.Quantize(digits=2, dtype="float32")])
+    make("v3-packbits", dtype="bool", filters=[nc.PackBits()])
 
 # Fill values: only the first chunk is stored.
 for version in (2, 3):
@@ -105,8 +137,17 @@ part[2:4, 3:6] = values("int32")[2:4, 3:6]
 zarr.create_array(fresh("v3-complex"), shape=(2,), chunks=(2,), dtype="complex64")
 zarr.create_array(fresh("v2-half"), shape=(2,), chunks=(2,), dtype="float16", zarr_format=2)
 
-# A group with two arrays, and one with one.
-for name, arrays in (("group", ("a", "deep/b")), ("group-one", ("deep/only",))):
-    group = zarr.create_group(fresh(name))
+# Groups with two arrays, and one with one; with consolidated metadata in both versions.
+for name, arrays, version in (
+    ("group", ("a", "deep/b"), 3), ("group-one", ("deep/only",), 3),
+    ("group-v2", ("a", "deep/b"), 2), ("group-v3", ("a", "deep/b"), 3),
+):
+    group = zarr.create_group(fresh(name), zarr_format=version)
     for array in arrays:
         group.create_array(array, shape=SHAPE, chunks=SHAPE, dtype="int32")[...] = values("int32")
+    if name.startswith("group-v"):
+        group.create_array("text", shape=(2,), chunks=(2,), dtype="complex64")
+        group["deep"]["b"].attrs["units"] = "K"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            zarr.consolidate_metadata(group.store)

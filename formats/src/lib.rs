@@ -38,6 +38,8 @@ mod raw;
 pub mod stack;
 #[cfg(any(feature = "fits", feature = "h5", feature = "npy", feature = "zarr"))]
 mod staging;
+#[cfg(any(feature = "h5", feature = "zarr"))]
+mod transform;
 pub mod wrap;
 #[cfg(feature = "zarr")]
 pub mod zarr;

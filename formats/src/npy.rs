@@ -77,6 +77,7 @@ impl Format for Npy {
     }
 
     fn writer(&self, path: &Path, options: &WriteOptions) -> Result<Arc<dyn Writer>> {
+        options.check_plain(path)?;
         if let Some(codec) = options.codec.as_deref().filter(|codec| *codec != "none") {
             let message = format!(".npy files are not compressed: {codec:?} cannot be used");
             return Err(FormatError::new(ErrorKind::Invalid, message).at_path(path));

@@ -162,13 +162,27 @@ pub fn files(locations: &[String]) -> Result<Vec<(PathBuf, Option<String>)>> {
     Ok(files)
 }
 
-/// What writes an array to `path`, in the format that the ending of its name tells.
+/// What writes an array to `path`, or to `PATH::ITEM`, in the format that the ending of the
+/// path tells.
 ///
 /// # Errors
 /// If the ending is of no known format or of one that is not in this build, or an option is
 /// not one of the format's.
 pub fn writer(path: &Path, options: &WriteOptions) -> Result<Arc<dyn Writer>> {
-    Registry(FORMATS).format_to_write(path)?.writer(path, options)
+    let (path, item) = split_output(path);
+    let mut options = options.clone();
+    options.item = item.or(options.item);
+    Registry(FORMATS).format_to_write(path)?.writer(path, &options)
+}
+
+/// The path and the item of an output.
+pub fn split_output(path: &Path) -> (&Path, Option<String>) {
+    match path.to_str().and_then(|text| text.rsplit_once("::")) {
+        Some((path, item)) if !path.is_empty() && !item.is_empty() => {
+            (Path::new(path), Some(item.to_owned()))
+        }
+        _ => (path, None),
+    }
 }
 
 /// The format of the file or folder at `path`, by what is there.

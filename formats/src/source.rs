@@ -421,6 +421,10 @@ pub trait Writer: fmt::Debug + Send + Sync {
 pub struct WriteOptions {
     /// Chunk lengths along each axis (0: the whole axis); by default the array's own chunks.
     pub chunks: Option<Vec<u64>>,
+    /// Lengths of the shards that hold the chunks, of a format that has them (0: the whole axis).
+    pub shards: Option<Vec<u64>>,
+    /// The array's name in a file or folder of many; by default the output holds one array.
+    pub item: Option<String>,
     /// The codec as a user writes it: `zstd:3`, `none`; by default the format's usual one.
     pub codec: Option<String>,
     /// Whether an output that exists is replaced.
@@ -429,6 +433,24 @@ pub struct WriteOptions {
     pub resume: bool,
     /// Whether the output is on disk, safe from a loss of power, before it is visible.
     pub durable: bool,
+}
+
+impl WriteOptions {
+    /// Refuses what asks for more than one array of plain chunks; formats that have no other call it.
+    ///
+    /// # Errors
+    /// If shards or an item are asked for.
+    pub fn check_plain(&self, path: &Path) -> Result<()> {
+        let message = match self {
+            WriteOptions { shards: Some(_), .. } => "the format has no shards",
+            WriteOptions { item: Some(_), .. } => {
+                "an output of this format holds one array, without a name"
+            }
+            _ => return Ok(()),
+        };
+        let error = FormatError::new(ErrorKind::Invalid, message).at_path(path);
+        Err(error.help("only Zarr (.zarr) has them"))
+    }
 }
 
 /// One array of a file or folder.

@@ -201,3 +201,30 @@ fn a_closed_pipe_is_no_error() {
     let ended = child.wait_with_output().unwrap();
     assert_eq!((ended.status.code(), ended.stderr), (Some(0), Vec::new()));
 }
+
+#[test]
+fn zarr_is_written_in_shards_and_into_groups() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = at(&folder, "x.zarr::images/raw");
+    out(&["convert", VISP, &output, "--chunks", "1,5,25,60", "--shards", "2,-1,50,120"]);
+    out(&["convert", &output, &at(&folder, "x.zarr::copy"), "--codec", "gzip:1"]);
+    let listed = json(&["info", "--json", &at(&folder, "x.zarr")]);
+    assert_eq!(listed["arrays"].as_array().unwrap().len(), 2);
+    let raw = json(&["info", "--json", &output]);
+    assert_eq!(raw["arrays"][0]["codec"], "zstd in shards");
+    assert_eq!(raw["arrays"][0]["chunks"], json!([2, 20, 50, 120]));
+    let [first, second] = ["a.npy", "b.npy"].map(|name| at(&folder, name));
+    out(&["convert", VISP, &first]);
+    out(&["convert", &output, &second]);
+    assert!(std::fs::read(first).unwrap() == std::fs::read(second).unwrap());
+    let ran = run(&[
+        "convert",
+        VISP,
+        &at(&folder, "x.npy"),
+        "--chunks",
+        "1,5,25,60",
+        "--shards",
+        "1,5,25,60",
+    ]);
+    assert!(ran.err.contains("no shards"), "{}", ran.err);
+}

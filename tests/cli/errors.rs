@@ -148,7 +148,7 @@ fn outputs_that_cannot_be() {
     assert!(ran.err.contains("would replace the input"), "{}", ran.err);
     let item = at(&folder, "x.h5::/data");
     let ran = run(&["convert", VISP, &item]);
-    assert!(ran.err.contains("names no item"), "{}", ran.err);
+    assert!(ran.err.contains("holds one array, without a name"), "{}", ran.err);
     let npy = at(&folder, "new.npy");
     let ran = run(&["convert", VISP, &npy, "--codec", "zstd:3"]);
     assert_eq!(ran.code, Some(1));
@@ -164,7 +164,7 @@ fn what_is_not_supported_is_refused_by_name() {
         ("data/npy/fields.npy", "data type with fields is not supported"),
         ("data/zarr/v3-complex.zarr", "\"complex64\" is not supported"),
         ("data/zarr/v2-half.zarr", "is not supported"),
-        ("data/zarr/v2-filter.zarr", ""),
+        ("data/zarr/v2-lzma.zarr", ""),
         ("data/hdf5/refused.h5", ""),
         ("data/fits/multi.fits::4", ""),
         ("README-of-nothing.md", "no such file"),

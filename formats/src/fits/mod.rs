@@ -318,6 +318,7 @@ impl Format for Fits {
     }
 
     fn writer(&self, path: &Path, options: &WriteOptions) -> Result<Arc<dyn Writer>> {
+        options.check_plain(path)?;
         if let Some(codec) = options.codec.as_deref().filter(|codec| *codec != "none") {
             return Err(FormatError::new(
                 ErrorKind::Unsupported,

@@ -120,6 +120,7 @@ impl Format for Hdf5 {
     }
 
     fn writer(&self, path: &Path, options: &WriteOptions) -> Result<Arc<dyn Writer>> {
+        options.check_plain(path)?;
         if options.resume {
             let message = "a store to HDF5 cannot resume: it would begin anew";
             return Err(FormatError::new(ErrorKind::Unsupported, message)

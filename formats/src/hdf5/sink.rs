@@ -12,6 +12,7 @@ use crate::{
     region::{Dims, Region, checked_volume, volume},
     source::{Attributes, ChunkSink, Meta, ReadCx, Writer, Written},
     staging::{Mode, Staging},
+    transform,
     view::{ChunkMut, ChunkView},
 };
 use rust_hdf5::{FilterPipeline, H5Dataset, H5File, HBool, Hdf5Error, VarLenUnicode};
@@ -293,7 +294,7 @@ impl Sink {
         };
         let (second, _) = rest.split_scratch(self.buffer());
         let (encoded, len) = if shuffle {
-            filter::shuffle(plain, &mut second[..self.bytes], self.meta.dtype.size());
+            transform::shuffle(plain, &mut second[..self.bytes], self.meta.dtype.size());
             let len = filter::deflate(level, &second[..self.bytes], first)?;
             (&*first, len)
         } else {

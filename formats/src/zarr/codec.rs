@@ -1,17 +1,19 @@
-//! How the bytes of one stored chunk are encoded, and back: the common codec chains.
+//! The steps on a chunk's bytes: compressors, the shuffle filter and checksums, as Zarr and
+//! numcodecs define them.
 //!
-//! A chain is an order of axes, a byte order, at most one compressor and at most one
-//! checksum behind it; this covers what Zarr libraries write by default and on request.
-//! Decoders write into a buffer of exactly the size that the chunk's shape gives: what a
-//! frame claims of itself is never allocated. Compressor state is kept a thread; it is
-//! all that is allocated here (sizes on [`Codec::state_bytes`]).
+//! Decoders write into a buffer that the caller sizes: what a frame claims of itself is never
+//! allocated. Their state is kept a thread; it is all that is allocated here (sizes on
+//! [`Step::encoder_bytes`] and [`Step::decoder_bytes`]).
 
-use crate::error::{ErrorKind, FormatError, Result};
+use crate::{
+    error::{ErrorKind, FormatError, Result},
+    transform::{fletcher32, unshuffle},
+};
 use libdeflater::{CompressionLvl, Compressor, Decompressor};
-use smallvec::SmallVec;
 use std::{
     cell::RefCell,
     ffi::{CStr, c_int},
+    ops::Range,
 };
 
 /// Bytes that c-blosc may add to a chunk that does not compress (`BLOSC_MAX_OVERHEAD`).
@@ -20,45 +22,99 @@ const BLOSC_OVERHEAD: u64 = 16;
 /// The largest chunk that a blosc frame can hold (`BLOSC_MAX_BUFFERSIZE`).
 pub(super) const BLOSC_MAX_BYTES: u64 = i32::MAX as u64 - BLOSC_OVERHEAD;
 
-/// A compressor of the chunk's bytes, with what is needed to write.
+const MIB: u64 = 1 << 20;
+
+/// One step behind the elements' bytes, with what is needed to write it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Codec {
-    None,
-    Zstd { level: i32 },
+pub(super) enum Step {
+    Zstd {
+        level: i32,
+    },
     Blosc,
-    Gzip { level: u32 },
+    Gzip {
+        level: u32,
+    },
     Zlib,
+    /// An LZ4 block behind its length in four bytes, little endian (numcodecs).
+    Lz4,
+    Bz2,
+    /// Bytes of equal significance together, of elements of this size.
+    Shuffle {
+        size: usize,
+    },
+    /// Four bytes, little endian, before or behind the bytes that they are of.
+    Checksum {
+        of: Checksum,
+        at_start: bool,
+    },
 }
 
-impl Codec {
+/// A checksum of 32 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Checksum {
+    Crc32c,
+    Crc32,
+    Adler32,
+    Fletcher32,
+}
+
+impl Checksum {
+    fn name(self) -> &'static str {
+        match self {
+            Checksum::Crc32c => "CRC-32C",
+            Checksum::Crc32 => "CRC-32",
+            Checksum::Adler32 => "Adler-32",
+            Checksum::Fletcher32 => "Fletcher-32",
+        }
+    }
+
+    pub(super) fn of(self, bytes: &[u8]) -> u32 {
+        match self {
+            Checksum::Crc32c => crc32c::crc32c(bytes),
+            Checksum::Crc32 => libdeflater::crc32(bytes),
+            Checksum::Adler32 => libdeflater::adler32(bytes),
+            Checksum::Fletcher32 => fletcher32(bytes),
+        }
+    }
+}
+
+impl Step {
     pub(super) fn name(self) -> &'static str {
         match self {
-            Codec::None => "",
-            Codec::Zstd { .. } => "zstd",
-            Codec::Blosc => "blosc",
-            Codec::Gzip { .. } => "gzip",
-            Codec::Zlib => "zlib",
+            Step::Zstd { .. } => "zstd",
+            Step::Blosc => "blosc",
+            Step::Gzip { .. } => "gzip",
+            Step::Zlib => "zlib",
+            Step::Lz4 => "lz4",
+            Step::Bz2 => "bz2",
+            Step::Shuffle { .. } => "shuffle",
+            Step::Checksum { of, .. } => of.name(),
         }
+    }
+
+    /// Whether undoing it writes bytes elsewhere; a checksum is only looked at.
+    pub(super) fn moves(self) -> bool {
+        !matches!(self, Step::Checksum { .. })
     }
 
     /// The longest encoding of `bytes` bytes that is believed: the worst case of the
     /// compressor, with room for encoders that flush more often than they need.
-    fn bound(self, bytes: u64) -> u64 {
-        match self {
-            Codec::None => bytes,
-            Codec::Zstd { .. } => bytes.saturating_add(bytes / 64 + 1024),
-            Codec::Blosc => bytes.saturating_add(BLOSC_OVERHEAD),
-            Codec::Gzip { .. } | Codec::Zlib => bytes.saturating_add(bytes / 8 + 1024),
-        }
+    pub(super) fn bound(self, bytes: u64) -> u64 {
+        bytes.saturating_add(match self {
+            Step::Zstd { .. } | Step::Bz2 => bytes / 64 + 1024,
+            Step::Blosc => BLOSC_OVERHEAD,
+            Step::Gzip { .. } | Step::Zlib => bytes / 8 + 1024,
+            Step::Lz4 => bytes / 255 + 20,
+            Step::Shuffle { .. } => 0,
+            Step::Checksum { .. } => 4,
+        })
     }
 
     /// What the compressor allocates by itself while it encodes `bytes` bytes, at the most.
-    pub(super) fn state_bytes(self, bytes: u64) -> u64 {
-        const MIB: u64 = 1 << 20;
+    pub(super) fn encoder_bytes(self, bytes: u64) -> u64 {
         match self {
-            Codec::None => 0,
             // zstd's match tables by level, what `ZSTD_sizeof_CCtx` tells for large inputs, rounded up.
-            Codec::Zstd { level } => match level {
+            Step::Zstd { level } => match level {
                 ..=2 => 2 * MIB,
                 3..=4 => 4 * MIB,
                 5..=8 => 8 * MIB,
@@ -66,96 +122,106 @@ impl Codec {
                 _ => 96 * MIB,
             },
             // Three blocks; a block is 1 MiB with the settings used, and never above the chunk.
-            Codec::Blosc => 3 * bytes.min(MIB) + MIB / 4,
-            Codec::Gzip { .. } | Codec::Zlib => 10 * MIB,
+            Step::Blosc => 3 * bytes.min(MIB) + MIB / 4,
+            Step::Gzip { .. } => 10 * MIB,
+            _ => 0,
         }
     }
-}
 
-/// The encoding of one chunk, innermost step first.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Chain {
-    /// Axis `i` of the stored chunk is the array's axis `order[i]`.
-    pub(super) order: SmallVec<[usize; 6]>,
-    /// Whether stored elements have the other byte order than this machine.
-    pub(super) swap: bool,
-    pub(super) codec: Codec,
-    /// Whether a CRC-32C of everything before it ends the chunk.
-    pub(super) crc32c: bool,
-}
-
-impl Chain {
-    /// Axes in order, native bytes, no checksum.
-    pub(super) fn new(rank: usize, codec: Codec) -> Chain {
-        Chain { order: (0..rank).collect(), swap: false, codec, crc32c: false }
+    /// What the decompressor allocates by itself and is too much to be left uncounted: bzip2's
+    /// tables, 4 bytes for each of the 900,000 of its largest block.
+    pub(super) fn decoder_bytes(self) -> u64 {
+        match self {
+            Step::Bz2 => 4 * MIB,
+            _ => 0,
+        }
     }
 
-    /// Whether elements can be read where they lie. (Behind a checksum they cannot: it is
-    /// of the whole chunk.)
-    pub(super) fn is_raw(&self) -> bool {
-        self.codec == Codec::None && !self.crc32c
-    }
-
-    /// The longest encoding of a chunk of `bytes` bytes that is believed.
-    pub(super) fn bound(&self, bytes: u64) -> u64 {
-        self.codec.bound(bytes).saturating_add(if self.crc32c { 4 } else { 0 })
-    }
-
-    /// Decodes into `out`, which the chunk must fill exactly; bytes stay in stored order.
-    pub(super) fn decode(&self, encoded: &[u8], out: &mut [u8]) -> Result<()> {
-        let encoded = if self.crc32c { check_crc32c(encoded)? } else { encoded };
-        let name = self.codec.name();
-        let written = match self.codec {
-            Codec::None if encoded.len() == out.len() => {
-                out.copy_from_slice(encoded);
-                out.len()
+    /// The bytes that a checksum is of, if it agrees.
+    pub(super) fn verify(self, encoded: &[u8]) -> Result<Range<usize>> {
+        let Step::Checksum { of, at_start } = self else { return Ok(0..encoded.len()) };
+        let short = || corrupt("it is shorter than its checksum");
+        let (range, stored) = match at_start {
+            true => (4..encoded.len(), encoded.first_chunk::<4>().ok_or_else(short)?),
+            false => {
+                let stored = encoded.last_chunk::<4>().ok_or_else(short)?;
+                (0..encoded.len() - 4, stored)
             }
-            Codec::None => encoded.len(),
-            Codec::Zstd { .. } => ZSTD_IN.with_borrow_mut(|zstd| {
+        };
+        if of.of(&encoded[range.clone()]) != u32::from_le_bytes(*stored) {
+            let message = format!(
+                "its {} does not agree: the bytes changed after they were written",
+                of.name()
+            );
+            return Err(corrupt(message));
+        }
+        Ok(range)
+    }
+
+    /// Undoes the step; how many bytes of `out` it filled, or how many it would have.
+    pub(super) fn undo(self, encoded: &[u8], out: &mut [u8]) -> Result<usize> {
+        let name = self.name();
+        match self {
+            Step::Zstd { .. } => ZSTD_IN.with_borrow_mut(|zstd| {
                 let zstd = match zstd {
                     Some(zstd) => zstd,
                     None => zstd.insert(zstd::bulk::Decompressor::new()?),
                 };
                 zstd.decompress_to_buffer(encoded, out).map_err(|e| damaged(name, e))
-            })?,
-            Codec::Blosc => blosc_decode(encoded, out)?,
-            Codec::Gzip { .. } => INFLATE
+            }),
+            Step::Blosc => blosc_decode(encoded, out),
+            Step::Gzip { .. } => INFLATE
                 .with_borrow_mut(|inflate| inflate.gzip_decompress(encoded, out))
-                .map_err(|e| damaged(name, e))?,
-            Codec::Zlib => INFLATE
+                .map_err(|e| damaged(name, e)),
+            Step::Zlib => INFLATE
                 .with_borrow_mut(|inflate| inflate.zlib_decompress(encoded, out))
-                .map_err(|e| damaged(name, e))?,
-        };
-        if written != out.len() {
-            return Err(corrupt(format!("it holds {written} bytes, its shape {}", out.len())));
+                .map_err(|e| damaged(name, e)),
+            Step::Lz4 => {
+                let Some((claimed, block)) = encoded.split_first_chunk::<4>() else {
+                    return Err(corrupt("it is shorter than the length before its LZ4 block"));
+                };
+                let claimed = u32::from_le_bytes(*claimed) as usize;
+                let Some(out) = out.get_mut(..claimed) else { return Ok(claimed) };
+                lz4_flex::block::decompress_into(block, out).map_err(|e| damaged(name, e))
+            }
+            Step::Bz2 => bz2_decode(encoded, out),
+            Step::Shuffle { size } => {
+                let len = encoded.len();
+                // numcodecs refuses to shuffle what is no whole number of elements.
+                if !len.is_multiple_of(size) {
+                    return Err(corrupt(format!("{len} bytes are no shuffled elements of {size}")));
+                }
+                if let Some(out) = out.get_mut(..len) {
+                    unshuffle(encoded, out, size);
+                }
+                Ok(len)
+            }
+            Step::Checksum { .. } => {
+                let kept = &encoded[self.verify(encoded)?];
+                if let Some(out) = out.get_mut(..kept.len()) {
+                    out.copy_from_slice(kept);
+                }
+                Ok(kept.len())
+            }
         }
-        Ok(())
     }
 
-    /// Encodes elements of `size` bytes into `out`, as long as [`Chain::bound`] says; how
-    /// many bytes it took.
-    pub(super) fn encode(&self, bytes: &[u8], size: usize, out: &mut [u8]) -> Result<usize> {
+    /// Does the step to elements of `size` bytes; `out` is as long as [`Step::bound`] says.
+    /// How many bytes it took.
+    pub(super) fn apply(self, bytes: &[u8], size: usize, out: &mut [u8]) -> Result<usize> {
         let failed = |what: &dyn std::fmt::Display| {
-            FormatError::new(ErrorKind::Io, format!("{} failed: {what}", self.codec.name()))
+            FormatError::new(ErrorKind::Io, format!("{} failed: {what}", self.name()))
         };
-        match self.codec {
-            Codec::Zlib => Err(FormatError::new(
-                ErrorKind::Unsupported,
-                "zlib chunks are read but not written",
-            )),
-            Codec::None => {
-                out[..bytes.len()].copy_from_slice(bytes);
-                Ok(bytes.len())
-            }
-            Codec::Zstd { level } => ZSTD_OUT.with_borrow_mut(|zstd| {
+        match self {
+            Step::Zstd { level } => ZSTD_OUT.with_borrow_mut(|zstd| {
                 if zstd.as_ref().is_none_or(|(have, _)| *have != level) {
                     *zstd = Some((level, zstd::bulk::Compressor::new(level)?));
                 }
                 let (_, zstd) = zstd.as_mut().expect("just set");
                 zstd.compress_to_buffer(bytes, out).map_err(|e| failed(&e))
             }),
-            Codec::Blosc => blosc_encode(bytes, size, out),
-            Codec::Gzip { level } => DEFLATE.with_borrow_mut(|deflate| {
+            Step::Blosc => blosc_encode(bytes, size, out),
+            Step::Gzip { level } => DEFLATE.with_borrow_mut(|deflate| {
                 if deflate.as_ref().is_none_or(|(have, _)| *have != level) {
                     let level_of = CompressionLvl::new(level as i32)
                         .map_err(|_| failed(&format_args!("there is no level {level}")))?;
@@ -164,6 +230,10 @@ impl Chain {
                 let (_, deflate) = deflate.as_mut().expect("just set");
                 deflate.gzip_compress(bytes, out).map_err(|e| failed(&e))
             }),
+            Step::Zlib | Step::Lz4 | Step::Bz2 | Step::Shuffle { .. } | Step::Checksum { .. } => {
+                let message = format!("{} is read but not written", self.name());
+                Err(FormatError::new(ErrorKind::Unsupported, message))
+            }
         }
     }
 }
@@ -176,25 +246,22 @@ thread_local! {
     static DEFLATE: RefCell<Option<(u32, Compressor)>> = const { RefCell::new(None) };
 }
 
-/// What lies before the CRC-32C at the end of `encoded`, if it agrees.
-pub(super) fn check_crc32c(encoded: &[u8]) -> Result<&[u8]> {
-    let Some((body, &stored)) = encoded.split_last_chunk::<4>() else {
-        return Err(corrupt("it is shorter than its checksum"));
-    };
-    if crc32c::crc32c(body) != u32::from_le_bytes(stored) {
-        return Err(corrupt(
-            "its CRC-32C does not agree: the bytes changed after they were written",
-        ));
-    }
-    Ok(body)
-}
-
 fn corrupt(message: impl Into<String>) -> FormatError {
     FormatError::new(ErrorKind::Corrupt, message)
 }
 
 fn damaged(codec: &str, error: impl std::fmt::Display) -> FormatError {
     corrupt(format!("{codec} cannot decode it to the size that its shape gives ({error})"))
+}
+
+/// The bytes of a bzip2 stream; one that goes on beyond `out` is corrupt.
+fn bz2_decode(encoded: &[u8], out: &mut [u8]) -> Result<usize> {
+    let damaged = |e: &dyn std::fmt::Display| damaged("bz2", e);
+    let mut stream = bzip2::Decompress::new(false);
+    match stream.decompress(encoded, out).map_err(|e| damaged(&e))? {
+        bzip2::Status::StreamEnd => Ok(stream.total_out() as usize),
+        _ => Err(damaged(&"its end is missing, or it holds more")),
+    }
 }
 
 fn blosc_decode(encoded: &[u8], out: &mut [u8]) -> Result<usize> {
@@ -207,9 +274,7 @@ fn blosc_decode(encoded: &[u8], out: &mut [u8]) -> Result<usize> {
     if valid != 0 {
         return Err(corrupt("it is not a blosc frame of the length of the stored chunk"));
     }
-    if claimed != out.len() {
-        return Ok(claimed);
-    }
+    let Some(out) = out.get_mut(..claimed) else { return Ok(claimed) };
     // SAFETY: the header was validated against the length of `encoded`, which c-blosc asks
     // for before it reads a frame; it writes at most `out.len()` bytes to `out`. The two
     // slices cannot overlap.
@@ -253,26 +318,27 @@ fn blosc_encode(bytes: &[u8], size: usize, out: &mut [u8]) -> Result<usize> {
 mod tests {
     use super::*;
 
+    const WRITTEN: [Step; 3] = [Step::Zstd { level: 3 }, Step::Blosc, Step::Gzip { level: 5 }];
+
     #[test]
     fn each_codec_gives_back_what_it_took_and_refuses_other_sizes() {
         let bytes: Vec<u8> = (0..40_000u32).flat_map(|i| (i / 7).to_le_bytes()).collect();
-        let codecs =
-            [Codec::None, Codec::Zstd { level: 3 }, Codec::Blosc, Codec::Gzip { level: 5 }];
-        for codec in codecs {
-            let chain = Chain::new(1, codec);
-            let mut encoded = vec![0; chain.bound(bytes.len() as u64) as usize];
-            let len = chain.encode(&bytes, 4, &mut encoded).unwrap();
+        for step in WRITTEN {
+            let mut encoded = vec![0; step.bound(bytes.len() as u64) as usize];
+            let len = step.apply(&bytes, 4, &mut encoded).unwrap();
             encoded.truncate(len);
             let mut back = vec![0; bytes.len()];
-            chain.decode(&encoded, &mut back).unwrap();
+            assert_eq!(step.undo(&encoded, &mut back).unwrap(), bytes.len());
             assert_eq!(back, bytes);
-            for wrong in [bytes.len() - 4, bytes.len() + 4] {
-                let error = chain.decode(&encoded, &mut vec![0; wrong]).unwrap_err();
-                assert_eq!(error.kind(), ErrorKind::Corrupt, "{codec:?}");
+            match step.undo(&encoded, &mut vec![0; bytes.len() - 4]) {
+                Ok(len) => assert_eq!(len, bytes.len(), "{step:?} tells what it needs"),
+                Err(error) => assert_eq!(error.kind(), ErrorKind::Corrupt, "{step:?}"),
             }
             for cut in [0, 1, 10, len / 2, len - 1] {
-                let error = chain.decode(&encoded[..cut], &mut back).unwrap_err();
-                assert_eq!(error.kind(), ErrorKind::Corrupt, "{codec:?} cut at {cut}");
+                match step.undo(&encoded[..cut], &mut back) {
+                    Ok(len) => assert_ne!(len, bytes.len(), "{step:?} cut at {cut}"),
+                    Err(error) => assert_eq!(error.kind(), ErrorKind::Corrupt, "{step:?} at {cut}"),
+                }
             }
         }
     }
@@ -286,11 +352,10 @@ mod tests {
                 (state >> 56) as u8
             })
             .collect();
-        for codec in [Codec::Zstd { level: 1 }, Codec::Blosc, Codec::Gzip { level: 0 }] {
+        for step in [Step::Zstd { level: 1 }, Step::Blosc, Step::Gzip { level: 0 }] {
             for len in [0, 1, 15, 100_000] {
-                let chain = Chain::new(1, codec);
-                let mut encoded = vec![0; chain.bound(len as u64) as usize];
-                chain.encode(&bytes[..len], 1, &mut encoded).unwrap();
+                let mut encoded = vec![0; step.bound(len as u64) as usize];
+                step.apply(&bytes[..len], 1, &mut encoded).unwrap();
             }
         }
     }
@@ -302,19 +367,30 @@ mod tests {
         frame.extend((1u64 << 52).to_le_bytes());
         frame.extend([0x01, 0x00, 0x00]);
         let mut out = [0u8; 64];
-        let error = Chain::new(1, Codec::Zstd { level: 0 }).decode(&frame, &mut out).unwrap_err();
+        let error = Step::Zstd { level: 0 }.undo(&frame, &mut out).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corrupt);
     }
 
     #[test]
     fn a_changed_byte_fails_its_checksum() {
-        let mut encoded = vec![1u8, 2, 3, 4];
-        encoded.extend(crc32c::crc32c(&[1, 2, 3, 4]).to_le_bytes());
-        let chain = Chain { crc32c: true, ..Chain::new(1, Codec::None) };
-        let mut out = [0; 4];
-        chain.decode(&encoded, &mut out).unwrap();
-        encoded[1] ^= 1;
-        assert_eq!(chain.decode(&encoded, &mut out).unwrap_err().kind(), ErrorKind::Corrupt);
-        assert_eq!(chain.decode(&encoded[..3], &mut out).unwrap_err().kind(), ErrorKind::Corrupt);
+        // What Python's zlib and crc32c say of the bytes 1, 2, 3, 4; the Fletcher sum by hand.
+        let known = [
+            (Checksum::Crc32c, 0x2930_8cf4),
+            (Checksum::Crc32, 0xb63c_fbcd),
+            (Checksum::Adler32, 0x0018_000b),
+            (Checksum::Fletcher32, 0x0508_0406),
+        ];
+        for (of, sum) in known {
+            for at_start in [false, true] {
+                let step = Step::Checksum { of, at_start };
+                let mut encoded = vec![1u8, 2, 3, 4];
+                let at = if at_start { 0 } else { 4 };
+                encoded.splice(at..at, u32::to_le_bytes(sum));
+                assert_eq!(step.verify(&encoded).unwrap().len(), 4, "{of:?}");
+                encoded[5] ^= 1;
+                assert_eq!(step.verify(&encoded).unwrap_err().kind(), ErrorKind::Corrupt);
+                assert_eq!(step.verify(&encoded[..3]).unwrap_err().kind(), ErrorKind::Corrupt);
+            }
+        }
     }
 }

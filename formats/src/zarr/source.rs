@@ -5,19 +5,20 @@
 //! they are, are read where they are wanted and nowhere else. A file that is not there
 //! stands for a chunk of fill values, as Zarr has it.
 
-use super::metadata::{Layout, Shard};
+use super::{
+    chain::Room,
+    codec::{Checksum, Step},
+    codecs::{Shard, corrupt},
+    metadata::Layout,
+    store::{Object, Store, join},
+};
 use crate::{
     error::{ErrorKind, FormatError, Result},
     grid::Grid,
-    raw::{RawArray, fetched_bytes, to_native, window_bytes},
+    raw::{RawArray, fetched_bytes, window_bytes},
     region::{Coordinates, Dims, Region},
     source::{ChunkSource, Fingerprint, Meta, ReadCost, ReadCx, SourceSpec, Storage},
     view::{ChunkMut, ChunkView},
-};
-use std::{
-    fs::File,
-    os::unix::fs::FileExt,
-    path::{Path, PathBuf},
 };
 
 /// The offset and length of an inner chunk that is not stored.
@@ -26,32 +27,30 @@ const NOT_STORED: [u64; 2] = [u64::MAX; 2];
 /// An array of a Zarr hierarchy, open for reading.
 #[derive(Debug)]
 pub(super) struct ZarrSource {
-    /// The array's folder.
-    path: PathBuf,
-    /// The document that describes it.
-    document: PathBuf,
-    /// The path and item it was opened by.
-    location: String,
+    store: Store,
+    /// The array's path in the hierarchy; empty where it is the root.
+    node: String,
     layout: Layout,
     meta: Meta,
     /// The grid of stored objects: the array's chunks, or its shards.
     objects: Grid,
+    /// The shape of the largest unit of decoding.
+    tile: Dims,
     /// Stored bytes for each byte of elements, from one object as a sample.
     ratio: f64,
 }
 
 impl ZarrSource {
-    pub(super) fn new(path: PathBuf, location: String, mut layout: Layout) -> ZarrSource {
-        let objects = Grid::regular(&layout.shape, &layout.object);
-        let grid = layout.grid();
+    pub(super) fn new(store: Store, node: String, mut layout: Layout) -> ZarrSource {
+        let objects = layout.objects.grid(&layout.shape);
         let meta = Meta {
             dtype: layout.dtype,
-            grid,
+            grid: layout.grid(),
             axes: std::mem::take(&mut layout.names),
             attributes: std::mem::take(&mut layout.attributes).into(),
         };
-        let document = path.join(if layout.version == 3 { "zarr.json" } else { ".zarray" });
-        let mut source = ZarrSource { path, document, location, layout, meta, objects, ratio: 1.0 };
+        let tile = layout.tile();
+        let mut source = ZarrSource { store, node, layout, meta, objects, tile, ratio: 1.0 };
         source.ratio = source.sample_ratio();
         source
     }
@@ -60,40 +59,68 @@ impl ZarrSource {
         if self.objects.is_empty() || self.layout.chain.is_raw() {
             return 1.0;
         }
-        let first = self.object_path(&Dims::from_elem(0, self.objects.rank()));
-        let bytes = self.layout.bytes(&self.layout.object);
+        let first = Dims::from_elem(0, self.objects.rank());
+        let bytes = self.layout.bytes(&self.layout.objects.shape(&first));
         // Without the first chunk there is nothing to go by.
-        std::fs::metadata(first).map_or(1.0, |file| file.len() as f64 / bytes as f64).min(1.2)
+        let len = self.store.cheap_len(&self.key(&first));
+        len.map_or(1.0, |len| len as f64 / bytes as f64).min(1.2)
     }
 
-    fn object_path(&self, index: &[u64]) -> PathBuf {
-        self.path.join(self.layout.keys.encode(index).as_str())
+    /// The key of a stored object.
+    fn key(&self, index: &[u64]) -> String {
+        join(&self.node, self.layout.keys.encode(index).as_str())
     }
 
-    fn index_bytes(&self) -> u64 {
+    /// The path and item that it is opened by.
+    fn location(&self) -> String {
+        match self.node.as_str() {
+            "" => self.store.name(""),
+            node => format!("{}::{node}", self.store.name("")),
+        }
+    }
+
+    /// Inner chunks along each axis of a shard of the shape `object`.
+    fn inner_chunks(&self, object: &[u64]) -> u64 {
+        self.layout
+            .shard
+            .as_ref()
+            .map_or(1, |shard| object.iter().zip(&shard.inner).map(|(o, i)| o / i).product())
+    }
+
+    /// Bytes of the index of a shard of the shape `object`.
+    fn index_bytes(&self, object: &[u64]) -> u64 {
         self.layout.shard.as_ref().map_or(0, |shard| {
-            let entries: u64 =
-                self.layout.object.iter().zip(&shard.inner).map(|(o, i)| o / i).product();
+            let entries = self.inner_chunks(object);
             entries.saturating_mul(16).saturating_add(if shard.index_crc32c { 4 } else { 0 })
         })
     }
 
-    /// Bytes of scratch for one read; the parts begin at multiples of 64.
+    /// Bytes of scratch for one read, and of what decoders allocate; the parts begin at
+    /// multiples of 64.
     fn scratch_bytes(&self) -> u64 {
         let aligned = |bytes: u64| bytes.checked_next_multiple_of(64).unwrap_or(u64::MAX);
-        let tile = self.layout.bytes(self.layout.tile());
-        let decoding = match self.layout.chain.is_raw() {
-            true => window_bytes(tile),
-            false => aligned(self.layout.chain.bound(tile)).saturating_add(tile),
+        let tile = self.layout.bytes(&self.tile);
+        let chain = &self.layout.chain;
+        let index = match &self.layout.shard {
+            Some(_) => aligned(self.index_bytes(&self.layout.objects.largest())),
+            None => 0,
         };
-        aligned(self.index_bytes()).saturating_add(decoding)
+        let parts = match chain.is_raw() {
+            true => [window_bytes(tile), 0, 0, 0, 0],
+            false => {
+                let Room { encoded, between, filtered } = chain.room(tile);
+                let filtered = aligned(filtered);
+                [aligned(encoded), aligned(between), filtered, filtered, aligned(tile)]
+            }
+        };
+        parts.into_iter().fold(index, u64::saturating_add).saturating_add(chain.foreign())
     }
 
     /// Bytes that reading `region` fetches where elements lie as they are: as of the first of
     /// the tiles that it may cover.
     fn raw_bytes(&self, region: &Region) -> u64 {
         let order = &self.layout.chain.order;
-        let tile: Dims = order.iter().map(|&axis| self.layout.tile()[axis]).collect();
+        let tile: Dims = order.iter().map(|&axis| self.tile[axis]).collect();
         let part = order.iter().zip(&tile).map(|(&axis, &len)| region.shape[axis].min(len));
         let part = Region::whole(&part.collect::<Dims>());
         let fetched = fetched_bytes(&part, &tile, self.layout.dtype.size() as u64);
@@ -109,49 +136,50 @@ impl ZarrSource {
         mut out: ChunkMut<'_>,
         cx: &mut ReadCx<'_>,
     ) -> Result<()> {
-        let path = self.object_path(index);
-        let here = |error: FormatError| error.at_path(&path);
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                out.fill(self.layout.fill);
-                return Ok(());
-            }
-            Err(e) => return Err(here(FormatError::io(e))),
+        let key = self.key(index);
+        let shape = self.layout.objects.shape(index);
+        let here = |error: FormatError| error.at(self.store.name(&key));
+        let Some(object) = self.store.open(&key).map_err(here)? else {
+            out.fill(self.layout.fill);
+            return Ok(());
         };
-        let len = file.metadata().map_err(|e| here(FormatError::io(e)))?.len();
-        let stored = Stored { file: &file, offset: 0, len };
         match &self.layout.shard {
-            None => self.read_tile(&stored, &self.layout.object, part, out, cx).map_err(here),
-            Some(shard) => self
-                .read_shard(shard, &stored, part, out, cx)
-                .map_err(|error| error.at(path.display())),
+            None => {
+                let stored = Stored { object: &object, offset: 0, len: object.len };
+                self.read_tile(&stored, &shape, part, out, cx).map_err(here)
+            }
+            Some(shard) => self.read_shard(shard, &object, &shape, part, out, cx).map_err(here),
         }
     }
 
     fn read_shard(
         &self,
         shard: &Shard,
-        stored: &Stored<'_>,
+        object: &Object,
+        shape: &[u64],
         part: &Region,
         mut out: ChunkMut<'_>,
         cx: &mut ReadCx<'_>,
     ) -> Result<()> {
-        let grid = Grid::regular(&self.layout.object, &shard.inner);
-        let index_len = self.index_bytes();
-        if index_len > stored.len {
+        let grid = Grid::regular(shape, &shard.inner);
+        let index_len = self.index_bytes(shape);
+        if index_len > object.len {
             return Err(corrupt(format!(
                 "the shard has {} bytes, its index alone needs {index_len}",
-                stored.len
+                object.len
             )));
         }
         let index_len = cx.check_size("the index of a shard", index_len)?;
         let (index, mut cx) = cx.split_scratch(index_len);
-        let at = if shard.index_at_end { stored.len - index_len as u64 } else { 0 };
-        read_exact(stored.file, index, at)?;
+        let at = if shard.index_at_end { object.len - index_len as u64 } else { 0 };
+        object.read_exact_at(index, at)?;
         let entries = match shard.index_crc32c {
-            true => super::codec::check_crc32c(index)
-                .map_err(|_| corrupt("the index of the shard does not agree with its CRC-32C"))?,
+            true => {
+                let kept = CRC32C.verify(index).map_err(|_| {
+                    corrupt("the index of the shard does not agree with its CRC-32C")
+                })?;
+                &index[kept]
+            }
             false => index,
         };
         let (words, _) = entries.as_chunks::<8>();
@@ -170,13 +198,13 @@ impl ZarrSource {
                 out.fill(self.layout.fill);
                 continue;
             }
-            if offset.checked_add(len).is_none_or(|end| end > stored.len) {
+            if offset.checked_add(len).is_none_or(|end| end > object.len) {
                 return Err(corrupt(format!(
                     "inner chunk {inner:?} is said to be {len} bytes at {offset} of a shard of {}",
-                    stored.len
+                    object.len
                 )));
             }
-            let stored = Stored { file: stored.file, offset, len };
+            let stored = Stored { object, offset, len };
             self.read_tile(&stored, &shard.inner, &wanted.relative_to(&tile.start), out, &mut cx)?;
         }
         Ok(())
@@ -204,9 +232,8 @@ impl ZarrSource {
                 let Stored { len, .. } = stored;
                 return Err(corrupt(format!("the chunk has {len} bytes, its shape gives {bytes}")));
             }
-            let file = stored.file;
             let raw = RawArray {
-                file,
+                file: &stored.object.file,
                 base: stored.offset,
                 shape: &shape,
                 dtype: *dtype,
@@ -222,41 +249,33 @@ impl ZarrSource {
                 chain.bound(bytes)
             )));
         }
-        let (encoded, cx) = cx.split_scratch(stored.len as usize);
-        read_exact(stored.file, encoded, stored.offset)?;
+        let room = chain.room(bytes);
+        let (encoded, mut cx) = cx.split_scratch(room.encoded as usize);
+        let (between, mut cx) = cx.split_scratch(room.between as usize);
+        let (first, mut cx) = cx.split_scratch(room.filtered as usize);
+        let (second, cx) = cx.split_scratch(room.filtered as usize);
+        let len = stored.len as usize;
+        stored.object.read_exact_at(&mut encoded[..len], stored.offset)?;
         if part.shape == shape
             && let Some(target) = out.as_bytes()
         {
-            chain.decode(encoded, target)?;
-            to_native(target, *dtype, chain.swap);
-            return Ok(());
+            return chain.decode(encoded, len, between, [first, second], target);
         }
         let decoded = &mut cx.scratch[..bytes as usize];
-        chain.decode(encoded, decoded)?;
+        chain.decode(encoded, len, between, [first, second], decoded)?;
         out.assign(&ChunkView::new(*dtype, decoded, &shape).sub(&part));
-        out.try_for_each_run(|_, run| {
-            to_native(run, *dtype, chain.swap);
-            Ok(())
-        })
+        Ok(())
     }
 }
 
-/// Bytes of a file that hold one encoded chunk, or a shard.
+/// The checksum of a shard's index.
+const CRC32C: Step = Step::Checksum { of: Checksum::Crc32c, at_start: false };
+
+/// Bytes of an object that hold one encoded chunk.
 struct Stored<'a> {
-    file: &'a File,
+    object: &'a Object,
     offset: u64,
     len: u64,
-}
-
-fn corrupt(message: impl Into<String>) -> FormatError {
-    FormatError::new(ErrorKind::Corrupt, message)
-}
-
-fn read_exact(file: &File, bytes: &mut [u8], at: u64) -> Result<()> {
-    file.read_exact_at(bytes, at).map_err(|error| match error.kind() {
-        std::io::ErrorKind::UnexpectedEof => corrupt("the file became shorter while it was read"),
-        _ => FormatError::io(error),
-    })
 }
 
 impl ChunkSource for ZarrSource {
@@ -277,7 +296,7 @@ impl ChunkSource for ZarrSource {
             };
         }
         // Tiles are stored in full, also where they reach beyond the array.
-        let tile = self.layout.tile();
+        let tile = &self.tile;
         let tiles = (0..region.rank()).fold(1u64, |n, axis| {
             let range = region.range(axis);
             n.saturating_mul(range.end.div_ceil(tile[axis]) - range.start / tile[axis])
@@ -296,7 +315,7 @@ impl ChunkSource for ZarrSource {
                 self.scratch_bytes(),
                 cx.scratch.len()
             );
-            return Err(FormatError::new(ErrorKind::Invalid, message).at(&self.location));
+            return Err(FormatError::new(ErrorKind::Invalid, message).at(self.location()));
         }
         for index in Coordinates::of(self.objects.covering(region)) {
             cx.cancel.check()?;
@@ -310,15 +329,12 @@ impl ChunkSource for ZarrSource {
 
     /// Of the metadata document and the folder: chunks are too many to look at each.
     fn fingerprint(&self) -> Result<Fingerprint> {
-        Ok(Fingerprint::of_file(&self.document)?.and(Fingerprint::of_file(&self.path)?))
+        let document = if self.layout.version == 3 { "zarr.json" } else { ".zarray" };
+        self.store.fingerprint(&self.node, document)
     }
 
     fn spec(&self) -> SourceSpec {
-        SourceSpec {
-            format: "zarr".into(),
-            location: self.location.clone(),
-            ..SourceSpec::default()
-        }
+        SourceSpec { format: "zarr".into(), location: self.location(), ..SourceSpec::default() }
     }
 
     fn storage(&self) -> Storage {
@@ -331,21 +347,8 @@ pub(super) fn storage(layout: &Layout) -> Storage {
     let sharded = if layout.shard.is_some() { " in shards" } else { "" };
     Storage {
         format: format!("Zarr {}", layout.version),
-        codec: format!("{}{sharded}", layout.chain.codec.name()).trim_start().to_owned(),
-        files: Grid::regular(&layout.shape, &layout.object).len(),
+        codec: format!("{}{sharded}", layout.chain.name()).trim_start().to_owned(),
+        files: layout.objects.grid(&layout.shape).len(),
         bytes: None,
     }
-}
-
-/// The path of `item` in the hierarchy at `root`; refuses names that would leave it.
-pub(super) fn item_path(root: &Path, item: &str) -> Result<PathBuf> {
-    let mut path = root.to_owned();
-    for part in item.split('/').filter(|part| !part.is_empty()) {
-        if part == ".." || part == "." {
-            let message = format!("{item:?} is not the name of an array in a group");
-            return Err(FormatError::new(ErrorKind::Invalid, message).at_path(root));
-        }
-        path.push(part);
-    }
-    Ok(path)
 }

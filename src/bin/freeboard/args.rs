@@ -99,6 +99,9 @@ pub struct Writing {
     /// Chunk lengths of the output, one an axis (-1: the whole axis)
     #[arg(long, value_name = "N,…", value_delimiter = ',', allow_hyphen_values = true, value_parser = clap::value_parser!(i64).range(-1..))]
     pub chunks: Option<Vec<i64>>,
+    /// Lengths of the shards that hold the chunks, one an axis (-1: the whole axis); Zarr alone has them
+    #[arg(long, value_name = "N,…", value_delimiter = ',', allow_hyphen_values = true, requires = "chunks", value_parser = clap::value_parser!(i64).range(-1..))]
+    pub shards: Option<Vec<i64>>,
     /// The output's codec: zstd:3, deflate:4, none, …; what there is depends on the format
     #[arg(long)]
     pub codec: Option<String>,

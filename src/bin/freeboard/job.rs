@@ -144,22 +144,22 @@ pub fn writer(
     run: &Run,
     inputs: &[String],
 ) -> Result<Arc<dyn Writer>> {
+    // For writers, 0 is the whole axis.
+    let lengths = |lengths: &Option<Vec<i64>>| -> Option<Vec<u64>> {
+        Some(lengths.as_ref()?.iter().map(|&n| u64::try_from(n).unwrap_or(0)).collect())
+    };
     let options = WriteOptions {
-        // For writers, 0 is the whole axis.
-        chunks: writing.chunks.as_ref().map(|chunks| {
-            chunks.iter().map(|&length| u64::try_from(length).unwrap_or(0)).collect()
-        }),
+        chunks: lengths(&writing.chunks),
+        shards: lengths(&writing.shards),
         codec: writing.codec.clone(),
         overwrite: writing.overwrite,
         resume: writing.resume,
         durable: writing.durable,
+        ..WriteOptions::default()
     };
-    if path.to_str().is_some_and(|text| text.contains("::")) {
-        let error =
-            FormatError::new(ErrorKind::Invalid, "an output holds one array, and names no item");
-        return Err(error.at_path(path).help("leave out what stands behind `::`").into());
-    }
     let writer = registry::writer(path, &options)?;
+    let (folder, item) = registry::split_output(path);
+    let path = &item.map_or_else(|| folder.to_owned(), |item| folder.join(item));
     if !run.plan && path.symlink_metadata().is_ok() {
         if !writing.overwrite {
             let error = FormatError::new(ErrorKind::Exists, "the output exists already");
