@@ -116,7 +116,7 @@ with warnings.catch_warnings():
     make("v3-lz4", compressors=nc.LZ4())
     make("v3-bz2", compressors=[nc.BZ2(), nc.CRC32()])
     make("v3-shuffle", compressors=[nc.Shuffle(elementsize=4), nc.Zlib(), nc.Adler32(location="end")])
-    make("v3-delta", filters=[nc.Delta(dtype="int32", astype="int16")], serializer=BytesCodec(endian="big"))
+    make("v3-delta", filters=[nc.Delta(dtype="int32", astype="int16")])
     make("v3-scaled", dtype="float32", compressors=nc.Fletcher32(), filters=[
         nc.FixedScaleOffset(offset=-10, scale=2, dtype="float32", astype="uint8")])
     make("v3-quantised", dtype="float32", filters=[nc.Quantize(digits=2, dtype="float32")])

@@ -76,7 +76,8 @@ impl Store {
         self.path(key).display().to_string()
     }
 
-    /// The nodes that may lie right below `key`, and whether each is a link.
+    /// The nodes that may lie right below `key`, and whether each is a link. Hidden folders are
+    /// none: there lies what is not published yet.
     pub(super) fn children(&self, key: &str) -> Result<Vec<(String, bool)>> {
         let path = self.path(key);
         let failed = |e: io::Error| FormatError::io(e).at_path(&path);
@@ -85,6 +86,7 @@ impl Store {
             let entry = entry.map_err(failed)?;
             let is_link = entry.file_type().map_err(failed)?.is_symlink();
             if let Ok(child) = entry.file_name().into_string()
+                && !child.starts_with('.')
                 && entry.path().is_dir()
             {
                 children.push((child, is_link));

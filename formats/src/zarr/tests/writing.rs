@@ -8,15 +8,20 @@ fn write(writer: &ZarrWriter, meta: &Meta, data: &[u8]) -> Result<()> {
     let mut meta = meta.clone();
     meta.grid = writer.grid(&meta)?;
     let sink = writer.create(&meta)?;
+    write_chunks(&*sink, data)?;
+    sink.seal()?;
+    sink.publish()
+}
+
+fn write_chunks(sink: &dyn ChunkSink, data: &[u8]) -> Result<()> {
+    let meta = sink.meta();
     let all = ChunkView::new(meta.dtype, data, &meta.shape());
-    with_cx(sink.scratch(), |cx| -> Result<()> {
+    with_cx(sink.scratch(), |cx| {
         for chunk in (0..meta.grid.len()).map(|n| meta.grid.index_of(n)) {
             sink.write(&chunk, all.sub(&meta.grid.region(&chunk)), cx)?;
         }
         Ok(())
-    })?;
-    sink.seal()?;
-    sink.publish()
+    })
 }
 
 fn writers(path: &Path) -> Vec<ZarrWriter> {
@@ -260,8 +265,15 @@ fn arrays_are_put_into_groups() {
             assert_eq!(kind(at("d").v2()), ErrorKind::Invalid, "a group has one version");
         }
         write(&at("c").overwrite(), &meta, &values(DType::I16, &[7, 10])).unwrap();
-        let dropped = at("deep/new/d").create(&meta).unwrap();
-        drop(dropped);
+        let staged = at("deep/new/d").create(&meta).unwrap();
+        write_chunks(&*staged, &data).unwrap();
+        staged.seal().unwrap();
+        assert_eq!(
+            names(&path),
+            ["c", "deep/b", "deep/er/a"],
+            "nothing is seen before it is published"
+        );
+        drop(staged);
         assert_eq!(names(&path), ["c", "deep/b", "deep/er/a"]);
         let hidden = fs::read_dir(&path).unwrap().map(|e| e.unwrap().file_name());
         assert_eq!(hidden.filter(|n| n.to_str().unwrap().starts_with(".c")).count(), 0);
