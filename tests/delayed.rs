@@ -62,7 +62,7 @@ fn operators_and_sums() {
 
 #[test]
 fn control_flow_while_building() {
-    let (is_even, half) = (|n: u64| n % 2 == 0, |n: u64| n / 2);
+    let (is_even, half) = (|n: u64| n.is_multiple_of(2), |n: u64| n / 2);
     let session = session(2);
     let results: Vec<Delayed<u64>> = (0u64..10)
         .map(|n| match is_even(n) {
