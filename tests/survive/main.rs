@@ -156,7 +156,7 @@ fn workplace(shape: [usize; 3]) -> tempfile::TempDir {
 /// A folder with a `scratch`, and an array `in.zarr` of bytes in chunks of some frames.
 fn frames(count: usize) -> tempfile::TempDir {
     let folder = workplace([count, 1024, 1024]);
-    let args = ["convert", "in.npy", "in.zarr", "--chunks", "4,1024,1024", "--codec", "none"];
+    let args = ["convert", "in.npy", "in.zarr", "--chunks", "4,1024,1024", "--codec", "gzip:1"];
     well(freeboard(folder.path(), args.iter().chain(&["--memory", "512MiB", "--quiet"])));
     fs::remove_file(folder.path().join("in.npy")).unwrap();
     folder
