@@ -8,6 +8,7 @@ mod bands;
 mod compile;
 mod edges;
 mod explain;
+mod fit;
 mod geometry;
 mod identity;
 mod lower;
@@ -38,6 +39,7 @@ use crate::{
     memory::format_bytes,
 };
 use freeboard_formats::{ChunkSink, DType, MissingFiles, Region};
+use share::Shared;
 use stage::Port;
 use std::sync::Arc;
 
@@ -110,81 +112,14 @@ const BATCH_BYTES: u64 = 64 << 10;
 const BATCH_UNITS: u64 = 512;
 
 impl Plan {
-    /// The plan that makes `wanted` with these means: with shuffles where tasks would need a
-    /// large part of the memory, unless they need more themselves, and, where that does not
-    /// fit, with blocks cut into pieces.
-    pub(crate) fn new(wanted: &[Wanted], means: Means) -> Result<Plan> {
-        let share = |arena: u64| arena / (means.workers as u64 + 1);
-        let whole = [share(means.arena), u64::MAX].map(|share| Cuts { share, block: u64::MAX });
-        // What fits in less fits in more: cut for less, too, where that is needed.
-        let less = std::iter::successors(Some(means.arena), |arena| Some(arena / 4 * 3)).take(12);
-        let smaller =
-            less.map(|arena| Cuts { share: share(arena), block: (arena / 8).max(LEAST_BLOCK) });
-        let mut best: Option<Plan> = None;
-        for cut in whole.into_iter().chain(smaller) {
-            let plan = Plan::cut(wanted, means, cut)?;
-            if plan.totals.largest_task <= means.arena {
-                return Ok(plan);
-            }
-            let needed = |plan: &Plan| plan.totals.largest_task;
-            if best.as_ref().is_none_or(|best| needed(&plan) < needed(best)) {
-                best = Some(plan);
-            }
-        }
-        Ok(best.expect("one of them"))
-    }
-
-    /// [`Plan::new`], checked: every task fits in the arena. `beside` is what the process
-    /// holds beside it.
-    ///
-    /// # Errors
-    /// If a task does not fit; the error names the smallest memory that would do.
-    pub(crate) fn fitting(wanted: &[Wanted], means: Means, beside: u64) -> Result<Plan> {
-        let plan = Plan::new(wanted, means)?;
-        for number in 0..plan.stages.len() {
-            for batch in plan.samples(number as StageId) {
-                let need = plan.batch_need(batch);
-                if need > means.arena {
-                    let smallest = Plan::smallest(wanted, means)?;
-                    return Err(plan.too_large(batch, need, means.arena, smallest + beside));
-                }
-            }
-        }
-        Ok(plan)
-    }
-
-    /// The smallest arena in which a plan for it fits, where `means` has too little, to a
-    /// sixteenth.
-    pub(crate) fn smallest(wanted: &[Wanted], means: Means) -> Result<u64> {
-        let needed = |arena: u64| -> Result<u64> {
-            Ok(Plan::new(wanted, Means { arena, ..means })?.totals.largest_task)
-        };
-        // What a plan needs does not fall where there is more, but by little.
-        let (mut little, mut enough) = (means.arena, needed(means.arena)?);
-        loop {
-            let need = needed(enough)?;
-            if need <= enough {
-                break;
-            }
-            (little, enough) = (enough, need.max(enough + enough / 16));
-        }
-        while enough - little > enough / 16 {
-            let middle = little + (enough - little) / 2;
-            match needed(middle)? <= middle {
-                true => enough = middle,
-                false => little = middle,
-            }
-        }
-        Ok(enough)
-    }
-
-    fn cut(wanted: &[Wanted], means: Means, cuts: Cuts) -> Result<Plan> {
-        let roots: Vec<Expr> = wanted.iter().map(|wanted| wanted.expr.clone()).collect();
-        let (nodes, numbers) = share::share(&roots)?;
-        let roots: Vec<(usize, Root)> =
-            numbers.into_iter().zip(wanted.iter().map(|wanted| wanted.root.clone())).collect();
-        let mut plan = lower::lower(&nodes, &roots, means);
-        drop(nodes);
+    fn cut(
+        wanted: &[Wanted],
+        nodes: &[Shared],
+        roots: &[(usize, Root)],
+        means: Means,
+        cuts: Cuts,
+    ) -> Result<Plan> {
+        let mut plan = lower::lower(nodes, roots, means);
         plan.root_dtypes =
             wanted.iter().map(|w| w.expr.meta().map(|meta| meta.dtype)).collect::<Result<_>>()?;
         plan.sinks = wanted.iter().map(|wanted| wanted.sink.clone()).collect();

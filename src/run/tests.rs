@@ -108,12 +108,12 @@ fn counted(source: impl ChunkSource + 'static) -> (Array<f64>, Arc<Counters>) {
     (Array::from_source(Arc::new(counting)).typed().expect("f64"), counters)
 }
 
-/// The budget in which the largest task just fits, to a sixteenth.
+/// The budget in which the largest task just fits, to an eighth.
 fn smallest(x: &Array<f64>, threads: usize, fuse: bool) -> u64 {
     let expr = x.expr().clone();
     let grid = expr.meta().expect("no mistake").grid.clone();
     let wanted = [Wanted { expr, root: Root { grid, kept: false, stored: false }, sink: None }];
-    Plan::smallest(&wanted, Means { arena: 0, workers: threads, fuse }).expect("no mistake")
+    Plan::least(&wanted, Means { arena: 0, workers: threads, fuse }).expect("no mistake")
 }
 
 fn verb(x: Array<f64>, verb: u8) -> Array<f64> {
@@ -227,7 +227,7 @@ fn too_little_memory_is_refused_before_a_task_and_what_is_named_would_do() {
     let x = array(&[8, 4096], &[1, 4096], 3);
     let y = &x - x.mean(0);
     let least = smallest(&y, 1, true);
-    let error = compute(&y, least * 7 / 8, 1, true).unwrap_err();
+    let error = compute(&y, least * 3 / 4, 1, true).unwrap_err();
     assert_eq!(error.kind(), crate::ErrorKind::Budget);
     assert!(compute(&y, least, 1, true).is_ok());
 }

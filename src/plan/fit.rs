@@ -1,0 +1,106 @@
+//! Which plan fits: the ways of cutting work that are tried, and the least memory that would do.
+//!
+//! How work is cut depends on the memory there is, and what a cut plan needs does not only
+//! grow with it. So that what fits in some memory fits in more, plans are also made for
+//! less memory than there is, step by step, and the steps are the same whatever there is.
+
+use super::{
+    Cuts, LEAST_BLOCK, Means, Plan, Root, Wanted,
+    share::{self, Shared},
+    stage::StageId,
+};
+use crate::{error::Result, expr::Expr};
+
+/// The nodes below all that is wanted, and its roots among them.
+struct Graph<'a> {
+    wanted: &'a [Wanted],
+    nodes: Vec<Shared>,
+    roots: Vec<(usize, Root)>,
+}
+
+impl Graph<'_> {
+    fn of(wanted: &[Wanted]) -> Result<Graph<'_>> {
+        let exprs: Vec<Expr> = wanted.iter().map(|wanted| wanted.expr.clone()).collect();
+        let (nodes, numbers) = share::share(&exprs)?;
+        let roots = wanted.iter().map(|wanted| wanted.root.clone());
+        let roots = numbers.into_iter().zip(roots).collect();
+        Ok(Graph { wanted, nodes, roots })
+    }
+
+    /// The plans for such means, those that do the least work first.
+    fn plans(&self, means: Means) -> impl Iterator<Item = Result<Plan>> {
+        let share = means.arena / (means.workers as u64 + 1);
+        let block = (means.arena / 8).max(LEAST_BLOCK);
+        let cuts = [(share, u64::MAX), (u64::MAX, u64::MAX), (share, block)];
+        cuts.into_iter().map(move |(share, block)| {
+            Plan::cut(self.wanted, &self.nodes, &self.roots, means, Cuts { share, block })
+        })
+    }
+}
+
+/// Amounts of memory, each an eighth more than the one before.
+fn steps() -> impl DoubleEndedIterator<Item = u64> {
+    (0..300).map(|step| 1.125f64.powi(step) as u64)
+}
+
+/// So many steps below what there is are tried: down to about a hundredth.
+const STEPS_BELOW: usize = 40;
+
+impl Plan {
+    /// The plan that makes `wanted` with these means: with shuffles where tasks would need a
+    /// large part of the memory, unless they need more themselves, and, where that does not
+    /// fit, with blocks cut into pieces. The one that needs the least, if none fits.
+    pub(crate) fn new(wanted: &[Wanted], means: Means) -> Result<Plan> {
+        let graph = Graph::of(wanted)?;
+        let below = steps().rev().skip_while(|&step| step > means.arena).take(STEPS_BELOW);
+        let mut best: Option<Plan> = None;
+        for arena in std::iter::once(means.arena).chain(below) {
+            for plan in graph.plans(Means { arena, ..means }) {
+                let plan = plan?;
+                let needed = plan.totals.largest_task;
+                if needed <= means.arena {
+                    return Ok(plan);
+                }
+                if best.as_ref().is_none_or(|best| needed < best.totals.largest_task) {
+                    best = Some(plan);
+                }
+            }
+        }
+        Ok(best.expect("one at least"))
+    }
+
+    /// [`Plan::new`], checked: every task fits in the arena. `beside` is what the process
+    /// holds beside it.
+    ///
+    /// # Errors
+    /// If a task does not fit; the error names the least memory that would do.
+    pub(crate) fn fitting(wanted: &[Wanted], means: Means, beside: u64) -> Result<Plan> {
+        let plan = Plan::new(wanted, means)?;
+        if plan.totals.largest_task <= means.arena {
+            return Ok(plan);
+        }
+        for number in 0..plan.stages.len() {
+            for batch in plan.samples(number as StageId) {
+                let need = plan.batch_need(batch);
+                if need > means.arena {
+                    let least = Plan::least(wanted, means)?;
+                    return Err(plan.too_large(batch, need, means.arena, least + beside));
+                }
+            }
+        }
+        Ok(plan)
+    }
+
+    /// The least arena, of the steps above what there is, in which a plan fits.
+    pub(crate) fn least(wanted: &[Wanted], means: Means) -> Result<u64> {
+        let graph = Graph::of(wanted)?;
+        for arena in steps().filter(|&step| step > means.arena) {
+            for plan in graph.plans(Means { arena, ..means }) {
+                if plan?.totals.largest_task <= arena {
+                    return Ok(arena);
+                }
+            }
+        }
+        Ok(u64::MAX)
+    }
+}
