@@ -113,13 +113,30 @@ enum Piece {
 
 /// A pattern taken apart.
 #[derive(Debug)]
-struct Pattern {
+pub(crate) struct Pattern {
     pieces: Vec<Piece>,
     names: Vec<String>,
 }
 
 impl Pattern {
-    fn parse(text: &str) -> Result<Pattern> {
+    /// The names of the fields.
+    pub(crate) fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The name with this number in each field; `None` of a pattern that is a glob as well.
+    pub(crate) fn render(&self, numbers: &[u64]) -> Option<String> {
+        let piece = |piece: &Piece| match piece {
+            Piece::Literal(text) => Some(text.clone()),
+            Piece::Text(field) => Some(numbers.get(*field)?.to_string()),
+            Piece::Number(field, width) => Some(format!("{:0width$}", numbers.get(*field)?)),
+            Piece::Any | Piece::One => None,
+        };
+        self.pieces.iter().map(piece).collect()
+    }
+
+    /// Takes a text apart.
+    pub(crate) fn parse(text: &str) -> Result<Pattern> {
         let invalid = |what: String| {
             FormatError::new(ErrorKind::Invalid, what).at(text).help(
                 "a field is {name} for text, {name:d} for an integer, {name:03d} for one of three digits or more",

@@ -23,14 +23,16 @@ import zarr
 from astropy.io import fits
 
 warnings.simplefilter("ignore")
+warnings.filterwarnings("error", message="(Checksum|Datasum) verification failed")
 DATA = Path(__file__).resolve().parent.parent.parent / "data"
 DTYPES = "bool uint8 uint16 uint32 uint64 int8 int16 int32 int64 float32 float64".split()
 OUTPUTS = ["zarr", "h5", "fits", "npy"]
 
 
-def read_fits(path, hdu=0):
-    with fits.open(path, memmap=False) as hdus:
-        return np.array(hdus[hdu].data)
+def read_fits(path):
+    """The first image; checksums that do not hold are errors."""
+    with fits.open(path, memmap=False, checksum=True) as hdus:
+        return np.array(next(hdu.data for hdu in hdus if hdu.data is not None or len(hdus) == 1))
 
 
 def read_zarr(path):
@@ -106,7 +108,7 @@ class Check:
 def visp(check):
     """The raster that ships: 80 compressed files as one array."""
     stokes = [
-        [read_fits(DATA / f"visp/visp/{name}_{step:03d}.fits", 1)[0] for step in range(20)] for name in "IQUV"
+        [read_fits(DATA / f"visp/visp/{name}_{step:03d}.fits")[0] for step in range(20)] for name in "IQUV"
     ]
     check.compare(str(DATA / "visp/visp/{stokes}_{raster:03d}.fits"), np.array(stokes, "f4"))
     check.compare(str(DATA / "visp/visp/I_*.fits"), np.array(stokes[0], "f4"), ["zarr", "npy"])
@@ -198,7 +200,9 @@ def random_arrays(check, seed):
                 check.compare(path, array, suffixes)
             if chunks is not None:
                 cut = ",".join(str(int(rng.integers(1, n + 1))) for n in shape)
-                for codec, suffix in (("zstd:1", "zarr"), ("gzip:1", "zarr"), ("none", "zarr"), ("deflate:1", "h5"), ("none", "h5")):
+                for codec, suffix in (("zstd:1", "zarr"), ("gzip:1", "zarr"), ("none", "zarr"), ("deflate:1", "h5"), ("none", "h5"), ("gzip:1", "fits"), ("rice", "fits")):
+                    if codec == "rice" and (array.dtype.kind == "f" or array.dtype.itemsize == 8):
+                        continue
                     check.compare(inputs[0][0], array, [suffix], ["--chunks", cut, "--codec", codec])
                 shards = ",".join(str(int(n) * int(rng.integers(1, 4))) for n in cut.split(","))
                 check.compare(inputs[0][0], array, ["zarr::deep/er"], ["--chunks", cut, "--shards", shards])

@@ -7,13 +7,13 @@
 
 use super::{
     convert::{Cells, Convert, Order},
-    header::{BLOCK, Hdu},
+    header::{BLOCK, Hdu, Header},
     input::{Input, Origin},
 };
 use crate::{
     error::{ErrorKind, FormatError, Result},
     region::{Coordinates, Dims, Region, checked_volume, volume},
-    source::{ChunkSource, Fingerprint, Meta, ReadCost, ReadCx, SourceSpec, Storage},
+    source::{Attributes, ChunkSource, Fingerprint, Meta, ReadCost, ReadCx, SourceSpec, Storage},
     view::ChunkMut,
 };
 use std::{path::Path, sync::Arc};
@@ -54,7 +54,7 @@ impl Image {
         }
         let ones = Dims::from_elem(1, shape.len());
         let mut meta = Meta::new(convert.dtype, super::chunk_grid(&shape, &ones, convert.dtype));
-        meta.attributes = Arc::new(header.values().clone());
+        meta.attributes = Arc::new(image_cards(header));
         Ok(Image { origin: Origin::new(path, hdu), meta, convert, data_start: hdu.data_start })
     }
 
@@ -138,6 +138,13 @@ impl Image {
             Ok(())
         })
     }
+}
+
+/// The cards of the image, without sums that hold for the file alone.
+fn image_cards(header: &Header) -> Attributes {
+    let mut cards = header.values().clone();
+    cards.retain(|name, _| !matches!(name.as_str(), "CHECKSUM" | "DATASUM"));
+    cards
 }
 
 /// How a region is read.

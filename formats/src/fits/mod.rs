@@ -1,4 +1,4 @@
-//! FITS: images as they are, and tile-compressed images; written as plain primary images.
+//! FITS: images as they are, and tile-compressed images; both are read and written.
 //!
 //! A file is a chain of header and data units (HDUs), each named by its number, the
 //! primary HDU being 0, or by EXTNAME (and EXTVER: `SCI,2`). Without a name the first one
@@ -14,7 +14,7 @@
 //! | `image` | plain images |
 //! | `tiled`, `table` | compressed images: which tiles, and where they lie |
 //! | `codec`, `rice`, `plio`, `hcompress`, `bits`, `quantise` | one tile's bytes to elements |
-//! | `write` | the sink |
+//! | `write` | the sinks |
 //!
 //! Not read: tables (but those that hold a compressed image) and random groups; each is refused
 //! by name.
@@ -53,7 +53,8 @@ use std::{fs::File, path::Path, sync::Arc};
 pub struct Fits;
 
 impl Fits {
-    /// Writes to `path`: a primary image; see [`FitsWriter`] for what can be chosen.
+    /// Writes to `path`, or, where its name is a pattern, to many files; see [`FitsWriter`] for
+    /// what can be chosen.
     pub fn create(path: impl AsRef<Path>) -> FitsWriter {
         FitsWriter::new(path.as_ref())
     }
@@ -319,14 +320,6 @@ impl Format for Fits {
 
     fn writer(&self, path: &Path, options: &WriteOptions) -> Result<Arc<dyn Writer>> {
         options.check_plain(path)?;
-        if let Some(codec) = options.codec.as_deref().filter(|codec| *codec != "none") {
-            return Err(FormatError::new(
-                ErrorKind::Unsupported,
-                format!("FITS images are written uncompressed, not by '{codec}'"),
-            )
-            .at_path(path)
-            .help("leave the codec out, or write Zarr or HDF5"));
-        }
         let mut writer = Fits::create(path);
         if let Some(chunks) = &options.chunks {
             writer = writer.chunks(chunks.iter().copied());
@@ -340,6 +333,10 @@ impl Format for Fits {
         if options.durable {
             writer = writer.durable();
         }
+        if let Some(codec) = &options.codec {
+            writer = writer.named_codec(codec)?;
+        }
+        writer.check_resume()?;
         Ok(Arc::new(writer))
     }
 }

@@ -179,6 +179,72 @@ proptest! {
     }
 }
 
+/// Thousands of damaged files, the same in every run; `FREEBOARD_MUTANTS` asks for so many
+/// of each fixture.
+#[test]
+fn mutants_are_survived() {
+    let times = std::env::var("FREEBOARD_MUTANTS").ok().and_then(|n| n.parse().ok()).unwrap_or(30);
+    let mut state = 1u64;
+    let mut below = |end: usize| {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % end.max(1)
+    };
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let mut opened = 0;
+    let mut files: Vec<&str> = EXPECTED.iter().map(|expected| expected.file.as_str()).collect();
+    files.dedup();
+    for name in &files {
+        let whole = std::fs::read(fixture(name)).unwrap();
+        // Where numbers stand in cards.
+        let digits: Vec<usize> =
+            (0..whole.len()).filter(|&at| at % 80 > 8 && whole[at].is_ascii_digit()).collect();
+        for _ in 0..times {
+            let mut bytes = whole.clone();
+            for _ in 0..=below(3) {
+                let at = below(bytes.len());
+                match below(6) {
+                    0 => bytes[at] = below(256) as u8,
+                    1 => bytes[at] ^= 1 << below(8),
+                    2 => {
+                        let at = digits.get(below(digits.len())).copied().unwrap_or(at);
+                        if let Some(digit) = bytes.get_mut(at) {
+                            *digit = b'0' + below(10) as u8;
+                        }
+                    }
+                    // A card in another's place, and a card that is gone.
+                    3 => {
+                        let (from, to) = (below(36) * 80, below(72) * 80);
+                        let card = bytes.get(from..from + 80).map(<[u8]>::to_vec);
+                        if let (Some(card), Some(place)) = (card, bytes.get_mut(to..to + 80)) {
+                            place.copy_from_slice(&card);
+                        }
+                    }
+                    4 => {
+                        let at = at / 80 * 80;
+                        let end = (at + 80).min(bytes.len());
+                        bytes[at..end].fill(b' ');
+                    }
+                    _ if below(4) == 0 => bytes.truncate(at + 1),
+                    _ => bytes[at] = [0, 0x7F, 0x80, 0xFF][below(4)],
+                }
+            }
+            std::fs::write(file.path(), &bytes).unwrap();
+            let _ = Fits.list(file.path());
+            for item in [None, Some("1")] {
+                let Ok(source) = Fits.open(file.path(), item) else { continue };
+                opened += 1;
+                let region = Region::whole(&source.meta().shape());
+                let cost = source.cost(&region);
+                if cost.scratch < 16 << 20 && source.meta().bytes().is_some_and(|n| n < 16 << 20) {
+                    let _ = read(&*source, &region);
+                }
+            }
+        }
+    }
+    assert!(files.len() * times >= 2000 && opened >= 1000, "{opened} of {} files", files.len());
+}
+
 /// The raster that ships, in files as an archive has them.
 #[test]
 fn the_shipped_raster_is_read() {

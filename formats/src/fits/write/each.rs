@@ -1,0 +1,148 @@
+//! One file for each chunk: names of a pattern, in a folder that appears as a whole.
+
+use super::{FitsWriter, Layout};
+use crate::{
+    error::{ErrorKind, FormatError, Result},
+    grid::{AxisGrid, Grid},
+    journal::ChunkSet,
+    pattern::Pattern,
+    region::Dims,
+    source::{ChunkSink, Meta, ReadCx, Written},
+    staging::Staging,
+    view::ChunkView,
+};
+use std::{
+    fs::OpenOptions,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// The folder and the names of the files that a pattern tells.
+pub(super) struct Names {
+    folder: PathBuf,
+    files: Pattern,
+}
+
+impl Names {
+    /// The names that `path` stands for, if its last part has fields.
+    pub(super) fn of(path: &Path) -> Result<Option<Names>> {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if !crate::pattern::is_pattern(name) {
+            return Ok(None);
+        }
+        let refuse = |message: &str, help: &str| {
+            Err(FormatError::new(ErrorKind::Invalid, message).at_path(path).help(help))
+        };
+        let folder = path.parent().unwrap_or(Path::new(""));
+        if folder.file_name().is_none() {
+            return refuse(
+                "files of a pattern get a folder of their own, and none is named",
+                "for example out/{i:04d}.fits",
+            );
+        }
+        if folder.to_str().is_some_and(crate::pattern::is_pattern) {
+            return refuse("fields in the name of a folder", "all fields go into the files' names");
+        }
+        let files = Pattern::parse(name)?;
+        if files.render(&vec![0; files.names().len()]).is_none() {
+            return refuse("`*` and `?` in the name of an output", "name fields only");
+        }
+        Ok(Some(Names { folder: folder.to_owned(), files }))
+    }
+
+    /// The chunks: a file each.
+    pub(super) fn grid(&self, meta: &Meta, chunks: Option<&[u64]>) -> Result<Grid> {
+        let fields = self.files.names().len();
+        let message = match chunks {
+            _ if fields > meta.grid.rank() => {
+                format!("{fields} fields for an array of {} axes", meta.grid.rank())
+            }
+            Some(_) => "chunks where each file is one".to_owned(),
+            None => {
+                let axes =
+                    meta.grid.axes().iter().enumerate().map(|(at, axis)| match at < fields {
+                        true => AxisGrid::regular(axis.len(), 1),
+                        false => AxisGrid::whole(axis.len()),
+                    });
+                return Ok(Grid::new(axes));
+            }
+        };
+        Err(FormatError::new(ErrorKind::Invalid, message).help("each field is a leading axis"))
+    }
+
+    /// Creates the folder, under a staging name.
+    pub(super) fn create(self, writer: &FitsWriter, meta: &Meta) -> Result<Arc<dyn ChunkSink>> {
+        let fields = self.files.names().len();
+        if self.grid(meta, None)? != meta.grid {
+            return Err(FormatError::new(ErrorKind::Invalid, "chunks that are no files"));
+        }
+        let mut frame = Meta::new(meta.dtype, Grid::whole(&meta.shape()[fields..]));
+        frame.attributes = meta.attributes.clone();
+        let layout = Layout::new(writer, &frame)?;
+        let staging = Staging::create(&self.folder, writer.mode)?;
+        staging.folder()?;
+        let written = ChunkSet::new(meta.grid.len());
+        Ok(Arc::new(Folder { names: self, layout, meta: meta.clone(), fields, written, staging }))
+    }
+}
+
+/// A folder of files being written.
+#[derive(Debug)]
+struct Folder {
+    names: Names,
+    layout: Layout,
+    meta: Meta,
+    /// The number of axes that count files.
+    fields: usize,
+    written: ChunkSet,
+    staging: Staging,
+}
+
+impl std::fmt::Debug for Names {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Names").field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+impl ChunkSink for Folder {
+    fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    fn scratch(&self) -> u64 {
+        self.layout.scratch()
+    }
+
+    fn write(&self, index: &[u64], data: ChunkView<'_>, cx: &mut ReadCx<'_>) -> Result<Written> {
+        let (at, inner) = index.split_at(self.fields);
+        let name = self.names.files.render(at).unwrap_or_default();
+        let here = |e: FormatError| e.at_path(&self.names.folder.join(&name));
+        // A chunk that is written again begins anew.
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(self.staging.path().join(&name))
+            .map_err(|e| here(e.into()))?;
+        let frame = data.restride(0, &data.shape()[self.fields..], &data.strides()[self.fields..]);
+        let write = || -> Result<Written> {
+            file.set_len(self.layout.bytes())?;
+            let output = self.layout.create(file)?;
+            let noted = output.write(&Dims::from_elem(0, inner.len()), frame, cx)?;
+            output.finish()?;
+            self.written.insert(self.meta.grid.linear_of(index));
+            Ok(Written { bytes: noted.len })
+        };
+        write().map_err(here)
+    }
+
+    fn seal(&self) -> Result<()> {
+        self.written.check_whole(&self.meta.grid).map_err(|e| e.at_path(&self.names.folder))?;
+        self.staging.sync()
+    }
+
+    fn publish(&self) -> Result<()> {
+        self.staging.publish()
+    }
+}
