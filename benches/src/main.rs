@@ -24,7 +24,7 @@ type Workload = fn(&Context) -> Result<Outcome>;
 
 /// The workloads; those of `peers/README.md` that are missing here need verbs that freeboard
 /// does not have.
-const WORKLOADS: [(&str, Workload); 14] = [
+const WORKLOADS: [(&str, Workload); 15] = [
     ("w01-u16", w01::unsigned),
     ("w01-f32", w01::float),
     ("w02-rebin", w02::rebin),
@@ -36,6 +36,7 @@ const WORKLOADS: [(&str, Workload); 14] = [
     ("w07-raw", w07::raw),
     ("w07-zstd", w07::zstd),
     ("w10-tree", w10::tree),
+    ("w10-delayed", w10::delayed),
     ("w10-array", w10::array),
     ("w11", w11::persisted),
     ("w12", w12::frames),

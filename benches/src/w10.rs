@@ -2,7 +2,7 @@
 
 use crate::context::{Context, Outcome, Result};
 use freeboard::{
-    Array, Session,
+    Array, Delay, Delayed, Session,
     array::{Compute, arange, random},
     s,
 };
@@ -22,6 +22,24 @@ pub(crate) fn tree(cx: &Context) -> Result<Outcome> {
     let sum = session.compute(&total)?;
     let outcome = Outcome::since(start).number("total", sum as f64);
     per_task(outcome, tasks + sums(tasks), &session, &total)
+}
+
+/// The same graph of functions that are called later.
+pub(crate) fn delayed(cx: &Context) -> Result<Outcome> {
+    let tasks = cx.tasks();
+    let start = Instant::now();
+    let session = cx.session_with(false)?;
+    let mut level: Vec<Delayed<i64>> =
+        (0..tasks as i64).map(|i| (|x: i64| x + 1).delay((i,))).collect();
+    while level.len() > 1 {
+        let sum = |values: Vec<i64>| values.into_iter().sum::<i64>();
+        level = level.chunks(FAN_IN as usize).map(|values| sum.delay((values,))).collect();
+    }
+    let total = session.compute(&level[0])?;
+    let outcome = Outcome::since(start).number("total", total as f64);
+    let called = tasks + sums(tasks);
+    let micros = 1e6 * outcome.seconds() / called as f64;
+    Ok(outcome.extra("tasks", called).extra("us_per_task", (micros * 1000.0).round() / 1000.0))
 }
 
 /// How many sums of [`FAN_IN`] it takes until one of `tasks` values is left.

@@ -8,8 +8,8 @@
 //! if the bytes that are stored have the hash that it notes. That is also why records need no
 //! order, and why one that is torn is merely not believed.
 //!
-//! The layout, all numbers little endian: [`MAGIC`]; the length and the xxh3 of the
-//! provenance; the provenance as JSON, a list of pairs; then records of [`RECORD`] bytes:
+//! The layout, all numbers little endian: `MAGIC`; the length and the xxh3 of the
+//! provenance; the provenance as JSON, a list of pairs; then records of `RECORD` bytes:
 //! chunk, offset, length, hash, and the xxh3 of those four.
 
 use crate::{

@@ -5,7 +5,10 @@ use crate::{
     error::Result,
     grid::Grid,
     region::{Dims, Region, volume},
-    source::{ChunkSource, Fingerprint, Meta, ReadCost, ReadCx, SourceSpec, Storage},
+    source::{
+        Cancel, ChunkSource, FileCache, Fingerprint, Meta, ReadCost, ReadCx, SourceSpec, Storage,
+        Writer,
+    },
     view::{ChunkMut, ChunkView},
 };
 use ndarray::{ArrayBase, Data, Dimension};
@@ -69,6 +72,34 @@ impl MemorySource {
         self
     }
 
+    /// Writes the array, chunk by chunk on this thread: what a function does that is itself a
+    /// task, and has no session.
+    ///
+    /// # Errors
+    /// As those of the writer: if the output exists, or storage fails. Then nothing is visible.
+    pub fn store(&self, writer: &dyn Writer) -> Result<()> {
+        let grid = writer.grid(&self.meta)?;
+        let sink = writer.create(&Meta { grid: grid.clone(), ..self.meta.clone() })?;
+        // Words, so that it is aligned; the sink takes it from the next multiple of 64 on.
+        let bytes = sink.scratch() as usize;
+        let mut scratch = vec![0u64; bytes.div_ceil(8) + 8];
+        let scratch: &mut [u8] = bytemuck::cast_slice_mut(&mut scratch);
+        let skip = scratch.as_ptr().align_offset(64);
+        let (files, cancel) = (FileCache::default(), Cancel::default());
+        for chunk in 0..grid.len() {
+            let index = grid.index_of(chunk);
+            let mut cx = ReadCx {
+                scratch: &mut scratch[skip..skip + bytes],
+                limit: u64::MAX,
+                files: &files,
+                cancel: &cancel,
+            };
+            sink.write(&index, self.view().sub(&grid.region(&index)), &mut cx)?;
+        }
+        sink.seal()?;
+        sink.publish()
+    }
+
     /// All elements.
     pub fn view(&self) -> ChunkView<'_> {
         let bytes = &bytemuck::cast_slice(&self.words)[..self.len_bytes()];
@@ -106,5 +137,25 @@ impl ChunkSource for MemorySource {
 
     fn storage(&self) -> Storage {
         Storage { format: "memory".into(), ..Storage::default() }
+    }
+}
+
+#[cfg(all(test, feature = "npy"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_without_a_session() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.npy");
+        let values = ndarray::Array2::from_shape_fn((5, 7), |(i, j)| (i * 7 + j) as i16);
+        let source = MemorySource::new(&values, &[2, 3]);
+        source.store(&crate::npy::Npy::create(&path)).unwrap();
+        let read = crate::registry::open(path.to_str().unwrap()).unwrap();
+        assert_eq!((read.meta().dtype, &read.meta().shape()[..]), (DType::I16, &[5, 7][..]));
+        assert!(source.store(&crate::npy::Npy::create(&path)).is_err(), "it exists");
+        let bytes = std::fs::read(&path).unwrap();
+        let elements = source.view().as_bytes().unwrap().to_vec();
+        assert!(bytes.ends_with(&elements));
     }
 }
