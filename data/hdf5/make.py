@@ -123,16 +123,234 @@ with h5py.File(path("refused.h5"), "w") as f:
     f.create_dataset("text", data=["a", "b"])
     f.create_dataset("fixed_text", data=np.array([b"a", b"b"]))
     f.create_dataset("compound", data=np.zeros(3, [("a", "i4"), ("b", "f4")]))
-    f.create_dataset("enum", data=np.zeros(3, "i1"), dtype=h5py.enum_dtype({"A": 0, "B": 1}, "i1"))
     f.create_dataset("reference", shape=(1,), dtype=h5py.ref_dtype)
-    f.create_dataset("lzf", data=values((4, 4), "u2"), chunks=(2, 2), compression="lzf")
-    f.create_dataset("scaleoffset", data=values((4, 4), "u2"), chunks=(2, 2), scaleoffset=0)
-    narrow = h5py.h5t.NATIVE_UINT16.copy()
-    narrow.set_precision(12)
-    h5py.h5d.create(f.id, b"twelve_bits", narrow, h5py.h5s.create_simple((3,)))
+    vax = h5py.h5t.IEEE_F32LE.copy()
+    vax.set_ebias(128)
+    h5py.h5d.create(f.id, b"other_float", vax, h5py.h5s.create_simple((3,)))
 
-with h5py.File(path("virtual.h5"), "w") as f:
+# Virtual data sets: one row of a source, sources one after the other and in turns, a source that
+# is not there, one without limit, one of numbered files, one of itself, and one in a circle.
+with h5py.File(path("virtual.h5"), "w", libver=("earliest", "v110")) as f:
     layout = h5py.VirtualLayout(shape=(2, 6), dtype="u2")
     layout[0] = h5py.VirtualSource("userblock.h5", "b", shape=(5, 6))[0]
     f.create_virtual_dataset("virtual", layout)
     f.create_dataset("plain", data=values((3,), "u2"))
+    for i in range(3):
+        f.create_dataset(f"part{i}", data=values((6, 5), "i4")[2 * i : 2 * i + 2], chunks=(1, 3), maxshape=(None, 5))
+        f.create_dataset(f"turn{i}", data=values((6, 5), "i4")[i::3], chunks=(2, 2), compression="gzip")
+    one_by_one = h5py.VirtualLayout(shape=(6, 5), dtype="i4")
+    in_turns = h5py.VirtualLayout(shape=(6, 5), dtype="i4")
+    for i in range(3):
+        one_by_one[2 * i : 2 * i + 2] = h5py.VirtualSource(".", f"part{i}", shape=(2, 5))
+        in_turns[i::3] = h5py.VirtualSource(".", f"turn{i}", shape=(2, 5))
+    f.create_virtual_dataset("one_by_one", one_by_one)
+    f.create_virtual_dataset("in_turns", in_turns)
+    squeezed = h5py.VirtualLayout(shape=(5, 6), dtype="i4")
+    for i in range(3):
+        squeezed[:, 2 * i : 2 * i + 2] = h5py.VirtualSource(".", "deep", shape=(3, 5, 1, 2))[i, :, 0, :]
+    f.create_dataset("deep", data=values((5, 6), "i4").reshape(5, 3, 1, 2).transpose(1, 0, 2, 3))
+    f.create_virtual_dataset("squeezed", squeezed)
+    lacking = h5py.VirtualLayout(shape=(4, 5), dtype="i4")
+    lacking[:2] = h5py.VirtualSource("no-such-file.h5", "x", shape=(2, 5))
+    lacking[2:] = h5py.VirtualSource(".", "part1", shape=(2, 5))
+    f.create_virtual_dataset("lacking", lacking, fillvalue=-7)
+    endless = h5py.VirtualLayout(shape=(2, 5), dtype="i4", maxshape=(None, 5))
+    endless[: h5py.h5s.UNLIMITED, :] = h5py.VirtualSource(".", "part0", shape=(2, 5), maxshape=(None, 5))[: h5py.h5s.UNLIMITED, :]
+    f.create_virtual_dataset("endless", endless)
+    numbered = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    own = h5py.h5s.create_simple((2, 5), (h5py.h5s.UNLIMITED, 5))
+    own.select_hyperslab((0, 0), (h5py.h5s.UNLIMITED, 1), (2, 5), (2, 5))
+    numbered.set_virtual(own, b".", b"part%b", h5py.h5s.create_simple((2, 5)))
+    whole = h5py.h5s.create_simple((2, 5), (h5py.h5s.UNLIMITED, 5))
+    h5py.h5d.create(f.id, b"numbered", h5py.h5t.NATIVE_INT32, whole, numbered)
+    for name, other in (("circle", "elcric"), ("elcric", "circle")):
+        layout = h5py.VirtualLayout(shape=(2,), dtype="u2")
+        layout[:] = h5py.VirtualSource(".", other, shape=(2,))
+        f.create_virtual_dataset(name, layout)
+
+# Links of every kind, and objects that are no data sets.
+with h5py.File(path("links.h5"), "w") as f:
+    f.create_dataset("group/inner/data", data=values((3,), "u2"))
+    f["soft"] = h5py.SoftLink("/group/inner/data")
+    f["group/relative"] = h5py.SoftLink("inner/data")
+    f["group/hard"] = f["group/inner/data"]
+    f["dangling"] = h5py.SoftLink("/no/such")
+    f["around"] = h5py.SoftLink("/round")
+    f["round"] = h5py.SoftLink("/around")
+    f["away"] = h5py.ExternalLink("one.h5", "/entry/image")
+    f["gone"] = h5py.ExternalLink("no-such-file.h5", "/x")
+    f["type"] = np.dtype("i4")
+    f.create_dataset("text", data="abc")
+    f.create_dataset("committed", data=values((3,), "i4"), dtype=f["type"])
+
+# Numbers of other sizes, enumerations, bit fields.
+with h5py.File(path("numbers.h5"), "w", libver="latest") as f:
+    for order in "<>":
+        for sign in "iu":
+            for size in (3, 5, 6, 7):
+                kind = h5py.h5t.py_create(np.dtype(f"{order}{sign}{4 if size == 3 else 8}")).copy()
+                kind.set_precision(8 * size)
+                kind.set_size(size)
+                for layout in ("contiguous", "deflate"):
+                    plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+                    plist.set_fill_value(np.array(5, f"{sign}8"))
+                    if layout == "deflate":
+                        plist.set_chunk((4, 4))
+                        plist.set_shuffle()
+                        plist.set_deflate(4)
+                    name = f"{layout}_{'little' if order == '<' else 'big'}_{sign}{size}"
+                    made = h5py.h5d.create(f.id, name.encode(), kind, h5py.h5s.create_simple((5, 6)), plist)
+                    made.write(h5py.h5s.ALL, h5py.h5s.ALL, values((5, 6), f"{sign}{4 if size == 3 else 8}"))
+    f.create_dataset("enum", data=values((5, 6), "u1"), dtype=h5py.enum_dtype({"A": 3, "B": 10}, "u1"))
+    f.create_dataset("enum_big", data=values((5, 6), "i2"), dtype=h5py.enum_dtype({"A": 3, "B": 10}, ">i2"))
+    early = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    made = h5py.h5d.create(f.id, b"bits", h5py.h5t.STD_B16LE, h5py.h5s.create_simple((5, 6)), early)
+    made.write(h5py.h5s.ALL, h5py.h5s.ALL, values((5, 6), "u2"), mtype=h5py.h5t.NATIVE_B16)
+
+# Elements in files beside this one.
+with h5py.File(path("external.h5"), "w") as f:
+    values((30,), "u2").tofile(path("external.raw"))
+    f.create_dataset("one", (5, 6), "<u2", external="external.raw")
+    f.create_dataset("two", (5, 6), "<u2", external=[("external.raw", 0, 26), ("external.raw", 26, h5py.h5f.UNLIMITED)])
+    f.create_dataset("short", (6, 6), "<u2", external="external.raw")
+    f.create_dataset("outside", (5, 6), "<u2", external="/etc/hostname")
+
+# Chunks over an edge that were left unfiltered, which h5py has no call for.
+with h5py.File(path("edges.h5"), "w", libver="latest") as f:
+    import ctypes, glob
+
+    library = ctypes.CDLL(glob.glob(os.path.join(os.path.dirname(h5py.__file__), "..", "h5py.libs", "libhdf5-*"))[0])
+    for name, maxshape in (("fixed", None), ("extensible", (None, 11)), ("btree2", (None, None)), ("single", None)):
+        plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plist.set_chunk((3, 4) if name != "single" else (9, 12))
+        plist.set_shuffle()
+        plist.set_deflate(4)
+        library.H5Pset_chunk_opts(ctypes.c_int64(plist.id), ctypes.c_uint(2))
+        unlimited = maxshape and tuple(h5py.h5s.UNLIMITED if n is None else n for n in maxshape)
+        if name == "single":
+            unlimited = (9, 12)
+        made = h5py.h5d.create(f.id, name.encode(), h5py.h5t.NATIVE_INT16, h5py.h5s.create_simple((7, 11), unlimited), plist)
+        made.write(h5py.h5s.ALL, h5py.h5s.ALL, values((7, 11), "i2"))
+
+# Attributes of every type, many of them; dimension scales; what netCDF's conventions say.
+with h5py.File(path("attributes.h5"), "w", libver="latest") as f:
+    made = f.create_dataset("data", data=values((4, 5), "i2"))
+    made.attrs["big"] = np.array([1, -2], ">i4")
+    made.attrs["single"] = np.float32(0.5)
+    made.attrs["infinite"] = np.array([np.inf, -np.inf])
+    made.attrs["unsigned"] = np.uint64(2**64 - 1)
+    made.attrs["compound"] = np.array((1, 2.5, b"x"), [("a", "i4"), ("b", "f8"), ("c", "S3")])
+    made.attrs["compounds"] = np.array([(1, 2.5), (3, 4.5)], [("a", "i4"), ("b", "f8")])
+    made.attrs["enum"] = np.array(1, h5py.enum_dtype({"A": 0, "B": 1}, "i1"))
+    made.attrs.create("vlen", np.array([np.array([1, 2], "i4"), np.array([3], "i4")], object), dtype=h5py.vlen_dtype("i4"))
+    made.attrs.create("array", np.array([[1, 2], [3, 4]], "i4"), dtype="(2,2)i4")
+    made.attrs["utf"] = "é"
+    made.attrs["padded"] = np.array(b"ab", "S8")
+    made.attrs["empty"] = h5py.Empty("f4")
+    made.attrs["strings"] = np.array(["p", "q"], object)
+    made.attrs["zero"] = np.zeros(0, "i4")
+    for i in range(12):
+        made.attrs[f"many{i}"] = i
+    f["time"] = np.arange(4.0)
+    f["lon"] = np.arange(5.0)
+    f["time"].make_scale("time")
+    f["lon"].make_scale()
+    made.dims[0].attach_scale(f["time"])
+    made.dims[1].attach_scale(f["lon"])
+
+
+# The filters that are not in every library. hdf5plugin brings the registered ones.
+def encoded(f, name, data, chunks, filters, fill=None):
+    """A data set with these filters."""
+    early = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    early.set_chunk(chunks)
+    if fill is not None:
+        early.set_fill_value(np.array(fill, data.dtype))
+    for add in filters:
+        add(early)
+    kind = h5py.h5t.py_create(data.dtype, logical=True)
+    made = h5py.h5d.create(f.id, name.encode(), kind, h5py.h5s.create_simple(data.shape), early)
+    made.write(h5py.h5s.ALL, h5py.h5s.ALL, data)
+
+
+def plugin(options):
+    return lambda plist: plist.set_filter(options["compression"], h5py.h5z.FLAG_OPTIONAL, options["compression_opts"])
+
+
+with h5py.File(path("filters.h5"), "w", libver="latest") as f:
+    import hdf5plugin
+
+    shuffle = lambda plist: plist.set_shuffle()
+    deflate = lambda plist: plist.set_deflate(4)
+    fletcher = lambda plist: plist.set_fletcher32()
+    lzf = lambda plist: plist.set_filter(h5py.h5z.FILTER_LZF, h5py.h5z.FLAG_OPTIONAL)
+    nbit = lambda plist: plist.set_filter(h5py.h5z.FILTER_NBIT, 0)
+    noise = np.random.default_rng(1).integers(0, 2**32, (9, 20), dtype="u4")
+    smooth = values((37, 50), "f4")
+    for name, filters in {
+        "lzf": [lzf],
+        "shuffle_lzf": [shuffle, lzf],
+        "lz4": [plugin(hdf5plugin.LZ4())],
+        "lz4_blocks": [shuffle, plugin(hdf5plugin.LZ4(nbytes=700)), fletcher],
+        "zstd": [plugin(hdf5plugin.Zstd(clevel=3))],
+        "shuffle_zstd": [shuffle, plugin(hdf5plugin.Zstd(clevel=3))],
+        "blosc_lz4": [plugin(hdf5plugin.Blosc(cname="lz4"))],
+        "blosc_zstd": [plugin(hdf5plugin.Blosc(cname="zstd", shuffle=hdf5plugin.Blosc.BITSHUFFLE))],
+        "bitshuffle": [plugin(hdf5plugin.Bitshuffle(cname="none"))],
+        "bitshuffle_deflate": [plugin(hdf5plugin.Bitshuffle(cname="none")), deflate],
+        "bitshuffle_lz4": [plugin(hdf5plugin.Bitshuffle(cname="lz4"))],
+        "bitshuffle_zstd": [plugin(hdf5plugin.Bitshuffle(cname="zstd"))],
+        "bitshuffle_blocks": [plugin(hdf5plugin.Bitshuffle(nelems=64, cname="lz4"))],
+        "deflate_twice": [deflate, deflate],
+    }.items():
+        encoded(f, name, smooth, (16, 32), filters)
+        encoded(f, name + "_noise", noise, (8, 16), filters)
+    # Elements that do not fill whole groups of eight.
+    encoded(f, "bitshuffle_odd", values((13, 21), "u2"), (13, 7), [plugin(hdf5plugin.Bitshuffle(cname="lz4"))])
+    encoded(f, "bitshuffle_odd_plain", values((13, 21), ">f8"), (13, 7), [plugin(hdf5plugin.Bitshuffle(cname="none"))])
+    # Scale-offset: integers of both signs and byte orders, with and without a fill value among
+    # them, of one value only, of all bits; floats to three decimals.
+    for name in ("u1", "i1", ">u2", "i4", ">i8", "u8"):
+        scale = lambda plist: plist.set_scaleoffset(h5py.h5z.SO_INT, 0)
+        dtype = np.dtype(name)
+        data = values((13, 21), dtype)
+        plain = name.replace(">", "big_")
+        encoded(f, f"scaleoffset_{plain}", data, (5, 8), [scale])
+        encoded(f, f"scaleoffset_fill_{plain}", data, (5, 8), [scale], fill=data[3, 3])
+        encoded(f, f"scaleoffset_flat_{plain}", np.full_like(data, 7), (5, 8), [scale])
+        wide = np.random.default_rng(2).integers(np.iinfo(dtype).min, np.iinfo(dtype).max, (13, 21), dtype.newbyteorder("="), endpoint=True)
+        encoded(f, f"scaleoffset_wide_{plain}", wide.astype(dtype), (5, 8), [scale])
+    for name in ("f4", ">f4", "f8", ">f8"):
+        scale = lambda plist: plist.set_scaleoffset(h5py.h5z.SO_FLOAT_DSCALE, 3)
+        data = (np.random.default_rng(3).normal(0, 50, (13, 21))).astype(name)
+        plain = name.replace(">", "big_")
+        encoded(f, f"scaleoffset_{plain}", data, (5, 8), [scale])
+        encoded(f, f"scaleoffset_fill_{plain}", data, (5, 8), [scale], fill=data[3, 3])
+    # Scale-offset and deflate.
+    scale = lambda plist: plist.set_scaleoffset(h5py.h5z.SO_INT, 0)
+    encoded(f, "scaleoffset_deflate", values((13, 21), "i4"), (5, 8), [scale, shuffle, deflate, fletcher])
+    # N-bit of whole elements does nothing; of twelve bits it packs.
+    encoded(f, "nbit_whole", values((13, 21), "i2"), (5, 8), [nbit])
+    for order in "<>":
+        for sign in "iu":
+            for offset in (0, 3):
+                narrow = h5py.h5t.py_create(np.dtype(f"{order}{sign}2")).copy()
+                narrow.set_precision(12)
+                narrow.set_offset(offset)
+                for packed in (False, True):
+                    name = f"{'nbit' if packed else 'narrow'}_{'little' if order == '<' else 'big'}_{sign}_{offset}"
+                    plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+                    plist.set_chunk((5, 8))
+                    if packed:
+                        nbit(plist)
+                    made = h5py.h5d.create(f.id, name.encode(), narrow, h5py.h5s.create_simple((13, 21)), plist)
+                    made.write(h5py.h5s.ALL, h5py.h5s.ALL, values((13, 21), f"{sign}2"))
+    # A filter that is refused.
+    f.create_dataset("refused/blosc2", data=values((8, 8), "i4"), chunks=(4, 4), **hdf5plugin.Blosc2())
+
+# What h5py reads, decoded from the file, where it is not `values`.
+with h5py.File(path("filters.h5"), "r+", libver="latest") as f:
+    for name in [name for name in f if name != "refused"]:
+        read = f[name][...]
+        if not np.array_equal(read, values(read.shape, read.dtype)):
+            f[f"expected/{name}"] = read.astype(read.dtype.newbyteorder("="))

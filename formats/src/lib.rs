@@ -11,7 +11,7 @@
 //! |---|---|
 //! | 0 vocabulary | [`dtype`], [`region`], [`grid`], [`error`], [`view`] |
 //! | 1 the seam | [`source`], [`journal`], [`missing`] |
-//! | 2 adapters | [`memory`], `fits`, `zarr`, `hdf5`, `npy`, `arrange`, `pattern`, [`stack`], [`wrap`] |
+//! | 2 adapters | [`memory`], `fits`, `zarr`, `hdf5`, `npy`, `arrange`, `cf`, `pattern`, [`stack`], [`wrap`] |
 //! | 3 | [`registry`], [`headers`], [`conformance`] |
 
 pub mod dtype;
@@ -25,15 +25,18 @@ pub mod missing;
 pub mod source;
 
 mod arrange;
+mod cf;
 #[cfg(feature = "fits")]
 pub mod fits;
+#[cfg(any(feature = "h5", feature = "zarr"))]
+mod frames;
 #[cfg(feature = "h5")]
 pub mod hdf5;
 pub mod memory;
 #[cfg(feature = "npy")]
 pub mod npy;
 mod pattern;
-#[cfg(any(feature = "npy", feature = "zarr"))]
+#[cfg(any(feature = "h5", feature = "npy", feature = "zarr"))]
 mod raw;
 pub mod stack;
 #[cfg(any(feature = "fits", feature = "h5", feature = "npy", feature = "zarr"))]

@@ -17,6 +17,7 @@ pub use options::OpenOptions;
 
 use crate::{
     arrange::FileList,
+    cf,
     error::{ErrorKind, FormatError, Result},
     missing::Missing,
     pattern,
@@ -236,7 +237,8 @@ impl Registry {
             items.push(item);
             match self.find(text, options.may_lack()) {
                 Ok(Found::One(path)) if alone => {
-                    return Ok(Opened::One(self.format_of(&path)?.open(&path, item)?));
+                    let source = self.format_of(&path)?.open(&path, item)?;
+                    return Ok(Opened::One(unpacked(source, options.decode_cf)));
                 }
                 Ok(Found::One(path)) => files.paths.push(Some(path)),
                 Ok(Found::Many(list)) => {
@@ -300,7 +302,7 @@ impl Registry {
                 "a location is needed: a path, folder, glob or pattern",
             ));
         }
-        let opener = self.opener(item);
+        let opener = self.opener(item, options.decode_cf);
         let options = StackOptions {
             fields: files.fields,
             stacked,
@@ -313,7 +315,7 @@ impl Registry {
 
     /// What opens files. Those that end like the first that is of a format are of that
     /// format: each is opened once, not also sniffed at.
-    fn opener(self, item: Option<&str>) -> Opener {
+    fn opener(self, item: Option<&str>, decode_cf: bool) -> Opener {
         let item = item.map(str::to_owned);
         let known = OnceLock::new();
         Arc::new(move |path: &Path| {
@@ -326,7 +328,7 @@ impl Registry {
                     format
                 }
             };
-            format.open(path, item.as_deref())
+            format.open(path, item.as_deref()).map(|source| unpacked(source, decode_cf))
         })
     }
 
@@ -538,6 +540,11 @@ fn split_item(location: &str) -> (&str, Option<&str>) {
         }
         _ => (location, None),
     }
+}
+
+/// What was opened, its elements unpacked if that is asked for.
+fn unpacked(source: Arc<dyn ChunkSource>, decode_cf: bool) -> Arc<dyn ChunkSource> {
+    if decode_cf { cf::decoded(source) } else { source }
 }
 
 /// The one item that all locations name, or none does.

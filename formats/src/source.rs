@@ -441,15 +441,28 @@ impl WriteOptions {
     /// # Errors
     /// If shards or an item are asked for.
     pub fn check_plain(&self, path: &Path) -> Result<()> {
-        let message = match self {
-            WriteOptions { shards: Some(_), .. } => "the format has no shards",
-            WriteOptions { item: Some(_), .. } => {
-                "an output of this format holds one array, without a name"
-            }
-            _ => return Ok(()),
-        };
-        let error = FormatError::new(ErrorKind::Invalid, message).at_path(path);
-        Err(error.help("only Zarr (.zarr) has them"))
+        self.check_unsharded(path)?;
+        if self.item.is_none() {
+            return Ok(());
+        }
+        let message = "an output of this format holds one array, without a name";
+        Err(FormatError::new(ErrorKind::Invalid, message)
+            .at_path(path)
+            .help("Zarr (.zarr) and HDF5 (.h5) have names"))
+    }
+
+    /// Refuses shards.
+    ///
+    /// # Errors
+    /// If shards are asked for.
+    pub fn check_unsharded(&self, path: &Path) -> Result<()> {
+        if self.shards.is_none() {
+            return Ok(());
+        }
+        let message = "the format has no shards";
+        Err(FormatError::new(ErrorKind::Invalid, message)
+            .at_path(path)
+            .help("only Zarr (.zarr) has them"))
     }
 }
 

@@ -13,21 +13,28 @@ use std::path::Path;
 
 /// The same by the C library, with the shape; its error where it is too old for the file.
 fn theirs(path: &Path, item: &str, dtype: DType) -> hdf5::Result<(Vec<u64>, Vec<u8>)> {
-    fn bytes<T: Element + hdf5::H5Type>(dataset: &hdf5::Dataset) -> Vec<u8> {
-        let elements = dataset.read_raw::<T>().unwrap();
-        elements.iter().flat_map(|e| bytemuck::bytes_of(&e.to_repr()).to_vec()).collect()
+    fn bytes<T: Element + hdf5::H5Type>(dataset: &hdf5::Dataset) -> hdf5::Result<Vec<u8>> {
+        let elements = dataset.read_raw::<T>()?;
+        Ok(elements.iter().flat_map(|e| bytemuck::bytes_of(&e.to_repr()).to_vec()).collect())
     }
     let dataset = hdf5::File::open(path)?.dataset(item)?;
     let shape = dataset.shape().iter().map(|&n| n as u64).collect();
-    Ok((shape, with_dtype!(dtype, T => bytes::<T>(&dataset))))
+    Ok((shape, with_dtype!(dtype, T => bytes::<T>(&dataset))?))
+}
+
+/// Whether an error says that the library lacks something, and not that it reads otherwise.
+fn unknown_to_it(error: &str) -> bool {
+    ["bad version number", "filter", "conver", "version out of range"]
+        .iter()
+        .any(|text| error.contains(text))
 }
 
 #[test]
 fn both_read_the_same_in_every_fixture() {
     let mut compared = 0;
     for path in fixtures("hdf5", "h5") {
-        // The names in a group that has a virtual data set cannot be told.
-        if path.ends_with("virtual.h5") {
+        // The library looks for external files in the working directory.
+        if path.ends_with("external.h5") {
             continue;
         }
         for item in Hdf5.list(&path).unwrap() {
@@ -35,8 +42,9 @@ fn both_read_the_same_in_every_fixture() {
             let place = format!("{}::{}", path.display(), item.name);
             let (shape, expected) = match theirs(&path, &item.name, item.meta.dtype) {
                 Ok(read) => read,
-                // Layouts that the newest HDF5 writes are unknown to the library of a system.
-                Err(error) if error.to_string().contains("bad version number") => continue,
+                // Layouts that the newest HDF5 writes are unknown to the library of a system, as
+                // are filters of plugins; and its binding does not read numbers of three bytes.
+                Err(error) if unknown_to_it(&error.to_string()) => continue,
                 Err(error) => panic!("{place}: {error}"),
             };
             assert_eq!(item.meta.shape().to_vec(), shape, "{place}");

@@ -146,7 +146,7 @@ fn outputs_that_cannot_be() {
     let glob = at(&folder, "c*.fits");
     let ran = run(&["convert", &glob, &copy, "--overwrite"]);
     assert!(ran.err.contains("would replace the input"), "{}", ran.err);
-    let item = at(&folder, "x.h5::/data");
+    let item = at(&folder, "x.npy::/data");
     let ran = run(&["convert", VISP, &item]);
     assert!(ran.err.contains("holds one array, without a name"), "{}", ran.err);
     let npy = at(&folder, "new.npy");

@@ -1,81 +1,297 @@
-//! Attributes of a data set as JSON values, and axis names among them.
+//! Attributes of an object as JSON values, and axis names among them.
 //!
-//! Numbers, strings and arrays of them are kept; references, compound values and what
-//! cannot be decoded are left out, for they say nothing about elements. Floats that JSON
-//! cannot hold become the strings `NaN`, `inf` and `-inf`.
+//! Numbers, strings, arrays, compound values (as objects) and values of variable length are
+//! kept. References, and what cannot be decoded, are left out: they say nothing that JSON can
+//! hold. Floats that JSON has no number for become the strings `NaN`, `inf` and `-inf`.
 
+use super::{file::Container, header::Header};
 use crate::source::{Attributes, Meta};
-use hdf5_reader::{Attribute, Dataset, Datatype};
-use serde_json::Value;
+use hdf5_reader::{
+    ByteOrder, Datatype, StringSize,
+    global_heap::GlobalHeapCollection,
+    io::Cursor,
+    messages::{
+        HdfMessage, MSG_ATTRIBUTE, MSG_ATTRIBUTE_INFO,
+        attribute::{self, AttributeMessage},
+        dataspace::DataspaceType,
+    },
+};
+use serde_json::{Map, Value};
 use std::sync::Arc;
 
 /// The attribute in which HDF5's dimension scales keep the names of axes.
 pub(super) const AXIS_NAMES: &str = "DIMENSION_LABELS";
+/// The attribute that refers to the scales of each axis.
+pub(super) const SCALES: &str = "DIMENSION_LIST";
 /// Values of one attribute, at the most; a longer one is data, not a remark.
 const MAX_VALUES: u64 = 1 << 16;
+/// Values of all attributes of one object, at the most.
+const MAX_ALL: u64 = 1 << 18;
+/// How deep types may lie in each other.
+const MAX_DEPTH: u32 = 16;
 
-/// Reads the attributes of `dataset` into `meta`.
-pub(super) fn read(dataset: &Dataset, meta: &mut Meta) {
+/// Reads the attributes of an object into `meta`, with the names of axes that they tell.
+pub(super) fn read(container: &Container, header: &Header, meta: &mut Meta) {
     let mut attributes = Attributes::new();
-    for attribute in dataset.attributes() {
-        let Some(value) = value_of(&attribute) else {
-            tracing::debug!(name = attribute.name, "attribute left out");
+    let mut left = MAX_ALL;
+    for message in messages(container, header) {
+        if message.name == SCALES {
+            name_axes(container, &message, meta);
+            continue;
+        }
+        let Some(value) = value_of(container, &message, &mut left) else {
+            tracing::debug!(name = message.name, "attribute left out");
             continue;
         };
-        match (&value, attribute.name.as_str()) {
+        match (&value, message.name.as_str()) {
             (Value::Array(names), AXIS_NAMES) if names.len() == meta.axes.len() => {
                 for (axis, name) in meta.axes.iter_mut().zip(names) {
-                    *axis = name.as_str().unwrap_or_default().to_owned();
+                    if let Some(name) = name.as_str().filter(|name| !name.is_empty()) {
+                        *axis = name.to_owned();
+                    }
                 }
             }
+            // What only says how scales and arrays refer to each other.
+            (_, "REFERENCE_LIST" | "_Netcdf4Coordinates" | "_Netcdf4Dimid" | "_nc3_strict") => {}
             _ => {
-                attributes.insert(attribute.name, value);
+                attributes.insert(message.name, value);
             }
         }
     }
     meta.attributes = Arc::new(attributes);
 }
 
-fn value_of(attribute: &Attribute) -> Option<Value> {
-    let count = attribute.num_elements().ok().filter(|&n| n <= MAX_VALUES)?;
-    let values = flat(attribute).filter(|values| values.len() as u64 == count)?;
-    nest(&mut values.into_iter(), &attribute.shape)
+/// What netCDF-4 says in the `NAME` of a scale that only stands for a dimension.
+pub(super) const ONLY_DIMENSION: &str = "This is a netCDF dimension but not a netCDF variable.";
+
+/// How a data set takes part in naming axes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Not at all: an array.
+    Array,
+    /// It holds the coordinates of an axis of others.
+    Scale,
+    /// It has no values, only a name and a length.
+    Dimension,
 }
 
-/// The values in C order, without their shape.
-fn flat(attribute: &Attribute) -> Option<Vec<Value>> {
-    macro_rules! numbers {
-        ($t:ty) => {
-            attribute.read_1d::<$t>().ok()?.into_iter().map(Value::from).collect()
-        };
+/// The role of a data set.
+pub(super) fn role(container: &Container, header: &Header) -> Role {
+    let messages = messages(container, header);
+    let text = |name: &str| {
+        let message = messages.iter().find(|message| message.name == name)?;
+        value_of(container, message, &mut { MAX_VALUES })
+    };
+    if text("CLASS").and_then(|class| Some(class.as_str()? == "DIMENSION_SCALE")) != Some(true) {
+        return Role::Array;
     }
-    Some(match &attribute.datatype {
-        Datatype::FixedPoint { size: 1, signed: false, .. } => numbers!(u8),
-        Datatype::FixedPoint { size: 2, signed: false, .. } => numbers!(u16),
-        Datatype::FixedPoint { size: 4, signed: false, .. } => numbers!(u32),
-        Datatype::FixedPoint { size: 8, signed: false, .. } => numbers!(u64),
-        Datatype::FixedPoint { size: 1, signed: true, .. } => numbers!(i8),
-        Datatype::FixedPoint { size: 2, signed: true, .. } => numbers!(i16),
-        Datatype::FixedPoint { size: 4, signed: true, .. } => numbers!(i32),
-        Datatype::FixedPoint { size: 8, signed: true, .. } => numbers!(i64),
-        Datatype::FloatingPoint { size: 4, .. } => {
-            attribute.read_1d::<f32>().ok()?.into_iter().map(|v| float(v.into())).collect()
-        }
-        Datatype::FloatingPoint { size: 8, .. } => {
-            attribute.read_1d::<f64>().ok()?.into_iter().map(float).collect()
-        }
-        Datatype::Enum { base, .. } => match **base {
-            Datatype::FixedPoint { size: 1, .. } => {
-                attribute.raw_data.iter().map(|&byte| Value::from(byte != 0)).collect()
-            }
-            _ => return None,
-        },
-        Datatype::String { .. } | Datatype::VarLen { .. } => match attribute.shape.is_empty() {
-            true => vec![attribute.read_string().ok()?.into()],
-            false => attribute.read_strings().ok()?.into_iter().map(Value::from).collect(),
-        },
-        _ => return None,
+    match text("NAME").is_some_and(|n| n.as_str().is_some_and(|n| n.starts_with(ONLY_DIMENSION))) {
+        true => Role::Dimension,
+        false => Role::Scale,
+    }
+}
+
+/// All attributes of an object: in its header, or in a heap where there are many.
+fn messages(container: &Container, header: &Header) -> Vec<AttributeMessage> {
+    let (offsets, lengths) = container.sizes();
+    let dense = header.first(MSG_ATTRIBUTE_INFO).and_then(|info| {
+        let HdfMessage::AttributeInfo(info) = container.parse(MSG_ATTRIBUTE_INFO, info).ok()?
+        else {
+            return None;
+        };
+        container.dense(info.fractal_heap_address, info.btree_name_index_address).ok()
+    });
+    let dense = dense.unwrap_or_default();
+    let all = header.all(MSG_ATTRIBUTE).chain(dense.iter().map(|object| &object[..]));
+    all.filter_map(|bytes| {
+        let parsed = attribute::parse(&mut Cursor::new(bytes), offsets, lengths, bytes.len());
+        parsed.map_err(|error| tracing::debug!(%error, "attribute left out")).ok()
     })
+    .collect()
+}
+
+/// Names each axis as the dimension scale that stands for it: the last part of its path,
+/// which is the scale's own name in netCDF-4 and h5py.
+fn name_axes(container: &Container, list: &AttributeMessage, meta: &mut Meta) {
+    let Datatype::VarLen { .. } = &list.datatype else { return };
+    let (offsets, _) = container.sizes();
+    let size = 8 + usize::from(offsets);
+    for (axis, entry) in meta.axes.iter_mut().zip(list.raw_data.chunks_exact(size)) {
+        // The first scale of the axis, by the address of its object.
+        let Some(scale) = sequence(container, entry, usize::from(offsets)) else { continue };
+        let Ok(address) = Cursor::new(&scale).read_offset(offsets) else { continue };
+        if let Some(name) = container.scale_name(address)
+            && axis.is_empty()
+        {
+            *axis = name;
+        }
+    }
+}
+
+impl Container {
+    /// The name of the dimension scale at `address`: what it says itself, unless that is
+    /// netCDF's remark that there is no variable of that name.
+    fn scale_name(&self, address: u64) -> Option<String> {
+        let header = self.header(address).ok()?;
+        let name = messages(self, &header).into_iter().find(|message| message.name == "NAME")?;
+        let name = value_of(self, &name, &mut { MAX_VALUES })?;
+        let name = name.as_str()?;
+        if !name.is_empty() && !name.starts_with(ONLY_DIMENSION) {
+            return Some(name.rsplit('/').next().unwrap_or(name).to_owned());
+        }
+        self.name_of(address)
+    }
+}
+
+/// The value of an attribute, of at most `left` values, which it takes from there.
+fn value_of(container: &Container, message: &AttributeMessage, left: &mut u64) -> Option<Value> {
+    let space = &message.dataspace;
+    let shape = match space.dataspace_type {
+        DataspaceType::Scalar => &[][..],
+        DataspaceType::Null => return None,
+        DataspaceType::Simple => &space.dims[..],
+    };
+    let count = space.num_elements().ok().filter(|&n| n <= MAX_VALUES)?;
+    *left = left.checked_sub(count)?;
+    let count = usize::try_from(count).ok()?;
+    let size = message.raw_data.len().checked_div(count).unwrap_or(0);
+    let mut decoder = Decoder { container, left };
+    let mut values = Vec::with_capacity(count);
+    for i in 0..count {
+        let bytes = message.raw_data.get(i * size..(i + 1) * size)?;
+        values.push(decoder.value(&message.datatype, bytes, 0)?);
+    }
+    nest(&mut values.into_iter(), shape)
+}
+
+struct Decoder<'a> {
+    container: &'a Container,
+    /// Values that may yet be decoded.
+    left: &'a mut u64,
+}
+
+impl Decoder<'_> {
+    /// One element of the type `datatype`, which begins at the start of `bytes`.
+    fn value(&mut self, datatype: &Datatype, bytes: &[u8], depth: u32) -> Option<Value> {
+        *self.left = self.left.checked_sub(1)?;
+        if depth > MAX_DEPTH {
+            return None;
+        }
+        let number = |size: u8, order: &ByteOrder, signed: bool| -> Option<i128> {
+            let bytes = bytes.get(..usize::from(size)).filter(|b| (1..=8).contains(&b.len()))?;
+            let append = |value: i128, &byte: &u8| value << 8 | i128::from(byte);
+            let value = match order {
+                ByteOrder::BigEndian => bytes.iter().fold(0, append),
+                ByteOrder::LittleEndian => bytes.iter().rev().fold(0, append),
+            };
+            let unused = 128 - 8 * u32::from(size);
+            Some(if signed { value << unused >> unused } else { value })
+        };
+        let integer = |value: i128| -> Option<Value> {
+            i64::try_from(value)
+                .map(Value::from)
+                .or_else(|_| u64::try_from(value).map(Value::from))
+                .ok()
+        };
+        match datatype {
+            Datatype::FixedPoint { size, signed, byte_order } => {
+                integer(number(*size, byte_order, *signed)?)
+            }
+            Datatype::Bitfield { size, byte_order } => integer(number(*size, byte_order, false)?),
+            Datatype::FloatingPoint { size, byte_order } => {
+                let bits = number(*size, byte_order, false)? as u64;
+                match size {
+                    4 => Some(float(f32::from_bits(bits as u32).into())),
+                    8 => Some(float(f64::from_bits(bits))),
+                    _ => None,
+                }
+            }
+            Datatype::Enum { base, members } => {
+                let value = self.value(base, bytes, depth + 1)?;
+                let boolean = members.len() == 2
+                    && members.iter().all(|m| matches!(m.name.as_str(), "FALSE" | "TRUE"));
+                Some(if boolean { Value::from(value != 0) } else { value })
+            }
+            Datatype::String { size: StringSize::Fixed(size), .. } => {
+                text(bytes.get(..*size as usize)?)
+            }
+            Datatype::String { size: StringSize::Variable, .. } => {
+                text(&sequence(self.container, bytes, 1)?)
+            }
+            Datatype::VarLen { base, .. } if base.is_vlen_string_base() => {
+                text(&sequence(self.container, bytes, 1)?)
+            }
+            Datatype::VarLen { base, .. } => {
+                let size = size_of(base)?;
+                let elements = sequence(self.container, bytes, size)?;
+                let values = elements.chunks_exact(size);
+                values.map(|element| self.value(base, element, depth + 1)).collect()
+            }
+            Datatype::Array { base, dims } => {
+                let size = size_of(base)?;
+                let count = dims.iter().try_fold(1u64, |n, &dim| n.checked_mul(dim))?;
+                let count = usize::try_from(count).ok().filter(|&n| n <= bytes.len() / size)?;
+                let elements = bytes.chunks_exact(size).take(count);
+                let values: Option<Vec<Value>> =
+                    elements.map(|element| self.value(base, element, depth + 1)).collect();
+                nest(&mut values?.into_iter(), dims)
+            }
+            Datatype::Compound { fields, .. } => {
+                let mut object = Map::new();
+                for field in fields {
+                    let bytes = bytes.get(field.byte_offset as usize..)?;
+                    let value = self.value(&field.datatype, bytes, depth + 1)?;
+                    object.insert(field.name.clone(), value);
+                }
+                Some(Value::Object(object))
+            }
+            Datatype::Opaque { .. } | Datatype::Reference { .. } => None,
+        }
+    }
+}
+
+/// Bytes of one element of a type, not zero.
+fn size_of(datatype: &Datatype) -> Option<usize> {
+    hdf5_reader::dtype_element_size(datatype).ok().filter(|&size| size > 0)
+}
+
+/// The bytes of a value of variable length: `reference` tells how many elements of `size`
+/// bytes it has, and where they lie in a global heap.
+fn sequence(container: &Container, reference: &[u8], size: usize) -> Option<Vec<u8>> {
+    let (offsets, _) = container.sizes();
+    let mut cursor = Cursor::new(reference);
+    let count = cursor.read_u32_le().ok()?;
+    let address = cursor.read_offset(offsets).ok()?;
+    let index = u16::try_from(cursor.read_u32_le().ok()?).ok()?;
+    if count == 0 || index == 0 || Cursor::is_undefined_offset(address, offsets) {
+        return Some(Vec::new());
+    }
+    let len = (count as usize).checked_mul(size)?;
+    let bytes = container.heap_object(address, index).ok()?;
+    bytes.get(..len).map(<[u8]>::to_vec)
+}
+
+impl Container {
+    /// An object of a global heap. Heaps are read once, one at a time: values that belong
+    /// together lie in one.
+    pub(super) fn heap_object(&self, address: u64, index: u16) -> crate::error::Result<Vec<u8>> {
+        let (offsets, lengths) = self.sizes();
+        let mut kept = self.heap.borrow_mut();
+        if kept.as_ref().is_none_or(|(have, _)| *have != address) {
+            let storage = self.file.storage();
+            let heap = GlobalHeapCollection::parse_at_storage(storage, address, offsets, lengths);
+            *kept = Some((address, heap.map_err(super::file::translate)?));
+        }
+        let (_, heap) = kept.as_ref().expect("set above");
+        let object = heap.get_object(index).map(|object| object.data.clone());
+        object.ok_or_else(|| super::file::corrupt(format!("a heap has no object {index}")))
+    }
+}
+
+/// A string up to its first NUL, without the spaces that fill it up.
+fn text(bytes: &[u8]) -> Option<Value> {
+    let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+    Some(String::from_utf8_lossy(&bytes[..end]).trim_end_matches(' ').into())
 }
 
 /// A float as a JSON number, or as a string where there is no such number.

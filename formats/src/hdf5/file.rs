@@ -1,22 +1,31 @@
 //! The file around a data set: finding it among groups, and metadata without surprises.
 //!
-//! `hdf5-reader` sees a file through bounded positioned reads, its panics and errors become
-//! errors of ours, and groups are walked once each, however they are linked.
+//! `hdf5-reader` sees a file through bounded positioned reads, and its panics and errors become
+//! errors of ours.
 
-use super::index::{Index, describe, read_index};
+use super::{
+    attributes::{Role, role},
+    header::ObjectKind,
+    index::{Index, describe, read_index},
+    links::{Met, Place},
+    virtual_::Nesting,
+};
 use crate::error::{ErrorKind, FormatError, Result};
 use hdf5_reader::{
-    Dataset, Hdf5File, OpenOptions,
+    Hdf5File, OpenOptions,
     error::Error as ReaderError,
+    global_heap::GlobalHeapCollection,
     io::Cursor,
     storage::{Storage, StorageBuffer},
 };
 use std::{
-    collections::HashSet,
+    cell::{OnceCell, RefCell},
+    collections::HashMap,
     fs::File,
     os::unix::fs::FileExt,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
+    path::{Path, PathBuf},
+    rc::Rc,
     sync::Arc,
 };
 
@@ -58,12 +67,8 @@ pub(super) fn translate(error: ReaderError) -> FormatError {
             ErrorKind::NotFound
         }
         E::ResourceLimit(_) => ErrorKind::Limit,
-        E::UnsupportedLayoutClass(_) => {
-            return unsupported("a virtual data set or another layout that is not built in")
-                .help(REMEDY)
-                .because(error);
-        }
-        E::UnsupportedSuperblockVersion(_)
+        E::UnsupportedLayoutClass(_)
+        | E::UnsupportedSuperblockVersion(_)
         | E::UnsupportedObjectHeaderVersion(_)
         | E::UnsupportedBTreeVersion(_)
         | E::UnsupportedDataspaceVersion(_)
@@ -113,49 +118,41 @@ impl Storage for MetadataFile {
 /// A file, open for its metadata.
 pub(super) struct Container {
     pub(super) file: Hdf5File,
+    pub(super) path: PathBuf,
     /// The whole file's bytes.
     pub(super) len: u64,
+    /// The global heap that was read last, by its address.
+    pub(super) heap: RefCell<Option<(u64, GlobalHeapCollection)>>,
+    /// The names of objects by their address, once one was asked for.
+    pub(super) names: OnceCell<HashMap<u64, String>>,
 }
 
 impl Container {
-    fn open(path: &Path) -> Result<Container> {
+    pub(super) fn open(path: &Path) -> Result<Container> {
         let file = File::open(path).map_err(FormatError::io)?;
         let len = file.metadata().map_err(FormatError::io)?.len();
         let options = OpenOptions::default().with_chunk_cache_bytes(0);
         let storage = Arc::new(MetadataFile { file, len });
         let file = Hdf5File::from_storage_with_options(storage, options).map_err(translate)?;
-        Ok(Container { file, len })
+        let (heap, names) = (RefCell::default(), OnceCell::new());
+        Ok(Container { file, path: path.to_owned(), len, heap, names })
     }
 
-    /// The paths of all data sets, each once, depth first in the file's order; `each` may
-    /// end the walk by an error.
-    fn walk(&self, mut each: impl FnMut(String, &Dataset) -> Result<()>) -> Result<()> {
-        let root = self.file.root_group().map_err(translate)?;
-        // Groups and data sets may have several names, and groups may lie in themselves.
-        let mut seen = HashSet::from([root.address()]);
-        let mut waiting = vec![(String::new(), root)];
-        while let Some((path, group)) = waiting.pop() {
-            let (groups, names) = group.member_names().map_err(translate)?;
-            for name in names {
-                let dataset = match group.dataset(&name) {
-                    Ok(dataset) => dataset,
-                    Err(error) => {
-                        tracing::debug!(%path, name, %error, "data set left out");
-                        continue;
-                    }
-                };
-                if seen.insert(dataset.address()) {
-                    each(format!("{path}/{name}"), &dataset)?;
-                }
-            }
-            for name in groups.into_iter().rev() {
-                let child = group.group(&name).map_err(translate)?;
-                if seen.insert(child.address()) {
-                    waiting.push((format!("{path}/{name}"), child));
-                }
-            }
-        }
-        Ok(())
+    /// Bytes of an address and of a length in this file.
+    pub(super) fn sizes(&self) -> (u8, u8) {
+        let superblock = self.file.superblock();
+        (superblock.offset_size, superblock.length_size)
+    }
+
+    /// `len` bytes from the address `address` on.
+    pub(super) fn read(&self, address: u64, len: usize) -> Result<StorageBuffer> {
+        self.file.storage().read_range(address, len).map_err(translate)
+    }
+
+    /// The same, of a length that the file tells.
+    pub(super) fn read_long(&self, address: u64, len: u64) -> Result<StorageBuffer> {
+        let len = usize::try_from(len).map_err(|_| corrupt(format!("{len} bytes of metadata")))?;
+        self.read(address, len)
     }
 
     /// An address of the file's as one from its start, `None` where nothing was allocated;
@@ -179,79 +176,79 @@ impl Container {
 
 /// A data set that was found in a file.
 pub(super) struct Found {
-    /// Its path in the file.
+    /// The file that holds it: another one, where an external link led there.
+    pub(super) path: PathBuf,
+    /// Its path in that file.
     pub(super) item: String,
-    /// What the metadata reader made of it, where it got so far.
-    #[cfg(feature = "hdf5")]
-    pub(super) dataset: Option<Dataset>,
     /// Where its elements lie, or why they cannot be read.
     pub(super) index: Result<Index>,
 }
 
 /// Finds the data set `item` of the file; without one, the only one that holds numbers.
-pub(super) fn open(path: &Path, item: Option<&str>) -> Result<Found> {
+pub(super) fn open(path: &Path, item: Option<&str>, nesting: &Nesting) -> Result<Found> {
     guarded(path, || {
-        let container = Container::open(path)?;
-        let (item, dataset) = match item {
-            Some(item) => {
-                let item = format!("/{}", item.trim_matches('/'));
-                match container.file.dataset(&item).map_err(translate) {
-                    Ok(dataset) => (item, dataset),
-                    Err(error) if error.kind() == ErrorKind::NotFound => {
-                        return Err(FormatError::new(
-                            ErrorKind::NotFound,
-                            format!("there is no data set {item}"),
-                        )
-                        .help(choices(&container)));
-                    }
-                    Err(error) => {
-                        let error = error.at(format_args!("{}::{item}", path.display()));
-                        return Ok(Found {
-                            item,
-                            #[cfg(feature = "hdf5")]
-                            dataset: None,
-                            index: Err(error),
-                        });
-                    }
-                }
-            }
-            None => {
-                let mut found: Option<(String, Dataset)> = None;
-                let mut several = false;
-                container.walk(|name, dataset| {
-                    if describe(&container, dataset).is_ok() {
-                        several |= found.is_some();
-                        found.get_or_insert_with(|| (name, dataset.clone()));
-                    }
-                    Ok(())
-                })?;
-                match found {
-                    Some(only) if !several => only,
-                    Some(_) => {
-                        return Err(FormatError::new(
-                            ErrorKind::Invalid,
-                            "holds several data sets of numbers",
-                        )
-                        .help(choices(&container)));
-                    }
-                    None => {
-                        return Err(FormatError::new(
-                            ErrorKind::NotFound,
-                            "holds no data set of numbers",
-                        ));
-                    }
-                }
-            }
+        let container = Rc::new(Container::open(path)?);
+        let item = match item {
+            Some(item) => item.to_owned(),
+            None => only(&container)?,
         };
-        let index = read_index(&container, &dataset)
-            .map_err(|error| error.at(format_args!("{}::{item}", path.display())));
-        Ok(Found {
-            item,
-            #[cfg(feature = "hdf5")]
-            dataset: Some(dataset),
-            index,
-        })
+        let place = container.find(&item).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => error.help(choices(&container)),
+            _ => error,
+        })?;
+        let Place { container: inside, path: item, address } = place;
+        let named =
+            |error: FormatError| error.at(format_args!("{}::{item}", inside.path.display()));
+        let header = inside.header(address).map_err(named)?;
+        if header.kind() != ObjectKind::Dataset {
+            return Err(FormatError::new(
+                ErrorKind::NotFound,
+                format!("there is no data set {item}"),
+            )
+            .help(choices(&container)));
+        }
+        let index = read_index(&inside, &header, nesting).map_err(named);
+        Ok(Found { path: inside.path.clone(), item, index })
     })
+}
+
+/// Reads the attributes of a data set that only the C library reads.
+#[cfg(feature = "hdf5")]
+pub(super) fn read_attributes(path: &Path, item: &str, meta: &mut crate::source::Meta) {
+    let read = guarded(path, || {
+        let container = Rc::new(Container::open(path)?);
+        let place = container.find(item)?;
+        let header = place.container.header(place.address)?;
+        super::attributes::read(&place.container, &header, meta);
+        Ok(())
+    });
+    if let Err(error) = read {
+        tracing::debug!(%error, "attributes left out");
+    }
+}
+
+/// The path of the only data set of numbers; one beside scales of its axes is the only one.
+fn only(container: &Container) -> Result<String> {
+    let (mut arrays, mut scales) = (Vec::new(), Vec::new());
+    container.walk(|met| {
+        if let Met::Dataset { path, header } = met
+            && describe(container, &header).is_ok()
+        {
+            match role(container, &header) {
+                Role::Array => arrays.push(path),
+                Role::Scale => scales.push(path),
+                Role::Dimension => {}
+            }
+        }
+        Ok(())
+    })?;
+    let mut found = if arrays.is_empty() { scales } else { arrays };
+    match found.pop() {
+        Some(only) if found.is_empty() => Ok(only),
+        Some(_) => Err(FormatError::new(ErrorKind::Invalid, "holds several data sets of numbers")
+            .help(choices(container))),
+        None => Err(FormatError::new(ErrorKind::NotFound, "holds no data set of numbers")),
+    }
 }
 
 /// All data sets by path, with where their elements lie, or why they cannot be read.
@@ -259,8 +256,23 @@ pub(super) fn list(path: &Path) -> Result<Vec<(String, Result<Index>)>> {
     guarded(path, || {
         let container = Container::open(path)?;
         let mut items = Vec::new();
-        container.walk(|name, dataset| {
-            items.push((name, read_index(&container, dataset)));
+        container.walk(|met| {
+            items.push(match met {
+                // What only names a dimension holds no elements, however long it is.
+                Met::Dataset { header, .. } if role(&container, &header) == Role::Dimension => {
+                    return Ok(());
+                }
+                Met::Dataset { path, header } => {
+                    (path, read_index(&container, &header, &Nesting::default()))
+                }
+                Met::Unreadable { path, error } => (path, Err(error)),
+                Met::External { path: name, file, target } => {
+                    let index = open(path, Some(&name), &Nesting::default())
+                        .and_then(|found| found.index)
+                        .map_err(|error| error.help(format!("a link to {file}::{target}")));
+                    (name, index)
+                }
+            });
             Ok(())
         })?;
         Ok(items)
@@ -272,9 +284,12 @@ fn choices(container: &Container) -> String {
     const SHOWN: usize = 20;
     let mut names = Vec::new();
     let mut more = 0;
-    let walked = container.walk(|name, dataset| {
-        if describe(container, dataset).is_ok() {
-            if names.len() < SHOWN { names.push(name) } else { more += 1 }
+    let walked = container.walk(|met| {
+        match met {
+            Met::Dataset { path, header } if describe(container, &header).is_ok() => {
+                if names.len() < SHOWN { names.push(path) } else { more += 1 }
+            }
+            _ => {}
         }
         Ok(())
     });

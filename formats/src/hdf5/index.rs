@@ -1,52 +1,51 @@
-//! What a data set is and where its chunks lie, read once.
+//! What a data set is and where its elements lie, read once.
 //!
-//! `hdf5-reader` parses object headers and the six kinds of chunk index; this module checks
-//! what they say against the file's length, refuses by name what is not supported, and
-//! keeps the chunk index as a sorted array of 24 bytes a chunk.
+//! The messages of its object header say it; this module checks them against each other and
+//! the file's length, and refuses by name what is not supported.
 
 use super::{
     attributes,
-    file::{Container, REMEDY, corrupt, translate, unsupported},
+    chunks::{ChunkQuery, Chunks},
+    external::Slots,
+    file::{Container, corrupt, unsupported},
     filter::Pipeline,
+    header::Header,
+    number::Number,
+    virtual_::{Mapping, Nesting},
 };
 use crate::{
-    dtype::{DType, Scalar},
+    dtype::DType,
     error::{ErrorKind, FormatError, Result},
     grid::{AxisGrid, Grid},
     region::{Dims, checked_volume},
     source::Meta,
 };
-use hdf5_reader::{
-    ByteOrder, Dataset, Datatype,
-    btree_v1::{BTreeV1Key, collect_btree_v1_leaves_storage},
-    chunk_index::{
-        ChunkEntry, collect_implicit_chunk_entries, collect_v2_chunk_entries_storage,
-        single_chunk_entry,
-    },
-    extensible_array::collect_extensible_array_chunk_entries_storage,
-    fixed_array::collect_fixed_array_chunk_entries_storage,
-    io::Cursor,
-    messages::{
-        HdfMessage,
-        dataspace::{DataspaceMessage, DataspaceType},
-        datatype::VarLenKind,
-        layout::{ChunkIndexing, DataLayout},
-    },
+use hdf5_reader::messages::{
+    HdfMessage, MSG_DATA_LAYOUT, MSG_DATASPACE, MSG_DATATYPE, MSG_EXTERNAL_FILES, MSG_FILL_VALUE,
+    MSG_FILL_VALUE_OLD, MSG_FILTER_PIPELINE,
+    dataspace::{DataspaceMessage, DataspaceType},
+    layout::DataLayout,
 };
+use smallvec::SmallVec;
 
 /// The most axes that HDF5 allows.
 const MAX_RANK: usize = 32;
 /// Bytes above which contiguous data are cut into virtual chunks, and about the size of those.
 const VIRTUAL_CHUNK: u64 = 64 << 20;
+/// The class of a layout that is made of other data sets.
+const VIRTUAL: u8 = 3;
+
+/// An element's bytes, as they lie in a file.
+pub(super) type Stored = SmallVec<[u8; 8]>;
 
 /// What a data set is and where its elements lie.
 #[derive(Debug)]
 pub(super) struct Index {
+    /// Of an odd number (see [`Number::fits`]) this is of its bytes, with an axis of them.
     pub(super) meta: Meta,
-    /// Whether the bytes of an element lie in the other order than this machine's.
-    pub(super) swapped: bool,
-    /// What missing elements are: the bytes as they would lie in the file.
-    pub(super) fill: Scalar,
+    pub(super) number: Number,
+    /// What missing elements are.
+    pub(super) fill: Stored,
     pub(super) layout: Layout,
     /// Bytes on disk.
     pub(super) stored: u64,
@@ -61,195 +60,100 @@ pub(super) enum Layout {
     Compact(Vec<u64>),
     /// In one run at this address of the file.
     Contiguous(u64),
+    /// In runs of other files.
+    External(Slots),
     /// In chunks.
     Chunked(Chunks),
+    /// In other data sets.
+    Virtual(Mapping),
 }
 
-/// The chunk index.
-#[derive(Debug)]
-pub(super) struct Chunks {
-    /// The shape of every chunk on disk; those at the upper edges reach beyond the array.
-    pub(super) shape: Dims,
-    /// The bytes of a decoded chunk.
-    pub(super) bytes: usize,
-    pub(super) pipeline: Pipeline,
-    /// Sorted by `chunk`.
-    pub(super) entries: Box<[Entry]>,
-    /// The most bytes that a chunk has on disk.
-    pub(super) max_stored: usize,
-}
-
-/// One chunk on disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
-    /// The number of the chunk in C order.
-    pub(super) chunk: u64,
-    /// Where it lies, from the start of the file.
-    pub(super) address: u64,
-    /// Its bytes on disk.
-    pub(super) stored: u32,
-    /// The filters that were left out, one bit each.
-    pub(super) mask: u32,
-}
-
-impl Chunks {
-    /// The chunk with this number in C order, if it is on disk.
-    pub(super) fn get(&self, chunk: u64) -> Option<Entry> {
-        // Where no chunk is missing, each stands at its own number.
-        let likely = usize::try_from(chunk).ok().and_then(|i| self.entries.get(i));
-        if let Some(entry) = likely.filter(|entry| entry.chunk == chunk) {
-            return Some(*entry);
-        }
-        let at = self.entries.binary_search_by_key(&chunk, |entry| entry.chunk).ok()?;
-        Some(self.entries[at])
-    }
-}
-
-/// What is said of a data set before its chunks are looked up.
+/// What is said of a data set before its elements are looked up.
 pub(super) struct Description {
-    dtype: DType,
-    swapped: bool,
+    number: Number,
     shape: Dims,
+    max_dims: Option<Vec<u64>>,
 }
 
-pub(super) fn describe(container: &Container, dataset: &Dataset) -> Result<Description> {
-    let header = container.file.get_or_parse_header(dataset.address()).map_err(translate)?;
-    let space = header.messages.iter().find_map(|message| match message {
-        HdfMessage::Dataspace(space) => Some(space),
-        _ => None,
-    });
-    if space.is_none_or(|s: &DataspaceMessage| s.dataspace_type == DataspaceType::Null) {
+pub(super) fn describe(container: &Container, header: &Header) -> Result<Description> {
+    let missing = || corrupt("the data set lacks a shape or a datatype");
+    let space = header.first(MSG_DATASPACE).ok_or_else(missing)?;
+    let HdfMessage::Dataspace(space) = container.parse(MSG_DATASPACE, space)? else {
+        return Err(missing());
+    };
+    let message = header.first(MSG_DATATYPE).ok_or_else(missing)?;
+    let HdfMessage::Datatype(parsed) = container.parse(MSG_DATATYPE, message)? else {
+        return Err(missing());
+    };
+    let DataspaceMessage { dims, max_dims, dataspace_type, .. } = space;
+    if dataspace_type == DataspaceType::Null {
         return Err(unsupported("the data set has a null dataspace: no elements and no shape"));
     }
-    let (dtype, swapped) = dtype_of(dataset)?;
-    let shape: Dims = dataset.shape().into();
+    let number = Number::new(message, &parsed)?;
+    let shape: Dims = dims.into();
     // Strides must fit as well, and those of an empty array do not see its empty axis.
     let reach: Dims = shape.iter().map(|&n| n.max(1)).collect();
-    let bytes = checked_volume(&reach).and_then(|n| n.checked_mul(dtype.size() as u64));
+    let bytes = checked_volume(&reach).and_then(|n| n.checked_mul(number.dtype.size() as u64));
     if shape.len() > MAX_RANK || bytes.is_none_or(|n| i64::try_from(n).is_err()) {
         return Err(FormatError::new(
             ErrorKind::Limit,
             format!("a shape of {shape:?} is beyond what can be addressed"),
         ));
     }
-    Ok(Description { dtype, swapped, shape })
+    Ok(Description { number, shape, max_dims })
 }
 
-/// The dtype of the elements and whether their bytes must be swapped.
-fn dtype_of(dataset: &Dataset) -> Result<(DType, bool)> {
-    let swapped =
-        |order: &ByteOrder| (*order == ByteOrder::BigEndian) != cfg!(target_endian = "big");
-    let refuse =
-        |what: String| Err(unsupported(format!("elements are {what}; numbers can be read")));
-    let result = match dataset.dtype() {
-        Datatype::FixedPoint { size, signed, byte_order } => {
-            let dtype = match (size, signed) {
-                (1, false) => DType::U8,
-                (2, false) => DType::U16,
-                (4, false) => DType::U32,
-                (8, false) => DType::U64,
-                (1, true) => DType::I8,
-                (2, true) => DType::I16,
-                (4, true) => DType::I32,
-                (8, true) => DType::I64,
-                _ => return refuse(format!("integers of {size} bytes")),
-            };
-            (dtype, swapped(byte_order))
-        }
-        Datatype::FloatingPoint { size, byte_order } => match size {
-            4 => (DType::F32, swapped(byte_order)),
-            8 => (DType::F64, swapped(byte_order)),
-            2 => return refuse("half-precision floats (float16)".into()),
-            _ => return refuse(format!("floats of {size} bytes")),
-        },
-        Datatype::Enum { base, members } => {
-            let boolean = matches!(**base, Datatype::FixedPoint { size: 1, .. })
-                && members.len() == 2
-                && members.iter().all(|m| match m.name.as_str() {
-                    "FALSE" => m.value == [0],
-                    "TRUE" => m.value == [1],
-                    _ => false,
-                });
-            match boolean {
-                true => (DType::Bool, false),
-                false => return refuse("of an enumeration".into()),
+/// What elements are that were never written: zeros where nothing is said.
+fn fill_value(container: &Container, header: &Header, size: usize) -> Result<Stored> {
+    for kind in [MSG_FILL_VALUE, MSG_FILL_VALUE_OLD] {
+        let Some(message) = header.first(kind) else { continue };
+        let HdfMessage::FillValue(message) = container.parse(kind, message)? else { continue };
+        match message.value {
+            Some(value) if value.len() == size => return Ok(value.into()),
+            Some(value) => {
+                let message = format!("a fill value of {} bytes for {size}", value.len());
+                return Err(corrupt(message));
             }
+            None => {}
         }
-        Datatype::String { .. } => return refuse("strings".into()),
-        Datatype::Compound { fields, .. } => {
-            let names: Vec<&str> = fields.iter().map(|f| f.name.as_str()).collect();
-            return match names[..] {
-                ["r", "i"] => refuse("complex numbers".into()),
-                _ => refuse(format!("of a compound type ({})", names.join(", "))),
-            };
-        }
-        Datatype::Array { .. } => return refuse("arrays".into()),
-        Datatype::VarLen { kind: VarLenKind::String, .. } => return refuse("strings".into()),
-        Datatype::VarLen { .. } => return refuse("of variable length".into()),
-        Datatype::Opaque { .. } => return refuse("opaque".into()),
-        Datatype::Reference { .. } => return refuse("references".into()),
-        Datatype::Bitfield { .. } => return refuse("bit fields".into()),
-    };
-    if result.0 != DType::Bool {
-        standard(&dataset.raw_datatype().map_err(translate)?, result.0)?;
     }
-    Ok(result)
+    Ok(Stored::from_elem(0, size))
 }
 
-/// Refuses numbers that use only some of their bits, or floats that are not IEEE 754's:
-/// the datatype message (specification, section IV.A.2.d) tells them from plain ones.
-fn standard(message: &[u8], dtype: DType) -> Result<()> {
-    let number =
-        |at: usize| message.get(at..at + 2).map(|b| u64::from(u16::from_le_bytes([b[0], b[1]])));
-    let plain = number(8) == Some(0) && number(10) == Some(8 * dtype.size() as u64);
-    // Exponent's place and bits, mantissa's place and bits; then the exponent's bias.
-    let ieee = match dtype {
-        DType::F32 => message.get(12..20) == Some(&[23, 8, 0, 23, 127, 0, 0, 0]),
-        DType::F64 => message.get(12..20) == Some(&[52, 11, 0, 52, 0xff, 3, 0, 0]),
-        _ => true,
-    };
-    // Bit 6 of a float's flags marks the byte order of the VAX.
-    let vax = dtype.is_float() && message.get(1).is_some_and(|flags| flags & 0x40 != 0);
-    if plain && ieee && !vax {
-        return Ok(());
+/// Reads everything there is to know of a data set but its elements.
+pub(super) fn read_index(
+    container: &Container,
+    header: &Header,
+    nesting: &Nesting,
+) -> Result<Index> {
+    let Description { number, mut shape, mut max_dims } = describe(container, header)?;
+    let size = number.size;
+    let fill = fill_value(container, header, size)?;
+    let layout =
+        header.first(MSG_DATA_LAYOUT).ok_or_else(|| corrupt("the data set has no layout"))?;
+    if layout.first().is_some_and(|&version| version >= 4) && layout.get(1) == Some(&VIRTUAL) {
+        let mapping = Mapping::open(container, layout, &shape, number, &fill, nesting)?;
+        let grid = virtual_chunks(&mapping.shape, number.dtype.size() as u64);
+        let mut meta = Meta::new(number.dtype, grid);
+        attributes::read(container, header, &mut meta);
+        return Ok(Index { meta, number, fill, layout: Layout::Virtual(mapping), stored: 0 });
     }
-    Err(unsupported(
-        "elements are numbers of a layout of their own, not plain integers or IEEE floats",
-    )
-    .help(REMEDY))
-}
-
-/// Reads everything there is to know of `dataset` but its elements.
-pub(super) fn read_index(container: &Container, dataset: &Dataset) -> Result<Index> {
-    let Description { dtype, swapped, shape } = describe(container, dataset)?;
-    let header = container.file.get_or_parse_header(dataset.address()).map_err(translate)?;
-    let (mut layout, mut filters, mut fill, mut max_dims) = (None, None, None, None);
-    for message in &header.messages {
-        match message {
-            HdfMessage::DataLayout(message) => layout = Some(&message.layout),
-            HdfMessage::FilterPipeline(message) => filters = Some(message),
-            // Of the two kinds of message, the one with a value counts.
-            HdfMessage::FillValue(message) if message.value.is_some() || fill.is_none() => {
-                fill = Some(message);
-            }
-            HdfMessage::Dataspace(message) => max_dims = message.max_dims.as_deref(),
-            HdfMessage::ExternalFiles(_) => {
-                return Err(unsupported("the elements lie in external files").help(REMEDY));
-            }
-            _ => {}
+    // Numbers of three bytes and the like are read as bytes first.
+    let dtype = if number.fits() { number.dtype } else { DType::U8 };
+    if !number.fits() {
+        shape.push(size as u64);
+        if let Some(dims) = &mut max_dims {
+            dims.push(size as u64);
         }
     }
-    let size = dtype.size();
-    let fill = match fill.and_then(|message| message.value.as_deref()) {
-        Some(value) if value.len() == size => Scalar::from_bytes(dtype, value),
-        Some(value) => {
-            return Err(corrupt(format!("a fill value of {} bytes for {dtype}", value.len())));
-        }
-        None => Scalar::zero(dtype),
+    let bytes = checked_volume(&shape)
+        .and_then(|n| n.checked_mul(dtype.size() as u64))
+        .ok_or_else(|| corrupt(format!("a shape of {shape:?}")))?;
+    let HdfMessage::DataLayout(parsed) = container.parse(MSG_DATA_LAYOUT, layout)? else {
+        return Err(corrupt("the data set has no layout"));
     };
-    let bytes = checked_volume(&shape).expect("checked above") * size as u64;
     let grid;
-    let (layout, stored) = match layout.ok_or_else(|| corrupt("the data set has no layout"))? {
+    let (layout, stored) = match parsed.layout {
         DataLayout::Compact { data } => {
             grid = Grid::whole(&shape);
             if (data.len() as u64) < bytes {
@@ -261,26 +165,42 @@ pub(super) fn read_index(container: &Container, dataset: &Dataset) -> Result<Ind
             (Layout::Compact(words), bytes)
         }
         DataLayout::Contiguous { address, .. } => {
-            grid = virtual_chunks(&shape, size as u64);
-            match container.place(*address, bytes)? {
-                Some(address) if bytes > 0 => (Layout::Contiguous(address), bytes),
-                _ => (Layout::Missing, 0),
+            grid = virtual_chunks(&shape, dtype.size() as u64);
+            if let Some(files) = header.first(MSG_EXTERNAL_FILES) {
+                (Layout::External(Slots::open(container, files, bytes)?), bytes)
+            } else {
+                match container.place(address, bytes)? {
+                    Some(address) if bytes > 0 => (Layout::Contiguous(address), bytes),
+                    _ => (Layout::Missing, 0),
+                }
             }
         }
         DataLayout::Chunked { address, dims, chunk_indexing, .. } => {
-            // Up to version 3 of the message, the size of an element follows the axes.
+            // Bit 0 of the flags, which versions 4 and 5 have: chunks over an edge stay plain.
+            let edges_plain = chunk_indexing.is_some() && layout.get(2).is_some_and(|f| f & 1 != 0);
+            // Behind the axes follows the size of an element.
             let rank = shape.len();
-            let chunk = match dims.len().checked_sub(rank) {
-                Some(0 | 1) if rank > 0 => &dims[..rank],
+            let axes = if number.fits() { rank } else { rank - 1 };
+            let mut chunk = match dims.len().checked_sub(axes) {
+                Some(0 | 1) if axes > 0 => dims[..axes].to_vec(),
                 _ => return Err(corrupt(format!("chunks of {dims:?} for a shape of {shape:?}"))),
             };
+            if !number.fits() {
+                chunk.push(size as u32);
+            }
             if chunk.contains(&0) {
                 return Err(corrupt(format!("chunks of {chunk:?}")));
             }
-            let pipeline = filters.map(|f| Pipeline::new(f, size)).transpose()?.unwrap_or_default();
+            let pipeline = match header.first(MSG_FILTER_PIPELINE) {
+                None => Pipeline::default(),
+                Some(message) => match container.parse(MSG_FILTER_PIPELINE, message)? {
+                    HdfMessage::FilterPipeline(message) => Pipeline::new(&message, size)?,
+                    _ => return Err(corrupt("the filters of the data set are damaged")),
+                },
+            };
             let chunk_dims: Dims = chunk.iter().map(|&n| u64::from(n)).collect();
             let chunk_bytes = checked_volume(&chunk_dims)
-                .and_then(|n| n.checked_mul(size as u64))
+                .and_then(|n| n.checked_mul(dtype.size() as u64))
                 .and_then(|n| u32::try_from(n).ok())
                 .ok_or_else(|| {
                     FormatError::new(
@@ -289,16 +209,20 @@ pub(super) fn read_index(container: &Container, dataset: &Dataset) -> Result<Ind
                     )
                 })?;
             grid = Grid::regular(&shape, &chunk_dims);
-            let found = container.chunks(&ChunkQuery {
-                address: *address,
+            let mut found = container.chunks(&ChunkQuery {
+                address,
                 indexing: chunk_indexing.as_ref(),
-                shape: &shape,
-                max_dims,
-                chunk,
+                shape: &shape[..axes],
+                max_dims: max_dims.as_deref().and_then(|dims| dims.get(..axes)),
+                chunk: &chunk[..axes],
                 element: size,
             })?;
+            if !number.fits() {
+                found.iter_mut().for_each(|entry| entry.offsets.push(0));
+            }
+            let plain = pipeline.is_empty();
             let entries =
-                container.check(found, &grid, &chunk_dims, chunk_bytes, pipeline.is_empty())?;
+                container.check(found, &grid, &chunk_dims, chunk_bytes, plain, edges_plain)?;
             let stored = entries.iter().map(|entry| u64::from(entry.stored)).sum();
             let max_stored = entries.iter().map(|entry| entry.stored).max().unwrap_or(0) as usize;
             let chunks = Chunks {
@@ -312,143 +236,15 @@ pub(super) fn read_index(container: &Container, dataset: &Dataset) -> Result<Ind
         }
     };
     let mut meta = Meta::new(dtype, grid);
-    attributes::read(dataset, &mut meta);
-    Ok(Index { meta, swapped, fill, layout, stored })
-}
-
-/// What the walk of a chunk index needs.
-struct ChunkQuery<'a> {
-    address: u64,
-    indexing: Option<&'a ChunkIndexing>,
-    shape: &'a [u64],
-    max_dims: Option<&'a [u64]>,
-    chunk: &'a [u32],
-    element: usize,
-}
-
-impl Container {
-    /// Walks the chunk index.
-    fn chunks(&self, query: &ChunkQuery<'_>) -> Result<Vec<ChunkEntry>> {
-        let superblock = self.file.superblock();
-        let (offsets, lengths) = (superblock.offset_size, superblock.length_size);
-        let (storage, rank) = (self.file.storage(), query.shape.len());
-        if query.shape.contains(&0) || Cursor::is_undefined_offset(query.address, offsets) {
-            return Ok(Vec::new());
-        }
-        match query.indexing {
-            None => {
-                let leaves = collect_btree_v1_leaves_storage(
-                    storage,
-                    query.address,
-                    offsets,
-                    lengths,
-                    Some(rank as u32),
-                    query.chunk,
-                    None,
-                )
-                .map_err(translate)?;
-                let entry = |(key, address)| match key {
-                    BTreeV1Key::RawData { chunk_size, filter_mask, mut offsets } => {
-                        offsets.truncate(rank);
-                        Ok(ChunkEntry { address, size: chunk_size.into(), filter_mask, offsets })
-                    }
-                    BTreeV1Key::Group { .. } => Err(corrupt("its chunk index is one of groups")),
-                };
-                leaves.into_iter().map(entry).collect()
-            }
-            Some(ChunkIndexing::SingleChunk { filtered_size, filters }) => {
-                Ok(vec![single_chunk_entry(query.address, *filtered_size, *filters, rank)])
-            }
-            Some(ChunkIndexing::Implicit) => collect_implicit_chunk_entries(
-                query.address,
-                query.shape,
-                query.chunk,
-                query.element,
-                None,
-                self.len,
-            )
-            .map_err(translate),
-            Some(ChunkIndexing::FixedArray { .. }) => collect_fixed_array_chunk_entries_storage(
-                storage,
-                query.address,
-                offsets,
-                lengths,
-                query.shape,
-                query.chunk,
-                None,
-            )
-            .map_err(translate),
-            Some(ChunkIndexing::ExtensibleArray { .. }) => {
-                collect_extensible_array_chunk_entries_storage(
-                    storage,
-                    query.address,
-                    offsets,
-                    lengths,
-                    query.shape,
-                    query.max_dims,
-                    query.chunk,
-                    None,
-                )
-                .map_err(translate)
-            }
-            Some(ChunkIndexing::BTreeV2) => collect_v2_chunk_entries_storage(
-                storage,
-                query.address,
-                offsets,
-                lengths,
-                rank as u32,
-                query.chunk,
-                None,
-            )
-            .map_err(translate),
-        }
+    if number.fits() {
+        attributes::read(container, header, &mut meta);
+    } else {
+        // The axis of bytes has no name.
+        meta.axes.pop();
+        attributes::read(container, header, &mut meta);
+        meta.axes.push(String::new());
     }
-
-    /// Checks each chunk against the grid and the file's length, and sorts them.
-    fn check(
-        &self,
-        found: Vec<ChunkEntry>,
-        grid: &Grid,
-        chunk: &[u64],
-        bytes: u32,
-        plain: bool,
-    ) -> Result<Box<[Entry]>> {
-        let shape = grid.shape();
-        let mut entries = Vec::with_capacity(found.len());
-        for entry in found {
-            let aligned = entry.offsets.len() == shape.len()
-                && entry.offsets.iter().zip(chunk).all(|(at, len)| at % len == 0);
-            if !aligned {
-                return Err(corrupt(format!("a chunk at {:?} is off the grid", entry.offsets)));
-            }
-            // An array that was made smaller keeps its chunks outside.
-            if entry.offsets.iter().zip(&shape).any(|(at, len)| at >= len) {
-                continue;
-            }
-            let at: Dims = entry.offsets.iter().zip(chunk).map(|(at, len)| at / len).collect();
-            let stored = match (plain, entry.size) {
-                (true, 0) => bytes,
-                (true, size) if size == u64::from(bytes) => bytes,
-                (false, size) if size > 0 && u32::try_from(size).is_ok() => size as u32,
-                (_, size) => {
-                    return Err(corrupt(format!("chunk {at:?} has {size} bytes, decoded {bytes}")));
-                }
-            };
-            let place = self
-                .place(entry.address, stored.into())
-                .map_err(|error| error.help(format!("found while looking at chunk {at:?}")))?;
-            if let Some(address) = place {
-                let chunk = grid.linear_of(&at);
-                entries.push(Entry { chunk, address, stored, mask: entry.filter_mask });
-            }
-        }
-        entries.sort_unstable_by_key(|entry| entry.chunk);
-        if let Some(twice) = entries.windows(2).find(|w| w[0].chunk == w[1].chunk) {
-            let at = grid.index_of(twice[0].chunk);
-            return Err(corrupt(format!("chunk {at:?} is in the index twice")));
-        }
-        Ok(entries.into())
-    }
+    Ok(Index { meta, number, fill, layout, stored })
 }
 
 /// Chunks of about [`VIRTUAL_CHUNK`] bytes, cut along the outer axes, of elements that lie

@@ -6,8 +6,7 @@
 //! opened for each read and closed after it.
 
 use super::{
-    attributes,
-    file::{corrupt, unsupported},
+    file::{self, corrupt, unsupported},
     index::virtual_chunks,
 };
 use crate::{
@@ -39,13 +38,8 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// Opens `item` by the C library; `parsed` is what its attributes are read from, where the
-    /// metadata reader got so far.
-    pub(super) fn open(
-        path: &Path,
-        item: String,
-        parsed: Option<&hdf5_reader::Dataset>,
-    ) -> Result<Source> {
+    /// Opens `item` by the C library.
+    pub(super) fn open(path: &Path, item: String) -> Result<Source> {
         let dataset = dataset(path, &item)?;
         let space = dataset.space().map_err(|error| failed(error, path, &item))?;
         if !space.is_simple() && !space.is_scalar() {
@@ -79,9 +73,7 @@ impl Source {
             _ => (virtual_chunks(&shape, size), 0),
         };
         let mut meta = Meta::new(dtype, grid);
-        if let Some(parsed) = parsed {
-            attributes::read(parsed, &mut meta);
-        }
+        file::read_attributes(path, &item, &mut meta);
         let stored = dataset.storage_size();
         Ok(Source { path: path.to_owned(), item, meta, chunk, stored })
     }

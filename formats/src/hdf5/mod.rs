@@ -1,39 +1,48 @@
 //! HDF5: data sets of numbers, read and written without the C library.
 //!
-//! [`Hdf5`] opens a data set by its path in the file: its metadata and its chunk index are
-//! read once (`file`, `index`), then raw chunks are fetched by positioned reads (`raw`) and decoded
-//! on the calling thread (`filter`, `source`); no lock is held while bytes are decoded, and
-//! the C library's global lock is nowhere on the way. [`Hdf5Writer`] names an output
-//! (`sink`).
+//! [`Hdf5`] opens a data set by its path in the file (`file`, `links`): its metadata and its
+//! chunk index are read once (`header`, `index`, `number`, `chunks`, `attributes`), then raw chunks
+//! are fetched by positioned reads (`raw`) and decoded on the calling thread (`filter`, `source`);
+//! no lock is held while bytes are decoded, and the C library's global lock is nowhere on the
+//! way. [`Hdf5Writer`] names an output (`sink`).
 //!
 //! | | read | written |
 //! |---|---|---|
-//! | layouts | contiguous, compact, chunked (all six kinds of index) | chunked; contiguous without axes or elements |
-//! | filters | deflate, shuffle, Fletcher-32 | shuffle + deflate, or none |
-//! | dtypes | integers, f32, f64 of either byte order, h5py's `bool` | all, little-endian |
+//! | layouts | contiguous, compact, chunked (all six kinds of index), external files, virtual data sets | chunked; contiguous without axes or elements |
+//! | filters | deflate, shuffle, Fletcher-32, n-bit, scale-offset, LZF, LZ4, zstd, blosc, bitshuffle | shuffle + deflate, or none |
+//! | dtypes | integers of 1 to 8 bytes and any number of bits, f32, f64, either byte order; h5py's `bool`, enumerations as their numbers | all, little-endian |
 //!
-//! Strings, compound types, complex numbers, half floats, enumerations and references are
-//! refused by name. Other filters and layouts are too, unless the feature `hdf5` is on: then the
-//! C library reads them (`library`), one read at a time.
+//! Strings, compound types, complex numbers, half floats and references are refused by name.
+//! Other filters and layouts are too, unless the feature `hdf5` is on: then the C library reads
+//! them (`library`), one read at a time.
 
 mod attributes;
+mod chunks;
+mod external;
 mod file;
 mod filter;
+mod header;
 mod index;
 #[cfg(feature = "hdf5")]
 mod library;
+mod links;
+mod number;
+mod odd;
 mod raw;
 mod sink;
 mod source;
 #[cfg(test)]
 mod tests;
+mod virtual_;
 
 use crate::{
     error::{ErrorKind, FormatError, Result},
     source::{ChunkSource, Content, Entry, Format, Item, WriteOptions, Writer},
 };
+use index::Index;
 pub use sink::Hdf5Writer;
 use std::{path::Path, sync::Arc};
+use virtual_::Nesting;
 
 /// What an HDF5 file begins with, after a user block of 0, 512, 1024, 2048, … bytes.
 const SIGNATURE: &[u8; 8] = b"\x89HDF\r\n\x1a\n";
@@ -80,22 +89,21 @@ impl Format for Hdf5 {
     }
 
     fn list(&self, path: &Path) -> Result<Vec<Item>> {
-        let items = file::list(path)?;
-        let item = |(name, index): (String, Result<index::Index>)| {
-            let index =
-                index.inspect_err(|error| tracing::debug!(name, %error, "left out")).ok()?;
-            Some(Item { name, storage: source::storage(&index), meta: index.meta })
+        let found = file::list(path)?;
+        let item = |(name, index): (String, Result<Index>)| match index {
+            Ok(index) => Some(listed(name, &index)),
+            Err(error) => {
+                tracing::debug!(name, %error, "left out");
+                None
+            }
         };
-        Ok(items.into_iter().filter_map(item).collect())
+        Ok(found.into_iter().filter_map(item).collect())
     }
 
     fn contents(&self, path: &Path) -> Result<Vec<Entry>> {
-        let entry = |(name, index): (String, Result<index::Index>)| {
+        let entry = |(name, index): (String, Result<Index>)| {
             let content = match index {
-                Ok(index) => {
-                    let storage = source::storage(&index);
-                    Content::Array(Box::new(Item { name: name.clone(), meta: index.meta, storage }))
-                }
+                Ok(index) => Content::Array(Box::new(listed(name.clone(), &index))),
                 Err(error) => Content::Unreadable(error.to_string()),
             };
             Entry { name, title: None, content }
@@ -104,23 +112,11 @@ impl Format for Hdf5 {
     }
 
     fn open(&self, path: &Path, item: Option<&str>) -> Result<Arc<dyn ChunkSource>> {
-        let found = file::open(path, item)?;
-        match found.index {
-            Ok(index) => Ok(Arc::new(source::Source::new(path, found.item, index))),
-            #[cfg(feature = "hdf5")]
-            Err(error) if error.kind() == ErrorKind::Unsupported => {
-                match library::Source::open(path, found.item, found.dataset.as_ref()) {
-                    Ok(source) => Ok(Arc::new(source)),
-                    // What was refused in the first place says more than that the library fails too.
-                    Err(_) => Err(error),
-                }
-            }
-            Err(error) => Err(error),
-        }
+        open_at(path, item, &Nesting::default())
     }
 
     fn writer(&self, path: &Path, options: &WriteOptions) -> Result<Arc<dyn Writer>> {
-        options.check_plain(path)?;
+        options.check_unsharded(path)?;
         if options.resume {
             let message = "a store to HDF5 cannot resume: it would begin anew";
             return Err(FormatError::new(ErrorKind::Unsupported, message)
@@ -136,6 +132,9 @@ impl Format for Hdf5 {
         }
         if options.durable {
             writer = writer.durable();
+        }
+        if let Some(item) = &options.item {
+            writer = writer.dataset(item);
         }
         if let Some(codec) = &options.codec {
             let (name, level) = codec.split_once(':').unwrap_or((codec, "4"));
@@ -154,5 +153,27 @@ impl Format for Hdf5 {
             writer.check()?;
         }
         Ok(Arc::new(writer))
+    }
+}
+
+/// A data set as it is listed.
+fn listed(name: String, index: &Index) -> Item {
+    Item { name, storage: source::storage(index), meta: odd::meta(index) }
+}
+
+/// Opens a data set that virtual ones may have led to.
+fn open_at(path: &Path, item: Option<&str>, nesting: &Nesting) -> Result<Arc<dyn ChunkSource>> {
+    let found = file::open(path, item, nesting)?;
+    match found.index {
+        Ok(index) => Ok(odd::source(source::Source::new(&found.path, found.item, index))),
+        #[cfg(feature = "hdf5")]
+        Err(error) if error.kind() == ErrorKind::Unsupported => {
+            match library::Source::open(&found.path, found.item) {
+                Ok(source) => Ok(Arc::new(source)),
+                // What was refused in the first place says more than that the library fails too.
+                Err(_) => Err(error),
+            }
+        }
+        Err(error) => Err(error),
     }
 }

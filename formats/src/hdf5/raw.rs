@@ -23,10 +23,12 @@ pub(super) fn scratch(bytes: u64) -> u64 {
     bytes.min(SPAN)
 }
 
-/// Reads `region` of an array of `shape` whose elements lie at `address`.
+/// Fills bytes from a place among those of an array on.
+pub(super) type Fetch<'a> = dyn Fn(&mut [u8], u64) -> Result<()> + 'a;
+
+/// Reads `region` of an array of `shape`, whose bytes `fetch` gets.
 pub(super) fn read_box(
-    file: &File,
-    address: u64,
+    fetch: &Fetch<'_>,
     dtype: DType,
     shape: &[u64],
     region: &Region,
@@ -39,8 +41,8 @@ pub(super) fn read_box(
     let size = dtype.size() as u64;
     let strides = c_strides(shape);
     let stride = |axis: usize| strides[axis] as u64;
-    let offset = |at: &[u64]| {
-        address + size * at.iter().enumerate().map(|(a, &i)| i * stride(a)).sum::<u64>()
+    let offset = |at: &[u64]| -> u64 {
+        size * at.iter().enumerate().map(|(a, &i)| i * stride(a)).sum::<u64>()
     };
 
     // The axes from `inner` on lie in one run of `run` elements; where those runs are long,
@@ -67,8 +69,8 @@ pub(super) fn read_box(
             let at: Vec<u64> = region.start.iter().zip(&part.start).map(|(s, o)| s + o).collect();
             let mut target = out.sub(&part);
             match target.as_bytes() {
-                Some(bytes) => exact(file, bytes, offset(&at))?,
-                None => pieces(file, offset(&at), dtype, &part, &mut out, cx)?,
+                Some(bytes) => fetch(bytes, offset(&at))?,
+                None => pieces(fetch, offset(&at), dtype, &part, &mut out, cx)?,
             }
         }
         return Ok(());
@@ -106,7 +108,7 @@ pub(super) fn read_box(
         }
         let at: Vec<u64> = region.start.iter().zip(&part.start).map(|(s, o)| s + o).collect();
         let (buffer, _) = cx.split_scratch((fetched * size) as usize);
-        exact(file, buffer, offset(&at))?;
+        fetch(buffer, offset(&at))?;
         let view = ChunkView::strided(dtype, buffer, 0, part.shape.clone(), strides.clone());
         out.sub(&part).assign(&view);
     }
@@ -115,7 +117,7 @@ pub(super) fn read_box(
 
 /// Reads the elements of `part`, which lie in one run at `address`, a scratch full at a time.
 fn pieces(
-    file: &File,
+    fetch: &Fetch<'_>,
     address: u64,
     dtype: DType,
     part: &Region,
@@ -145,7 +147,7 @@ fn pieces(
             piece.shape[i] = step.min(part.shape[i] - index * step);
         }
         let (buffer, _) = cx.split_scratch((piece.volume() * size) as usize);
-        exact(file, buffer, at)?;
+        fetch(buffer, at)?;
         at += buffer.len() as u64;
         target.sub(&piece).assign(&ChunkView::new(dtype, buffer, &piece.shape));
     }
@@ -182,7 +184,15 @@ mod tests {
             cancel: &cancel,
         };
         let inside = Region::whole(&region.shape);
-        read_box(file, 16, DType::U64, shape, region, out.sub(&inside), &mut cx).unwrap();
+        read_box(
+            &|bytes, at| exact(file, bytes, 16 + at),
+            DType::U64,
+            shape,
+            region,
+            out.sub(&inside),
+            &mut cx,
+        )
+        .unwrap();
         let strides = c_strides(shape);
         for at in Coordinates::of(inside) {
             let expected: u64 =

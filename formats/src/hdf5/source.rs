@@ -1,11 +1,13 @@
 //! Reading: any box of a data set, by positioned reads and our own filters.
 
 use super::{
-    index::{Chunks, Entry, Index, Layout},
+    chunks::{Chunks, Entry},
+    filter::Buffers,
+    index::{Index, Layout},
     raw,
+    virtual_::fill,
 };
 use crate::{
-    dtype::DType,
     error::{ErrorKind, FormatError, Result},
     region::{Coordinates, Region},
     source::{ChunkSource, Fingerprint, Meta, ReadCost, ReadCx, SourceSpec, Storage},
@@ -33,6 +35,10 @@ impl Source {
         Source { path: path.to_owned(), item, index }
     }
 
+    pub(super) fn index(&self) -> &Index {
+        &self.index
+    }
+
     /// Reads the part of `region` that lies in the chunk `at`.
     fn read_chunk(
         &self,
@@ -48,44 +54,39 @@ impl Source {
         let Some(part) = region.intersection(&cell) else { return Ok(()) };
         let mut target = out.sub(&part.relative_to(&region.start));
         let Some(entry) = chunks.get(grid.linear_of(at)) else {
-            target.fill(self.index.fill);
+            fill(&mut target, &self.index.fill);
             return Ok(());
         };
         let dtype = self.index.meta.dtype;
         let inside = part.relative_to(&cell.start);
         if chunks.pipeline.is_empty() {
-            return raw::read_box(file, entry.address, dtype, &chunks.shape, &inside, target, cx);
+            let fetch = |bytes: &mut [u8], at| raw::exact(file, bytes, entry.address + at);
+            return raw::read_box(&fetch, dtype, &chunks.shape, &inside, target, cx);
         }
-        let (first, second) = chunks.buffers();
-        let (first, mut rest) = cx.split_scratch(first);
-        let (second, mut rest) = rest.split_scratch(second);
+        let sizes = chunks.buffers();
+        let (first, mut rest) = cx.split_scratch(sizes.first);
+        let (second, mut rest) = rest.split_scratch(sizes.second);
+        let (spare, mut rest) = rest.split_scratch(sizes.spare);
         raw::exact(file, &mut first[..entry.stored as usize], entry.address)?;
         if inside.shape == chunks.shape
             && let Some(bytes) = target.as_bytes()
         {
-            return chunks.decode(entry, first, second, bytes);
+            return chunks.decode(entry, [first, second, spare], bytes);
         }
         let (whole, _) = rest.split_scratch(chunks.bytes);
-        chunks.decode(entry, first, second, whole)?;
+        chunks.decode(entry, [first, second, spare], whole)?;
         target.assign(&ChunkView::new(dtype, whole, &chunks.shape).sub(&inside));
         Ok(())
     }
 
     /// Turns the bytes of a file into elements of this machine.
     fn settle(&self, out: &mut ChunkMut<'_>) {
-        let size = self.index.meta.dtype.size();
-        let boolean = self.index.meta.dtype == DType::Bool;
-        let swapped = self.index.swapped && size > 1;
-        if !boolean && !swapped {
+        let number = self.index.number;
+        if !number.fits() {
             return;
         }
         let settled: Result<(), std::convert::Infallible> = out.try_for_each_run(|_, run| {
-            match size {
-                1 => run.iter_mut().for_each(|byte| *byte = u8::from(*byte != 0)),
-                2 => swap::<2>(run),
-                4 => swap::<4>(run),
-                _ => swap::<8>(run),
-            }
+            number.settle(run);
             Ok(())
         });
         let Ok(()) = settled;
@@ -97,24 +98,14 @@ impl Source {
     }
 }
 
-fn swap<const N: usize>(bytes: &mut [u8]) {
-    bytes.as_chunks_mut::<N>().0.iter_mut().for_each(|element| element.reverse());
-}
-
 impl Chunks {
-    /// Bytes of the two buffers that decoding uses beside the one for the elements.
-    fn buffers(&self) -> (usize, usize) {
+    /// Bytes of the buffers that decoding uses beside the one for the elements.
+    fn buffers(&self) -> Buffers {
         self.pipeline.buffers(self.bytes, self.max_stored)
     }
 
-    fn decode(
-        &self,
-        entry: Entry,
-        first: &mut [u8],
-        second: &mut [u8],
-        out: &mut [u8],
-    ) -> Result<()> {
-        self.pipeline.decode(entry.mask, entry.stored as usize, first, second, out)
+    fn decode(&self, entry: Entry, buffers: [&mut [u8]; 3], out: &mut [u8]) -> Result<()> {
+        self.pipeline.decode(entry.mask, entry.stored as usize, buffers, out)
     }
 }
 
@@ -130,7 +121,8 @@ impl ChunkSource for Source {
             Layout::Missing | Layout::Compact(_) => {
                 ReadCost { bytes: 0, decoded: wanted, scratch: 0 }
             }
-            Layout::Contiguous(_) => ReadCost {
+            Layout::Virtual(mapping) => mapping.cost(region),
+            Layout::Contiguous(_) | Layout::External(_) => ReadCost {
                 bytes: wanted,
                 decoded: wanted,
                 scratch: raw::scratch(self.index.stored),
@@ -153,8 +145,8 @@ impl ChunkSource for Source {
                     let mean = self.index.stored as f64 / meta.grid.len() as f64;
                     (mean * count as f64) as u64
                 };
-                let (first, second) = chunks.buffers();
-                let scratch = [first, second, chunks.bytes]
+                let Buffers { first, second, spare, foreign } = chunks.buffers();
+                let scratch = [first, second, spare, chunks.bytes, foreign]
                     .iter()
                     .map(|size| size.next_multiple_of(ALIGN) as u64)
                     .sum();
@@ -169,18 +161,28 @@ impl ChunkSource for Source {
             return Ok(());
         }
         match &self.index.layout {
-            Layout::Missing => out.fill(self.index.fill),
+            Layout::Missing => fill(&mut out, &self.index.fill),
             Layout::Compact(words) => {
                 let shape = meta.shape();
-                let bytes = region_bytes(&shape, meta.dtype);
+                let bytes = crate::region::volume(&shape) as usize * meta.dtype.size();
                 let words: &[u8] = bytemuck::cast_slice(words);
                 out.assign(&ChunkView::new(meta.dtype, &words[..bytes], &shape).sub(region));
             }
             Layout::Contiguous(address) => {
                 let file = cx.files.open(&self.path)?;
-                let (dtype, shape) = (meta.dtype, meta.shape());
-                raw::read_box(&file, *address, dtype, &shape, region, out.reborrow(), cx)
+                let fetch = |bytes: &mut [u8], at| raw::exact(&file, bytes, address + at);
+                raw::read_box(&fetch, meta.dtype, &meta.shape(), region, out.reborrow(), cx)
                     .map_err(|error| self.at(error))?;
+            }
+            Layout::External(slots) => {
+                let files = cx.files;
+                let fetch = |bytes: &mut [u8], at| slots.read(files, bytes, at);
+                raw::read_box(&fetch, meta.dtype, &meta.shape(), region, out.reborrow(), cx)
+                    .map_err(|error| self.at(error))?;
+            }
+            Layout::Virtual(mapping) => {
+                // What sources hand out are elements of this machine.
+                return mapping.read(region, &mut out, cx).map_err(|error| self.at(error));
             }
             Layout::Chunked(chunks) => {
                 let file = cx.files.open(&self.path)?;
@@ -201,7 +203,14 @@ impl ChunkSource for Source {
     }
 
     fn fingerprint(&self) -> Result<Fingerprint> {
-        Ok(Fingerprint::of_file(&self.path)?.and(Fingerprint::of(self.item.as_bytes())))
+        let own = Fingerprint::of_file(&self.path)?.and(Fingerprint::of(self.item.as_bytes()));
+        match &self.index.layout {
+            Layout::Virtual(mapping) => Ok(own.and(mapping.fingerprint()?)),
+            Layout::External(slots) => {
+                slots.paths().try_fold(own, |own, path| Ok(own.and(Fingerprint::of_file(path)?)))
+            }
+            _ => Ok(own),
+        }
     }
 
     fn spec(&self) -> SourceSpec {
@@ -219,15 +228,18 @@ impl ChunkSource for Source {
 
 /// How a data set lies on storage, for people.
 pub(super) fn storage(index: &Index) -> Storage {
-    let codec = match &index.layout {
-        Layout::Chunked(chunks) => chunks.pipeline.to_string(),
-        _ => String::new(),
+    let (codec, files, bytes) = match &index.layout {
+        Layout::Chunked(chunks) => (chunks.pipeline.to_string(), 1, index.stored),
+        Layout::Virtual(mapping) => {
+            let count = mapping.len();
+            (format!("virtual, of {count} data sets"), count as u64 + 1, mapping.stored)
+        }
+        Layout::External(slots) => {
+            ("external".to_owned(), 1 + slots.paths().count() as u64, index.stored)
+        }
+        _ => (String::new(), 1, index.stored),
     };
-    Storage { format: "HDF5".into(), codec, files: 1, bytes: Some(index.stored) }
-}
-
-fn region_bytes(shape: &[u64], dtype: DType) -> usize {
-    crate::region::volume(shape) as usize * dtype.size()
+    Storage { format: "HDF5".into(), codec, files, bytes: Some(bytes) }
 }
 
 impl std::fmt::Debug for Source {

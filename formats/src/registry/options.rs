@@ -2,6 +2,7 @@
 //! process.
 
 use crate::{
+    cf,
     error::{ErrorKind, FormatError, Result},
     missing::Missing,
     source::SourceSpec,
@@ -20,6 +21,10 @@ pub struct OpenOptions {
     pub cards: Vec<String>,
     /// What is done where a file is missing or cannot be read.
     pub missing: Missing,
+    /// Whether elements are unpacked as their attributes say, by the conventions of netCDF:
+    /// `_FillValue` and `missing_value` become NaN, the rest is scaled by `scale_factor` and
+    /// `add_offset`. What has none of these is as it is stored.
+    pub decode_cf: bool,
 }
 
 impl OpenOptions {
@@ -52,6 +57,14 @@ impl OpenOptions {
         self
     }
 
+    /// Unpacks elements as their attributes say, by the conventions of netCDF:
+    /// [`OpenOptions::decode_cf`].
+    #[must_use]
+    pub fn decode_cf(mut self) -> OpenOptions {
+        self.decode_cf = true;
+        self
+    }
+
     /// Whether files that are not there are no error.
     pub(super) fn may_lack(&self) -> bool {
         self.missing != Missing::Error
@@ -74,15 +87,20 @@ impl OpenOptions {
         if self.may_lack() {
             say("missing", self.missing.to_string());
         }
+        if self.decode_cf {
+            say(cf::OPTION, "true".to_owned());
+        }
         SourceSpec { format: "stack".into(), location: locations.join("\n"), options: said }
     }
 
     /// Locations and options of what [`OpenOptions::to_spec`] made, or of a single array.
     pub(super) fn from_spec(spec: &SourceSpec) -> Result<(Vec<String>, OpenOptions)> {
-        if spec.format != "stack" {
-            return Ok((vec![spec.location.clone()], OpenOptions::default()));
-        }
         let said = |key: &str| spec.options.get(key);
+        let decode_cf = said(cf::OPTION).is_some_and(|said| said == "true");
+        if spec.format != "stack" {
+            let options = OpenOptions { decode_cf, ..OpenOptions::default() };
+            return Ok((vec![spec.location.clone()], options));
+        }
         let stacked = said("stacked").map(|text| {
             text.split(',').map(str::parse).collect::<Result<Vec<u64>, _>>().map_err(|e| {
                 let message = format!("{text:?} are not the lengths of stacked axes");
@@ -96,6 +114,7 @@ impl OpenOptions {
                 .map(|cards| cards.split('\n').map(str::to_owned).collect())
                 .unwrap_or_default(),
             missing: said("missing").map(|policy| policy.parse()).transpose()?.unwrap_or_default(),
+            decode_cf,
         };
         Ok((spec.location.split('\n').map(str::to_owned).collect(), options))
     }

@@ -38,7 +38,9 @@ impl Format for Toy {
         }
         let grid = Grid::whole(&[1, 3]);
         let bytes = [1, 2, item.map_or(0, |item| item.len() as u8)];
-        Ok(Arc::new(MemorySource::from_bytes(DType::U8, grid, &bytes)))
+        let source = MemorySource::from_bytes(DType::U8, grid, &bytes);
+        let packed = [("scale_factor".to_owned(), 0.5.into())];
+        Ok(Arc::new(source.with_meta(|meta| meta.attributes = Arc::new(packed.into()))))
     }
     fn writer(&self, _: &Path, _: &WriteOptions) -> Result<Arc<dyn Writer>> {
         Err(FormatError::new(ErrorKind::Unsupported, "toys are not written"))
@@ -172,6 +174,13 @@ fn lists_of_locations_are_stacked() {
         OpenOptions::from_spec(&two.spec()).unwrap().0,
         [place.at("b.toy"), place.at("a.toy")]
     );
+    assert_eq!(two.meta().dtype, DType::U8);
+    let decoded = OpenOptions::default().decode_cf();
+    for locations in [&["b.toy", "a.toy"][..], &["a.toy"]] {
+        let source = open(locations, &decoded).unwrap();
+        assert_eq!(source.meta().dtype, DType::F32);
+        assert_eq!(OpenOptions::from_spec(&source.spec()).unwrap().1, decoded);
+    }
     let error = open(&["b.toy::/x", "a.toy"], &plain).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert_eq!(open(&["a.toy"], &folded).unwrap_err().kind(), ErrorKind::Mismatch);
@@ -255,6 +264,16 @@ fn writers_are_chosen_by_name() {
         "x.npy: npy files are not written by this build\n  build freeboard with the feature `npy` \
          for npy files"
     );
+}
+
+#[cfg(all(feature = "h5", feature = "npy"))]
+#[test]
+fn an_output_may_name_its_array() {
+    let options = WriteOptions::default();
+    let writer = writer(Path::new("x.h5::/group/x"), &options).unwrap();
+    assert_eq!(writer.path(), Path::new("x.h5"));
+    let error = super::writer(Path::new("x.npy::a"), &options).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
 }
 
 #[test]

@@ -7,6 +7,7 @@
 
 use crate::{
     error::{ErrorKind, FormatError, Result},
+    frames::{damaged, unblosc, unzstd},
     transform::{fletcher32, unshuffle},
 };
 use libdeflater::{CompressionLvl, Compressor, Decompressor};
@@ -162,14 +163,8 @@ impl Step {
     pub(super) fn undo(self, encoded: &[u8], out: &mut [u8]) -> Result<usize> {
         let name = self.name();
         match self {
-            Step::Zstd { .. } => ZSTD_IN.with_borrow_mut(|zstd| {
-                let zstd = match zstd {
-                    Some(zstd) => zstd,
-                    None => zstd.insert(zstd::bulk::Decompressor::new()?),
-                };
-                zstd.decompress_to_buffer(encoded, out).map_err(|e| damaged(name, e))
-            }),
-            Step::Blosc => blosc_decode(encoded, out),
+            Step::Zstd { .. } => unzstd(encoded, out),
+            Step::Blosc => unblosc(encoded, out),
             Step::Gzip { .. } => INFLATE
                 .with_borrow_mut(|inflate| inflate.gzip_decompress(encoded, out))
                 .map_err(|e| damaged(name, e)),
@@ -239,7 +234,6 @@ impl Step {
 }
 
 thread_local! {
-    static ZSTD_IN: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
     static ZSTD_OUT: RefCell<Option<(i32, zstd::bulk::Compressor<'static>)>> =
         const { RefCell::new(None) };
     static INFLATE: RefCell<Decompressor> = RefCell::new(Decompressor::new());
@@ -250,10 +244,6 @@ fn corrupt(message: impl Into<String>) -> FormatError {
     FormatError::new(ErrorKind::Corrupt, message)
 }
 
-fn damaged(codec: &str, error: impl std::fmt::Display) -> FormatError {
-    corrupt(format!("{codec} cannot decode it to the size that its shape gives ({error})"))
-}
-
 /// The bytes of a bzip2 stream; one that goes on beyond `out` is corrupt.
 fn bz2_decode(encoded: &[u8], out: &mut [u8]) -> Result<usize> {
     let damaged = |e: &dyn std::fmt::Display| damaged("bz2", e);
@@ -262,31 +252,6 @@ fn bz2_decode(encoded: &[u8], out: &mut [u8]) -> Result<usize> {
         bzip2::Status::StreamEnd => Ok(stream.total_out() as usize),
         _ => Err(damaged(&"its end is missing, or it holds more")),
     }
-}
-
-fn blosc_decode(encoded: &[u8], out: &mut [u8]) -> Result<usize> {
-    let mut claimed = 0usize;
-    // SAFETY: the pointer and the length are of one slice, which is all that is looked at;
-    // the result goes to a local.
-    let valid = unsafe {
-        blosc_src::blosc_cbuffer_validate(encoded.as_ptr().cast(), encoded.len(), &mut claimed)
-    };
-    if valid != 0 {
-        return Err(corrupt("it is not a blosc frame of the length of the stored chunk"));
-    }
-    let Some(out) = out.get_mut(..claimed) else { return Ok(claimed) };
-    // SAFETY: the header was validated against the length of `encoded`, which c-blosc asks
-    // for before it reads a frame; it writes at most `out.len()` bytes to `out`. The two
-    // slices cannot overlap.
-    let written = unsafe {
-        blosc_src::blosc_decompress_ctx(
-            encoded.as_ptr().cast(),
-            out.as_mut_ptr().cast(),
-            out.len(),
-            1,
-        )
-    };
-    usize::try_from(written).map_err(|_| damaged("blosc", format_args!("code {written}")))
 }
 
 fn blosc_encode(bytes: &[u8], size: usize, out: &mut [u8]) -> Result<usize> {

@@ -52,6 +52,9 @@ pub struct Stacking {
     /// What becomes of files that are missing or cannot be read: error, nan, or mask (0)
     #[arg(long, value_name = "POLICY", default_value = "error", hide_default_value = true)]
     pub missing: Missing,
+    /// Unpack elements as netCDF's attributes say: _FillValue, scale_factor, add_offset
+    #[arg(long)]
+    pub decode_cf: bool,
 }
 
 /// Arrays to read, with what is taken of them.

@@ -30,6 +30,7 @@ pub fn options(stacking: &Stacking) -> OpenOptions {
         keep_axes: stacking.keep_axes,
         cards: stacking.stack_by.clone(),
         missing: stacking.missing,
+        decode_cf: stacking.decode_cf,
     }
 }
 
@@ -159,7 +160,11 @@ pub fn writer(
     };
     let writer = registry::writer(path, &options)?;
     let (folder, item) = registry::split_output(path);
-    let path = &item.map_or_else(|| folder.to_owned(), |item| folder.join(item));
+    // What would be replaced: the array in a folder, or the file.
+    let path = &match item {
+        Some(item) if folder.is_dir() => folder.join(item.trim_start_matches('/')),
+        _ => folder.to_owned(),
+    };
     if !run.plan && path.symlink_metadata().is_ok() {
         if !writing.overwrite {
             let error = FormatError::new(ErrorKind::Exists, "the output exists already");

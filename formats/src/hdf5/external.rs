@@ -1,0 +1,113 @@
+//! External storage: elements in C order that lie in runs of other files.
+//!
+//! The files are named in the data set's header. They are read as they are, so a name may
+//! only lead to a file beside the one that names it or in a folder there: else a stranger's file
+//! could have any other read as numbers. What the files are too short for is zeros, as the
+//! library has it.
+
+use super::file::{Container, corrupt, translate};
+use crate::{
+    error::{ErrorKind, FormatError, Result},
+    source::FileCache,
+};
+use hdf5_reader::{
+    local_heap::LocalHeap,
+    messages::{HdfMessage, MSG_EXTERNAL_FILES},
+};
+use std::{
+    os::unix::fs::FileExt,
+    path::{Component, Path, PathBuf},
+};
+
+/// One run of bytes.
+#[derive(Debug)]
+struct Slot {
+    path: PathBuf,
+    /// Where it begins in the file.
+    offset: u64,
+    /// Where it ends among the bytes of the array.
+    end: u64,
+}
+
+/// The runs, in order.
+#[derive(Debug)]
+pub(super) struct Slots(Vec<Slot>);
+
+impl Slots {
+    /// The runs that a header's message tells of, which must hold `bytes` bytes.
+    pub(super) fn open(container: &Container, message: &[u8], bytes: u64) -> Result<Slots> {
+        let HdfMessage::ExternalFiles(files) = container.parse(MSG_EXTERNAL_FILES, message)? else {
+            return Err(corrupt("the list of external files is damaged"));
+        };
+        let (offsets, lengths) = container.sizes();
+        let storage = container.file.storage();
+        let heap = LocalHeap::parse_at_storage(storage, files.heap_address, offsets, lengths)
+            .map_err(translate)?;
+        let folder = container.path.parent().unwrap_or(Path::new(""));
+        let mut end = 0u64;
+        let mut slots = Vec::new();
+        for slot in files.slots {
+            let name = heap.get_string_storage(slot.name_offset, storage).map_err(translate)?;
+            let inside = Path::new(&name)
+                .components()
+                .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+            if !inside || name.is_empty() {
+                return Err(FormatError::new(
+                    ErrorKind::Unsupported,
+                    format!("its elements lie in {name:?}, outside the folder of the file"),
+                )
+                .help("put that file beside this one, and name it without a folder"));
+            }
+            // The last run may be as long as it has to be.
+            end = end.saturating_add(slot.size);
+            slots.push(Slot { path: folder.join(name), offset: slot.offset, end });
+        }
+        if end < bytes {
+            return Err(corrupt(format!("external files have room for {end} bytes of {bytes}")));
+        }
+        Ok(Slots(slots))
+    }
+
+    /// Fills `bytes` from byte `at` of the array on.
+    pub(super) fn read(&self, files: &FileCache, mut bytes: &mut [u8], mut at: u64) -> Result<()> {
+        let first = self.0.partition_point(|slot| slot.end <= at);
+        let mut start = first.checked_sub(1).map_or(0, |before| self.0[before].end);
+        for slot in &self.0[first..] {
+            let len = (slot.end - at).min(bytes.len() as u64);
+            let (part, rest) = bytes.split_at_mut(len as usize);
+            let place = slot.offset.checked_add(at - start);
+            let place = place.ok_or_else(|| corrupt("an external run beyond what a file has"))?;
+            let file = files.open(&slot.path)?;
+            fetch(&file, part, place).map_err(|e| FormatError::io(e).at_path(&slot.path))?;
+            (bytes, at, start) = (rest, at + len, slot.end);
+            if bytes.is_empty() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The files, in order.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.0.iter().map(|slot| &*slot.path)
+    }
+}
+
+/// Fills `bytes` from `at` on, with zeros behind the end of the file.
+fn fetch(file: &std::fs::File, mut bytes: &mut [u8], mut at: u64) -> std::io::Result<()> {
+    while !bytes.is_empty() {
+        match file.read_at(bytes, at) {
+            Ok(0) => {
+                bytes.fill(0);
+                return Ok(());
+            }
+            Ok(len) => {
+                bytes = &mut bytes[len..];
+                at += len as u64;
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,161 @@
+//! Outputs: what is written is read again, and wrong options are refused.
+
+use super::*;
+use crate::{
+    grid::{AxisGrid, Grid},
+    view::ChunkView,
+};
+
+/// Writes an array of `values` through the sink, in reverse order and some chunks twice.
+fn write(writer: &dyn Writer, meta: &Meta) -> Result<()> {
+    let mut meta = meta.clone();
+    meta.grid = writer.grid(&meta)?;
+    let shape = meta.shape();
+    let mut memory = words(volume(&shape) * meta.dtype.size() as u64);
+    let all = values(meta.dtype, &shape);
+    let bytes: &mut [u8] = &mut bytemuck::cast_slice_mut(&mut memory)[..all.len()];
+    bytes.copy_from_slice(&all);
+    let whole = ChunkView::new(meta.dtype, bytes, &shape);
+    let sink = writer.create(&meta)?;
+    let count = meta.grid.len();
+    for n in (0..count).rev().chain((count > 1).then_some(1)) {
+        let index = meta.grid.index_of(n);
+        let view = whole.sub(&meta.grid.region(&index));
+        with_cx(sink.scratch(), |cx| sink.write(&index, view, cx))?;
+    }
+    sink.seal()?;
+    sink.publish()
+}
+
+#[test]
+fn what_is_written_is_read_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.h5");
+    let shapes: [(&[u64], &[u64]); 6] = [
+        (&[], &[]),
+        (&[10], &[4]),
+        (&[5, 7], &[5, 7]),
+        (&[5, 7], &[2, 3]),
+        (&[3, 4, 5], &[2, 4, 2]),
+        (&[0, 4], &[1, 1]),
+    ];
+    for dtype in DType::ALL {
+        for (shape, chunk) in shapes {
+            for level in [None, Some(0), Some(4), Some(9)] {
+                let mut meta = Meta::new(dtype, Grid::regular(shape, chunk));
+                meta.axes = (0..shape.len()).map(|axis| format!("axis {axis}")).collect();
+                let attributes = json!({"a": 1, "b": [1.5, 2], "c": "text", "d": true, "e": ["x", "y"],
+                    "f": [[1, 2, 3], [4, 5, 6]], "g": u64::MAX, "h": "x".repeat(70_000)});
+                let Value::Object(map) = attributes else { unreachable!() };
+                meta.attributes = Arc::new(map.into_iter().collect());
+                let writer = Hdf5::create(&path).dataset("/a/b/c").overwrite();
+                let writer = match level {
+                    Some(level) => writer.deflate(level),
+                    None => writer.uncompressed(),
+                };
+                write(&writer, &meta).unwrap();
+                let (found, bytes) = read_all(&path, "a/b/c").unwrap();
+                assert_eq!((found.dtype, found.shape()), (dtype, meta.shape()));
+                if !shape.contains(&0) {
+                    assert_eq!(found.grid, meta.grid);
+                }
+                assert_eq!(found.axes, meta.axes);
+                let mut expected = (*meta.attributes).clone();
+                expected.insert("b".into(), json!([1.5, 2.0]));
+                assert_eq!(*found.attributes, expected);
+                assert_eq!(bytes, values(dtype, shape), "{dtype} {shape:?} {level:?}");
+                // Scales that only name axes are no arrays.
+                let source = Hdf5.open(&path, None).unwrap();
+                assert!(source.spec().location.ends_with("::/a/b/c"));
+                assert_eq!(Hdf5.list(&path).unwrap().len(), 1);
+            }
+        }
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn an_irregular_grid_becomes_regular_and_options_are_checked() {
+    let path = Path::new("x.h5");
+    let grid = Grid::new([AxisGrid::from_sizes([2, 5, 1]), AxisGrid::whole(4)]);
+    let meta = Meta::new(DType::F32, grid);
+    let made = |options: WriteOptions| Hdf5.writer(path, &options);
+    let writer = made(WriteOptions::default()).unwrap();
+    assert_eq!(writer.grid(&meta).unwrap(), Grid::regular(&[8, 4], &[5, 4]));
+    let options = WriteOptions { chunks: Some(vec![3, 0]), ..WriteOptions::default() };
+    assert_eq!(made(options).unwrap().grid(&meta).unwrap(), Grid::regular(&[8, 4], &[3, 4]));
+    let options = WriteOptions { chunks: Some(vec![3]), ..WriteOptions::default() };
+    assert_eq!(made(options).unwrap().grid(&meta).unwrap_err().kind(), ErrorKind::Invalid);
+    for (codec, good) in [("deflate:4", true), ("gzip:9", true), ("gzip", true), ("none", true)]
+        .into_iter()
+        .chain([("gzip:10", false), ("zstd:3", false), ("deflate:x", false), ("", false)])
+    {
+        let options = WriteOptions { codec: Some(codec.into()), ..WriteOptions::default() };
+        assert_eq!(made(options).is_ok(), good, "{codec:?}");
+    }
+    let ragged = json!([[1, 2], [3]]);
+    assert!(!sink::flatten(&ragged, 0, &mut Vec::new(), &mut Vec::new()));
+    assert!(!sink::flatten(&json!([1, [2]]), 0, &mut Vec::new(), &mut Vec::new()));
+    let huge = Meta::new(DType::F64, Grid::whole(&[1 << 30]));
+    assert_eq!(writer.grid(&huge).unwrap_err().kind(), ErrorKind::Invalid);
+    for name in ["", "/", "a/./b"] {
+        let error =
+            Hdf5::create(path).dataset(name).create(&Meta::new(DType::U8, Grid::whole(&[1])));
+        assert_eq!(error.unwrap_err().kind(), ErrorKind::Invalid, "{name:?}");
+    }
+}
+
+#[test]
+fn an_output_that_was_not_published_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.h5");
+    let meta = Meta::new(DType::U8, Grid::whole(&[4]));
+    let sink = Hdf5::create(&path).create(&meta).unwrap();
+    assert_eq!(sink.publish().unwrap_err().kind(), ErrorKind::Invalid);
+    drop(sink);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    write(&Hdf5::create(&path), &meta).unwrap();
+    let again = Hdf5::create(&path).create(&meta);
+    assert_eq!(again.unwrap_err().kind(), ErrorKind::Exists);
+}
+
+#[test]
+fn an_output_may_be_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.h5");
+    let options = WriteOptions { item: Some("/group/x".into()), ..WriteOptions::default() };
+    let meta = Meta::new(DType::I16, Grid::regular(&[5, 7], &[2, 3]));
+    write(&*Hdf5.writer(&path, &options).unwrap(), &meta).unwrap();
+    assert_eq!(read_all(&path, "/group/x").unwrap().1, values(DType::I16, &[5, 7]));
+}
+
+#[test]
+fn chunks_are_written_from_many_threads() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.h5");
+    let shape = [64u64, 100];
+    for writer in [Hdf5::create(&path), Hdf5::create(&path).uncompressed().overwrite()] {
+        let meta = Meta::new(DType::F64, Grid::regular(&shape, &[1, 30]));
+        let all = values(DType::F64, &shape);
+        let numbers: Vec<f64> =
+            all.as_chunks().0.iter().map(|bytes| f64::from_ne_bytes(*bytes)).collect();
+        let sink = writer.create(&meta).unwrap();
+        let view = ChunkView::of(&numbers, &shape);
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let (sink, view, meta) = (&sink, &view, &meta);
+                scope.spawn(move || {
+                    for n in (thread..meta.grid.len()).step_by(4) {
+                        let index = meta.grid.index_of(n);
+                        let part = view.sub(&meta.grid.region(&index));
+                        with_cx(sink.scratch(), |cx| sink.write(&index, part, cx)).unwrap();
+                    }
+                });
+            }
+        });
+        sink.seal().unwrap();
+        sink.publish().unwrap();
+        drop(sink);
+        assert_eq!(read_all(&path, "data").unwrap().1, all);
+    }
+}

@@ -1,0 +1,483 @@
+//! Virtual data sets: boxes of an array that lie in other data sets, often of other files.
+//!
+//! What lies where is a list in a global heap (specification, section IV.A.2.i, version 4 of
+//! the layout message): a selection of a source's elements for a selection of one's own. Both
+//! are regular hyperslabs, so they are matched axis by axis, and a box that is read becomes
+//! boxes of sources. What has no source is the fill value, as are sources that are not there.
+
+mod selection;
+
+use super::{
+    file::{Container, corrupt, translate, unsupported},
+    index::Stored,
+    number::Number,
+};
+use crate::{
+    dtype::DType,
+    error::{ErrorKind, FormatError, Result},
+    region::{Dims, Region, checked_volume},
+    source::{ChunkSource, Fingerprint, ReadCost, ReadCx},
+    view::ChunkMut,
+};
+use hdf5_reader::io::Cursor;
+use lru::LruCache;
+use selection::{Selection, Span};
+use std::{
+    cell::Cell,
+    collections::HashMap,
+    num::NonZeroUsize,
+    path::PathBuf,
+    rc::Rc,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// Virtual data sets of virtual data sets, at the most: any more are taken for a circle.
+const MAX_DEPTH: u32 = 8;
+/// Sources that virtual data sets within others may have, all together: names of one thing are
+/// many, and each level multiplies them.
+const MAX_NESTED: u32 = 4096;
+/// Sources that a numbered name stands for, at the most.
+const MAX_NUMBERED: u64 = 1 << 20;
+/// Sources that are kept open.
+const OPEN: NonZeroUsize = NonZeroUsize::new(64).expect("not zero");
+
+/// How many virtual data sets led to one, and how many sources they may yet look at.
+#[derive(Clone, Debug)]
+pub(super) struct Nesting {
+    level: u32,
+    left: Rc<Cell<u32>>,
+}
+
+impl Default for Nesting {
+    fn default() -> Nesting {
+        Nesting { level: 0, left: Rc::new(Cell::new(MAX_NESTED)) }
+    }
+}
+
+impl Nesting {
+    /// That of a source.
+    fn deeper(&self) -> Result<Nesting> {
+        let left = if self.level == 0 { Some(MAX_NESTED) } else { self.left.get().checked_sub(1) };
+        match left.filter(|_| self.level < MAX_DEPTH) {
+            Some(left) => {
+                self.left.set(left);
+                Ok(Nesting { level: self.level + 1, left: self.left.clone() })
+            }
+            None => Err(corrupt(format!(
+                "virtual data sets lead more than {MAX_DEPTH} deep, or in a circle"
+            ))),
+        }
+    }
+}
+
+/// What lies where.
+pub(super) struct Mapping {
+    pub(super) shape: Dims,
+    dtype: DType,
+    /// The fill value as an element of this machine.
+    fill: Stored,
+    sources: Vec<Place>,
+    pieces: Vec<Piece>,
+    /// The most scratch that a source needs.
+    scratch: u64,
+    /// Bytes of all sources on disk.
+    pub(super) stored: u64,
+    /// How many virtual data sets led here.
+    level: u32,
+    open: Mutex<LruCache<usize, Arc<dyn ChunkSource>>>,
+}
+
+/// Where a source lies.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Place {
+    path: PathBuf,
+    item: String,
+}
+
+/// A selection of a source for one of the array's own.
+#[derive(Debug)]
+struct Piece {
+    source: usize,
+    own: Vec<Span>,
+    theirs: Vec<Span>,
+    /// For each axis of the array, the source's axis that goes with it; none has one index.
+    with: Vec<Option<usize>>,
+}
+
+/// One line of the list, as it is stored.
+struct Line {
+    file: String,
+    item: String,
+    theirs: Selection,
+    own: Selection,
+}
+
+impl Mapping {
+    /// Reads the list that `layout` points to, and looks at every source once.
+    pub(super) fn open(
+        container: &Container,
+        layout: &[u8],
+        shape: &[u64],
+        number: Number,
+        fill: &[u8],
+        nesting: &Nesting,
+    ) -> Result<Mapping> {
+        let mut mapping = Mapping {
+            shape: shape.into(),
+            dtype: number.dtype,
+            fill: number.native(fill),
+            sources: Vec::new(),
+            pieces: Vec::new(),
+            scratch: 0,
+            stored: 0,
+            level: nesting.level,
+            open: Mutex::new(LruCache::new(OPEN)),
+        };
+        let mut known: HashMap<Place, Option<usize>> = HashMap::new();
+        // Axes along which a piece goes on without limit end where the last piece does.
+        let mut ends: Vec<Option<u64>> = vec![None; shape.len()];
+        for line in lines(container, layout)? {
+            mapping.add(container, &line, &mut known, &mut ends, nesting)?;
+        }
+        for (len, end) in mapping.shape.iter_mut().zip(ends) {
+            *len = end.unwrap_or(*len);
+        }
+        let reach: Dims = mapping.shape.iter().map(|&n| n.max(1)).collect();
+        let bytes = checked_volume(&reach).and_then(|n| n.checked_mul(8));
+        match bytes.filter(|&bytes| i64::try_from(bytes).is_ok()) {
+            Some(_) => Ok(mapping),
+            None => Err(corrupt(format!("sources make up a shape of {:?}", mapping.shape))),
+        }
+    }
+
+    /// Adds what a line tells of.
+    fn add(
+        &mut self,
+        container: &Container,
+        line: &Line,
+        known: &mut HashMap<Place, Option<usize>>,
+        ends: &mut [Option<u64>],
+        nesting: &Nesting,
+    ) -> Result<()> {
+        let own = match &line.own {
+            Selection::Nothing => return Ok(()),
+            Selection::All => whole(&self.shape),
+            Selection::Spans(spans) => spans.clone(),
+        };
+        if own.len() != self.shape.len() {
+            return Err(corrupt(format!(
+                "a selection of {} axes in an array of {}",
+                own.len(),
+                self.shape.len()
+            )));
+        }
+        let growing = own.iter().position(Span::is_unlimited);
+        let numbered = line.file.contains("%b") || line.item.contains("%b");
+        if let Some(axis) = growing
+            && numbered
+        {
+            // Each block has a source of its own, as long as there is one of that number.
+            ends[axis].get_or_insert(0);
+            for number in 0..MAX_NUMBERED {
+                let mut own = own.clone();
+                let Span { start, stride, block, .. } = own[axis];
+                let start = number.checked_mul(stride).and_then(|n| n.checked_add(start));
+                let start = start.ok_or_else(|| corrupt("a block beyond what can be addressed"))?;
+                own[axis] = Span { start, stride: block, block, len: block };
+                let place = place(container, line, Some(number));
+                let Some(source) = self.source(place, known, nesting)? else { break };
+                self.piece(source, own, line, ends, Some(axis))?;
+            }
+            return Ok(());
+        }
+        if let Some(axis) = growing {
+            ends[axis].get_or_insert(0);
+        }
+        match self.source(place(container, line, None), known, nesting)? {
+            Some(source) => self.piece(source, own, line, ends, growing),
+            None => Ok(()),
+        }
+    }
+
+    /// The number of a source, which is looked at when it is met first; `None` if it is not
+    /// there.
+    fn source(
+        &mut self,
+        place: Place,
+        known: &mut HashMap<Place, Option<usize>>,
+        nesting: &Nesting,
+    ) -> Result<Option<usize>> {
+        if let Some(found) = known.get(&place) {
+            return Ok(*found);
+        }
+        let found = match super::open_at(&place.path, Some(&place.item), &nesting.deeper()?) {
+            Ok(source) => {
+                let meta = source.meta();
+                if meta.dtype != self.dtype {
+                    return Err(unsupported(format!(
+                        "a virtual data set of {} has a source of {}: {}::{}",
+                        self.dtype,
+                        meta.dtype,
+                        place.path.display(),
+                        place.item
+                    ))
+                    .help(super::file::REMEDY));
+                }
+                let cost = source.cost(&Region::whole(&meta.shape()));
+                self.scratch = self.scratch.max(cost.scratch);
+                self.stored = self.stored.saturating_add(source.storage().bytes.unwrap_or(0));
+                let number = self.sources.len();
+                self.open.get_mut().unwrap_or_else(PoisonError::into_inner).put(number, source);
+                self.sources.push(place.clone());
+                Some(number)
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                tracing::debug!(%error, "a source of a virtual data set is not there");
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        known.insert(place, found);
+        Ok(found)
+    }
+
+    /// Adds a piece of a source, matched axis by axis.
+    fn piece(
+        &mut self,
+        source: usize,
+        mut own: Vec<Span>,
+        line: &Line,
+        ends: &mut [Option<u64>],
+        growing: Option<usize>,
+    ) -> Result<()> {
+        let extent = self.opened(source)?.meta().shape();
+        let mut theirs = match &line.theirs {
+            Selection::Nothing => return Ok(()),
+            Selection::All => whole(&extent),
+            Selection::Spans(spans) => spans.clone(),
+        };
+        if theirs.len() != extent.len() {
+            return Err(corrupt("a selection has other axes than its source"));
+        }
+        for (span, &extent) in theirs.iter_mut().zip(&extent) {
+            *span = span.clipped(extent);
+            if span.end().is_none_or(|end| end > extent) {
+                return Err(corrupt(format!(
+                    "a virtual data set takes more of {}::{} than there is",
+                    self.sources[source].path.display(),
+                    self.sources[source].item
+                )));
+            }
+        }
+        // What has no limit is as long as what it takes of the source: all that the source's
+        // other axes, which are matched in order, leave.
+        if let Some(axis) = growing.filter(|&axis| own[axis].is_unlimited()) {
+            let long = |span: &&Span| span.len != 1;
+            let before = own[..axis].iter().filter(long).count();
+            let others = own.iter().filter(long).count() - 1;
+            let all: Vec<u64> = theirs.iter().filter(long).map(|span| span.len).collect();
+            own[axis].len = if all.len() > others { all[before.min(all.len() - 1)] } else { 1 };
+        }
+        if own.iter().any(|span| span.len == 0) || theirs.iter().any(|span| span.len == 0) {
+            return Ok(());
+        }
+        if let Some(axis) = growing {
+            let end = own[axis].end().ok_or_else(|| corrupt("a piece without an end"))?;
+            ends[axis] = ends[axis].max(Some(end));
+        }
+        let mut long = (0..theirs.len()).filter(|&axis| theirs[axis].len > 1);
+        let with: Vec<Option<usize>> =
+            own.iter().map(|span| if span.len > 1 { long.next() } else { None }).collect();
+        let matched = own
+            .iter()
+            .zip(&with)
+            .all(|(span, with)| span.len == with.map_or(1, |axis| theirs[axis].len));
+        if !matched || long.next().is_some() {
+            return Err(unsupported(
+                "a virtual data set whose boxes have another shape than those of its sources",
+            )
+            .help(super::file::REMEDY));
+        }
+        self.pieces.push(Piece { source, own, theirs, with });
+        Ok(())
+    }
+
+    /// A source, open.
+    fn opened(&self, source: usize) -> Result<Arc<dyn ChunkSource>> {
+        let lock = || self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = lock().get(&source) {
+            return Ok(open.clone());
+        }
+        let Place { path, item } = &self.sources[source];
+        let nesting = Nesting { level: self.level, ..Nesting::default() }.deeper()?;
+        let open = super::open_at(path, Some(item), &nesting)?;
+        lock().put(source, open.clone());
+        Ok(open)
+    }
+
+    pub(super) fn cost(&self, region: &Region) -> ReadCost {
+        let bytes = region.volume() * self.dtype.size() as u64;
+        ReadCost { bytes, decoded: bytes, scratch: self.scratch }
+    }
+
+    pub(super) fn read(
+        &self,
+        region: &Region,
+        out: &mut ChunkMut<'_>,
+        cx: &mut ReadCx<'_>,
+    ) -> Result<()> {
+        // One piece that covers the box leaves nothing to be filled.
+        let covers = |piece: &&Piece| {
+            piece.own.iter().enumerate().all(|(axis, span)| {
+                let range = region.range(axis);
+                span.len <= span.block
+                    && span.start <= range.start
+                    && range.end <= span.start + span.len
+            })
+        };
+        if let Some(piece) = self.pieces.iter().rev().find(covers) {
+            return self.read_piece(piece, region, out, cx);
+        }
+        fill(out, &self.fill);
+        self.pieces.iter().try_for_each(|piece| self.read_piece(piece, region, out, cx))
+    }
+
+    /// Reads what `piece` has of `region`.
+    fn read_piece(
+        &self,
+        piece: &Piece,
+        region: &Region,
+        out: &mut ChunkMut<'_>,
+        cx: &mut ReadCx<'_>,
+    ) -> Result<()> {
+        // Along each axis, runs that lie together in both.
+        let single = Span { start: 0, stride: 1, block: 1, len: 1 };
+        let runs: Vec<Vec<(u64, u64, u64)>> = piece
+            .own
+            .iter()
+            .enumerate()
+            .map(|(axis, own)| {
+                let range = region.range(axis);
+                let theirs = piece.with[axis].map_or(&single, |axis| &piece.theirs[axis]);
+                own.runs(theirs, range.start, range.end).collect()
+            })
+            .collect();
+        if runs.iter().any(Vec::is_empty) {
+            return Ok(());
+        }
+        let source = self.opened(piece.source)?;
+        let counts: Dims = runs.iter().map(|runs| runs.len() as u64).collect();
+        for at in crate::region::Coordinates::of(Region::whole(&counts)) {
+            cx.cancel.check()?;
+            let mut inside = Region::whole(&counts);
+            let mut box_of = Region::new(
+                piece.theirs.iter().map(|span| span.start).collect::<Dims>(),
+                Dims::from_elem(1, piece.theirs.len()),
+            );
+            for (axis, &i) in at.iter().enumerate() {
+                let (own, theirs, len) = runs[axis][i as usize];
+                inside.start[axis] = own - region.start[axis];
+                inside.shape[axis] = len;
+                if let Some(axis) = piece.with[axis] {
+                    (box_of.start[axis], box_of.shape[axis]) = (theirs, len);
+                }
+            }
+            let target = out.sub(&inside).with_unit_axes(&box_of.shape);
+            if source.cost(&box_of).scratch > cx.scratch.len() as u64 {
+                return Err(FormatError::new(
+                    ErrorKind::Changed,
+                    "a source of the virtual data set is stored otherwise than when it was opened",
+                ));
+            }
+            source.read(&box_of, target, cx)?;
+        }
+        Ok(())
+    }
+
+    /// Changes when a source may have changed.
+    pub(super) fn fingerprint(&self) -> Result<Fingerprint> {
+        let mut all = Fingerprint::default();
+        for place in &self.sources {
+            let one = Fingerprint::of_file(&place.path)?;
+            all = all.and(one).and(Fingerprint::of(place.item.as_bytes()));
+        }
+        Ok(all)
+    }
+
+    /// The number of sources.
+    pub(super) fn len(&self) -> usize {
+        self.sources.len()
+    }
+}
+
+impl std::fmt::Debug for Mapping {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mapping")
+            .field("shape", &self.shape)
+            .field("sources", &self.sources.len())
+            .field("pieces", &self.pieces.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// All of an array.
+fn whole(shape: &[u64]) -> Vec<Span> {
+    let span = |&len: &u64| Span { start: 0, stride: len.max(1), block: len.max(1), len };
+    shape.iter().map(span).collect()
+}
+
+/// Sets every element to the one whose bytes `value` are.
+pub(super) fn fill(out: &mut ChunkMut<'_>, value: &[u8]) {
+    let filled: Result<(), std::convert::Infallible> = out.try_for_each_run(|_, run| {
+        match value.iter().all(|&byte| byte == value[0]) {
+            true => run.fill(value[0]),
+            false => run.chunks_exact_mut(value.len()).for_each(|e| e.copy_from_slice(value)),
+        }
+        Ok(())
+    });
+    let Ok(()) = filled;
+}
+
+/// The source that a line names, with `number` where the name has `%b`.
+fn place(container: &Container, line: &Line, number: Option<u64>) -> Place {
+    let named = |text: &str| match number {
+        Some(number) => text.replace("%b", &number.to_string()).replace("%%", "%"),
+        None => text.replace("%%", "%"),
+    };
+    let path = match line.file.as_str() {
+        "." => container.path.clone(),
+        file => container.beside(&named(file)),
+    };
+    Place { path, item: named(&line.item) }
+}
+
+/// The list of pieces, from the heap object that the layout message points to.
+fn lines(container: &Container, layout: &[u8]) -> Result<Vec<Line>> {
+    let (offsets, lengths) = container.sizes();
+    let mut cursor = Cursor::new(layout.get(2..).unwrap_or_default());
+    let address = cursor.read_offset(offsets).map_err(translate)?;
+    let index = cursor.read_u32_le().map_err(translate)?;
+    if Cursor::is_undefined_offset(address, offsets) {
+        return Ok(Vec::new());
+    }
+    let index = u16::try_from(index).map_err(|_| corrupt("a heap has no such object"))?;
+    let object = container.heap_object(address, index)?;
+    let mut cursor = Cursor::new(&object);
+    match cursor.read_u8().map_err(translate)? {
+        0 => {}
+        version => {
+            return Err(unsupported(format!("virtual data sets of version {version}"))
+                .help(super::file::REMEDY));
+        }
+    }
+    let count = cursor.read_length(lengths).map_err(translate)?;
+    let mut lines = Vec::new();
+    for _ in 0..count {
+        let file = cursor.read_null_terminated_string().map_err(translate)?;
+        let item = cursor.read_null_terminated_string().map_err(translate)?;
+        let theirs = Selection::parse(&mut cursor)?;
+        let own = Selection::parse(&mut cursor)?;
+        lines.push(Line { file, item, theirs, own });
+    }
+    Ok(lines)
+}
