@@ -12,7 +12,11 @@
 //! | `ops` | operators and functions of two arrays, dtype promotion |
 //! | `elementwise` | functions of one element |
 //! | `reduce` | reductions, and [`Rebinned`] |
+//! | `reshape` | other shapes of the same elements |
+//! | `take` | elements chosen by lists of places |
+//! | `scan` | running sums and products |
 //! | `shape` | slices, transposes, new and dropped axes, rechunk |
+//! | `order` | sorts, medians and other quantiles |
 //! | `rearrange` | rolls, tiles, quarter turns, parts |
 //! | `pad` | [`Pad`]: elements put around an array |
 //! | `differences` | differences, gradients and integrals along an axis |
@@ -39,12 +43,16 @@ mod join;
 mod kind;
 mod matrices;
 mod ops;
+mod order;
 mod pad;
 mod random;
 mod rearrange;
 mod reduce;
+mod reshape;
+mod scan;
 mod shape;
 mod slice_str;
+mod take;
 
 pub use any::{AnyArray, AnyVec};
 pub use args::{Axes, Bytes, Chunks, Sizes, keepdims};

@@ -415,6 +415,9 @@ fn index_of(of: &Value, index: &Value) -> Result<Value> {
                 Value::Tuple(parts) => &parts[..],
                 one => std::slice::from_ref(one),
             };
+            if let Some(listed) = parts.iter().position(|part| matches!(part, Value::List(_))) {
+                return chosen(array, parts, listed);
+            }
             let parts = parts.iter().map(part).collect::<Result<Vec<Part>>>()?;
             if parts.iter().filter(|part| **part == Part::Ellipsis).count() > 1 {
                 return Err(Fault::value("an index can only have a single ellipsis ('...')"));
@@ -459,6 +462,45 @@ fn index_of(of: &Value, index: &Value) -> Result<Value> {
         },
         other => Err(Fault::new(format!("{} has no elements", other.with_article()))),
     }
+}
+
+/// An index of which the part `listed` is a list, of places or of truths; the parts before it are slices, and
+/// there is no other list.
+fn chosen(array: &Array, parts: &[Value], listed: usize) -> Result<Value> {
+    let Value::List(list) = &parts[listed] else {
+        return Err(Fault::new("an index is no list"));
+    };
+    let simple = |part: &Value| matches!(part, Value::Slice(_));
+    if !parts[..listed].iter().all(simple) || !parts[listed + 1..].iter().all(simple) {
+        return Err(Fault::new("a list is an index beside slices (`:`) alone")
+            .help("index twice: x[…][:, [0, 2]]"));
+    }
+    let axis = listed as i64;
+    let mut others = parts.to_vec();
+    others[listed] = Value::Slice([None; 3]);
+    let others = others.iter().map(part).collect::<Result<Vec<Part>>>()?;
+    let array = array.select(&others);
+    let truths: Option<Vec<bool>> = list
+        .iter()
+        .map(|value| if let Value::Bool(value) = value { Some(*value) } else { None })
+        .collect();
+    if let (Some(mask), false) = (truths, list.is_empty()) {
+        let len = array.shape()?.get(listed).copied().unwrap_or(0);
+        if mask.len() != len {
+            return Err(Fault::value(format!(
+                "boolean index did not match indexed array along axis {axis}; size of axis is {len} \
+                 but size of corresponding boolean axis is {}",
+                mask.len()
+            )));
+        }
+        return Ok(array.compress(&mask, axis).into());
+    }
+    let place = |value: &Value| match part(value)? {
+        Part::Index(at) => Ok(at),
+        _ => Err(Fault::new("a list of indices holds integers alone")),
+    };
+    let places = list.iter().map(place).collect::<Result<Vec<i64>>>()?;
+    Ok(array.take(places, axis).into())
 }
 
 /// One part of an index of an array.

@@ -80,3 +80,37 @@ impl BlockKernel for Diagonal {
         Ok(())
     }
 }
+
+/// The elements of a block in C order, in a block of another shape.
+#[derive(Clone, Copy, Debug)]
+pub struct Reshape;
+
+impl BlockKernel for Reshape {
+    fn name(&self) -> Cow<'static, str> {
+        "reshape".into()
+    }
+
+    fn is_named(&self) -> bool {
+        true
+    }
+
+    fn scratch(&self, _: &[Region], _: &Region) -> u64 {
+        0
+    }
+
+    fn run(
+        &self,
+        inputs: &[ChunkView<'_>],
+        mut out: ChunkMut<'_>,
+        _: &mut [u8],
+        _: &BlockCx,
+    ) -> Result<(), String> {
+        let [input] = inputs else { return Err(format!("reshape of {} blocks", inputs.len())) };
+        let (mut done, size) = (0, input.dtype().size());
+        out.try_for_each_run(|_, run| {
+            input.copy_run(done, run);
+            done += run.len() / size;
+            Ok(())
+        })
+    }
+}

@@ -17,17 +17,23 @@ mod arith;
 mod cast;
 mod copies;
 mod folds;
+mod lines;
 #[cfg(test)]
 mod oracle;
 pub mod promote;
+mod quantiles;
+mod scan;
 mod tile;
 mod unary;
 mod wide;
 
 pub use arith::{Binary, binary, select};
 pub use cast::cast;
-pub use copies::{Diagonal, Repeat};
+pub use copies::{Diagonal, Repeat, Reshape};
 pub use folds::{FoldOp, fold};
+pub use lines::{LineOp, Lines};
+pub use quantiles::Method;
+pub use scan::Scan;
 pub use unary::{Unary, unary};
 
 use freeboard_formats::{ChunkMut, ChunkView, DType, Region, Scalar};

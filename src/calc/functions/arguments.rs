@@ -100,6 +100,30 @@ impl<'a> Arguments<'a> {
         }
     }
 
+    /// The truths of a tuple or a list.
+    pub(super) fn flags(&self, name: &str) -> Result<Vec<bool>> {
+        let wrong = || self.wrong(name, "a list of True and False");
+        let (Value::Tuple(values) | Value::List(values)) = self.value(name) else {
+            return Err(wrong());
+        };
+        let flag = |value: &Value| integer(value).map(|value| value != 0).ok_or_else(wrong);
+        values.iter().map(flag).collect()
+    }
+
+    /// The numbers of a tuple or a list, or one alone; and whether it is a list.
+    pub(super) fn floats(&self, name: &str) -> Result<(Vec<f64>, bool)> {
+        let value = self.value(name);
+        let (values, listed) = match value {
+            Value::Tuple(values) | Value::List(values) => (&values[..], true),
+            value => (std::slice::from_ref(value), false),
+        };
+        let float = |value: &Value| match value.is_number() {
+            true => Ok(value.to_scalar()?.as_f64()),
+            false => Err(self.wrong(name, "a number or a list of numbers")),
+        };
+        Ok((values.iter().map(float).collect::<Result<_>>()?, listed))
+    }
+
     pub(super) fn flag(&self, name: &str) -> Result<bool> {
         match self.value(name) {
             Value::Bool(value) => Ok(*value),
@@ -169,6 +193,20 @@ impl<'a> Arguments<'a> {
             [(_, a), (_, b), ..] => binary(op, a, b),
             _ => Err(Fault::new(format!("{} is a function of two arrays", op.name()))),
         }
+    }
+
+    /// The array `a` and the axis that is named; without one, all elements along a single axis.
+    pub(super) fn along_or_flat(&self) -> Result<(Array, i64)> {
+        self.flat_or_along("a")
+    }
+
+    /// As [`along_or_flat`](Arguments::along_or_flat), of the array `name`.
+    pub(super) fn flat_or_along(&self, name: &str) -> Result<(Array, i64)> {
+        let array = self.array(name)?;
+        Ok(match self.maybe_integer("axis")? {
+            Some(axis) => (array, axis),
+            None => (array.ravel(), 0),
+        })
     }
 
     /// A reduction of the array `a` along `axis`, computed in `dtype` and with its axes kept as the

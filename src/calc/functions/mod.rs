@@ -12,6 +12,7 @@
 mod arguments;
 mod create;
 mod elementwise;
+mod order;
 mod reduce;
 mod shape;
 
@@ -43,11 +44,16 @@ macro_rules! functions {
 use functions;
 
 /// The families.
-const TABLE: [&[Function]; 4] =
-    [elementwise::FUNCTIONS, reduce::FUNCTIONS, shape::FUNCTIONS, create::FUNCTIONS];
+const TABLE: [&[Function]; 5] = [
+    elementwise::FUNCTIONS,
+    reduce::FUNCTIONS,
+    order::FUNCTIONS,
+    shape::FUNCTIONS,
+    create::FUNCTIONS,
+];
 
 /// The functions of NumPy that its arrays have as methods, with the array as first argument.
-const METHODS: [&str; 32] = [
+const METHODS: [&str; 31] = [
     "all",
     "any",
     "argmax",
@@ -56,7 +62,6 @@ const METHODS: [&str; 32] = [
     "argsort",
     "choose",
     "clip",
-    "compress",
     "copy",
     "cumprod",
     "cumsum",

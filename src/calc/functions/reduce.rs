@@ -21,6 +21,10 @@ functions! {
     "any(a, axis=None, *, keepdims=False)" "Whether one is not zero" => |a| a.reduced(|x, axes| x.any(axes).to_dyn())?;
     "all(a, axis=None, *, keepdims=False)" "Whether none is zero" => |a| a.reduced(|x, axes| x.all(axes).to_dyn())?;
     "count_nonzero(a, axis=None, *, keepdims=False)" "How many are not zero" => |a| a.reduced(|x, axes| x.count_nonzero(axes).to_dyn())?;
+    "cumsum(a, axis=None, dtype=None)" "Running sums along an axis" => |a| scanned(a, Array::cumsum)?;
+    "cumprod(a, axis=None, dtype=None)" "Running products along an axis" => |a| scanned(a, Array::cumprod)?;
+    "nancumsum(a, axis=None, dtype=None)" "Running sums of what is not NaN" => |a| scanned(a, Array::nancumsum)?;
+    "nancumprod(a, axis=None, dtype=None)" "Running products of what is not NaN" => |a| scanned(a, Array::nancumprod)?;
     "moment(a, order, axis=None, *, keepdims=False)" "The central moment (as in dask)" => |a| moment(a)?;
     "average(a, axis=None, weights=None, *, keepdims=False)" "The mean, with weights" => |a| average(a)?;
     "nansum(a, axis=None, dtype=None, *, keepdims=False)" "The sum of what is not NaN" => |a| a.reduced(Array::nansum)?;
@@ -38,6 +42,15 @@ functions! {
 fn spread(a: &Arguments<'_>, of: fn(&Array, Axes, u64) -> Array) -> Result<Array> {
     let ddof = a.count("ddof")?;
     a.reduced(|array, axes| of(array, axes, ddof))
+}
+
+/// Running sums or products, computed in `dtype`; of all elements in C order where no axis is named.
+fn scanned(a: &Arguments<'_>, scan: fn(&Array, i64) -> Array) -> Result<Array> {
+    let dtype = a.maybe_dtype("dtype")?;
+    let (array, axis) = a.along_or_flat()?;
+    let array = dtype.map_or_else(|| array.clone(), |dtype| array.cast_to(dtype));
+    let made = scan(&array, axis);
+    Ok(dtype.map_or_else(|| made.clone(), |dtype| made.cast_to(dtype)))
 }
 
 fn moment(a: &Arguments<'_>) -> Result<Array> {

@@ -51,6 +51,13 @@ functions! {
     "diff(a, n=1, axis=-1)" "The differences of neighbours along an axis" => |a| a.array("a")?.diff(a.count("n")? as usize, a.integer("axis")?);
     "gradient(f, spacing=1.0, *, axis=None)" "The slopes along axes" => |a| gradient(a)?;
     "trapezoid(y, *, dx=1.0, axis=-1)" "The integral along an axis" => |a| a.array("y")?.trapezoid(a.integer("axis")?, a.float("dx")?);
+    "reshape(a, shape)" "The elements in C order under another shape" => |a| a.array("a")?.reshape(a.integers("shape")?);
+    "ndarray.reshape(self, *shape)" "The elements in C order under another shape" => |a| a.array("self")?.reshape(a.integers("shape")?);
+    "ravel(a)" "All elements along one axis" => |a| a.array("a")?.ravel();
+    "ndarray.flatten(self)" "All elements along one axis" => |a| a.array("self")?.ravel();
+    "take(a, indices, axis=None)" "The elements at places along an axis" => |a| taken(a)?;
+    "compress(condition, a, axis=None)" "The elements along an axis where a list is true" => |a| compressed(a, "a")?;
+    "ndarray.compress(self, condition, axis=None)" "The elements along an axis where a list is true" => |a| compressed(a, "self")?;
     "ndarray.rechunk(self, chunks)" "The same elements in other chunks (as in dask)" => |a| rechunked(a)?;
     "copy(a)" "The elements" => |a| a.array("a")?;
     "shape(a)" "The number of elements along each axis" => |a| sizes(&a.array("a")?)?;
@@ -66,6 +73,19 @@ fn transposed(a: &Arguments<'_>) -> Result<Array> {
         _ => a.axes("axes")?,
     };
     Ok(a.array("self")?.transpose(axes))
+}
+
+/// The elements at places along an axis, which is dropped for one place.
+fn taken(a: &Arguments<'_>) -> Result<Array> {
+    let (array, axis) = a.along_or_flat()?;
+    let one = !matches!(a.value("indices"), Value::Tuple(_) | Value::List(_));
+    let taken = array.take(a.integers("indices")?, axis);
+    Ok(if one { taken.squeeze(axis) } else { taken })
+}
+
+fn compressed(a: &Arguments<'_>, array: &str) -> Result<Array> {
+    let (array, axis) = a.flat_or_along(array)?;
+    Ok(array.compress(&a.flags("condition")?, axis))
 }
 
 fn listed(arrays: Vec<Array>) -> Value {

@@ -16,7 +16,7 @@
 mod lanes;
 mod moments;
 mod nanmean;
-mod number;
+pub(super) mod number;
 mod places;
 mod single;
 

@@ -3,7 +3,7 @@
 use bytemuck::Pod;
 
 /// An element as it lies in a chunk (`bool` as `u8`).
-pub(super) trait Number: Pod + PartialOrd {
+pub(in crate::kernel) trait Number: Pod + PartialOrd {
     /// The value that is greater than no other: the identity of `max`.
     const LEAST: Self;
     /// The value that is less than no other: the identity of `min`.
@@ -31,7 +31,7 @@ pub(super) trait Number: Pod + PartialOrd {
 }
 
 /// What elements are summed in: doubles, or 64 bits that wrap, whether signed or not.
-pub(super) trait Sum: Pod {
+pub(in crate::kernel) trait Sum: Pod {
     const ZERO: Self;
     const ONE: Self;
     fn add(self, other: Self) -> Self;
