@@ -52,8 +52,9 @@ impl Slots {
                 .components()
                 .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
             if !inside || name.is_empty() {
+                // Not `Unsupported`: the C library, asked instead, would read there.
                 return Err(FormatError::new(
-                    ErrorKind::Unsupported,
+                    ErrorKind::Invalid,
                     format!("its elements lie in {name:?}, outside the folder of the file"),
                 )
                 .help("put that file beside this one, and name it without a folder"));

@@ -321,7 +321,7 @@ fn elements_in_other_files_beside_it() {
     let (_, bytes) = read_all(&file, "short").unwrap();
     assert!(bytes[..60] == values(DType::U16, &[5, 6]) && bytes[60..] == [0; 12]);
     let (kind, text) = kind(&file, Some("outside"));
-    assert_eq!(kind, ErrorKind::Unsupported);
+    assert_eq!(kind, ErrorKind::Invalid);
     assert!(text.contains("outside the folder"), "{text}");
 }
 
