@@ -4,6 +4,7 @@ Every data set holds values that the tests compute again: element number i, in C
 of a dtype is (i * 7 + 3) mod 251, as the dtype's own; of bool, whether that is odd.
 """
 
+import ctypes
 import os
 
 import h5py
@@ -354,3 +355,25 @@ with h5py.File(path("filters.h5"), "r+", libver="latest") as f:
         read = f[name][...]
         if not np.array_equal(read, values(read.shape, read.dtype)):
             f[f"expected/{name}"] = read.astype(read.dtype.newbyteorder("="))
+
+# Datatypes, dataspaces, fill values, filters and attributes that are kept once in the file.
+# h5py has no names for it, so its own library is asked.
+def library():
+    with open("/proc/self/maps") as maps:
+        files = {line.split()[-1] for line in maps if "libhdf5" in line and "_hl" not in line}
+    lib = ctypes.CDLL(files.pop())
+    lib.H5Pset_shared_mesg_nindexes.argtypes = [ctypes.c_int64, ctypes.c_uint]
+    lib.H5Pset_shared_mesg_index.argtypes = [ctypes.c_int64] + 3 * [ctypes.c_uint]
+    return lib
+
+
+lib, plist = library(), h5py.h5p.create(h5py.h5p.FILE_CREATE)
+assert lib.H5Pset_shared_mesg_nindexes(plist.id, 2) >= 0
+for index, kinds in enumerate([(1, 3), (5, 11, 12)]):
+    assert lib.H5Pset_shared_mesg_index(plist.id, index, sum(1 << kind for kind in kinds), 8) >= 0
+with h5py.File(h5py.h5f.create(path("shared.h5").encode(), fcpl=plist)) as f:
+    for name in ("a", "b"):
+        made = f.create_dataset(name, (7, 11), "i2", chunks=(3, 4), compression="gzip", fillvalue=5)
+        made[:3] = values((7, 11), "i2")[:3]
+        made.attrs["units"] = "counts per second"
+        made.attrs["pair"] = [1.5, 2.5]

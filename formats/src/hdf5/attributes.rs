@@ -11,8 +11,7 @@ use hdf5_reader::{
     global_heap::GlobalHeapCollection,
     io::Cursor,
     messages::{
-        HdfMessage, MSG_ATTRIBUTE, MSG_ATTRIBUTE_INFO,
-        attribute::{self, AttributeMessage},
+        HdfMessage, MSG_ATTRIBUTE, MSG_ATTRIBUTE_INFO, attribute::AttributeMessage,
         dataspace::DataspaceType,
     },
 };
@@ -93,7 +92,6 @@ pub(super) fn role(container: &Container, header: &Header) -> Role {
 
 /// All attributes of an object: in its header, or in a heap where there are many.
 fn messages(container: &Container, header: &Header) -> Vec<AttributeMessage> {
-    let (offsets, lengths) = container.sizes();
     let dense = header.first(MSG_ATTRIBUTE_INFO).and_then(|info| {
         let HdfMessage::AttributeInfo(info) = container.parse(MSG_ATTRIBUTE_INFO, info).ok()?
         else {
@@ -104,8 +102,10 @@ fn messages(container: &Container, header: &Header) -> Vec<AttributeMessage> {
     let dense = dense.unwrap_or_default();
     let all = header.all(MSG_ATTRIBUTE).chain(dense.iter().map(|object| &object[..]));
     all.filter_map(|bytes| {
-        let parsed = attribute::parse(&mut Cursor::new(bytes), offsets, lengths, bytes.len());
-        parsed.map_err(|error| tracing::debug!(%error, "attribute left out")).ok()
+        container
+            .attribute(bytes)
+            .map_err(|error| tracing::debug!(%error, "attribute left out"))
+            .ok()
     })
     .collect()
 }

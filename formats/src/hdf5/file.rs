@@ -8,6 +8,7 @@ use super::{
     header::ObjectKind,
     index::{Index, describe, read_index},
     links::{Met, Place},
+    shared::SharedHeap,
     virtual_::Nesting,
 };
 use crate::error::{ErrorKind, FormatError, Result};
@@ -125,6 +126,8 @@ pub(super) struct Container {
     pub(super) heap: RefCell<Option<(u64, GlobalHeapCollection)>>,
     /// The names of objects by their address, once one was asked for.
     pub(super) names: OnceCell<HashMap<u64, String>>,
+    /// The heaps of shared messages, once one was needed.
+    pub(super) shared_heaps: OnceCell<Vec<SharedHeap>>,
 }
 
 impl Container {
@@ -134,8 +137,8 @@ impl Container {
         let options = OpenOptions::default().with_chunk_cache_bytes(0);
         let storage = Arc::new(MetadataFile { file, len });
         let file = Hdf5File::from_storage_with_options(storage, options).map_err(translate)?;
-        let (heap, names) = (RefCell::default(), OnceCell::new());
-        Ok(Container { file, path: path.to_owned(), len, heap, names })
+        let (heap, names, shared_heaps) = (RefCell::default(), OnceCell::new(), OnceCell::new());
+        Ok(Container { file, path: path.to_owned(), len, heap, names, shared_heaps })
     }
 
     /// Bytes of an address and of a length in this file.

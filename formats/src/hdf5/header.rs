@@ -13,7 +13,6 @@ use hdf5_reader::{
     messages::{
         HdfMessage, MSG_CONTINUATION, MSG_DATA_LAYOUT, MSG_DATASPACE, MSG_GROUP_INFO, MSG_LINK,
         MSG_LINK_INFO, MSG_NIL, MSG_SYMBOL_TABLE, parse_message,
-        shared::{self, SharedMessage},
     },
 };
 use std::collections::HashSet;
@@ -21,7 +20,7 @@ use std::collections::HashSet;
 /// Bytes of one header with all its continuations, at the most. Real ones have a few KiB.
 const LIMIT: usize = 64 << 20;
 /// The bit of a message's flags that marks it as a reference to where it lies.
-const SHARED: u8 = 2;
+pub(super) const SHARED: u8 = 2;
 
 /// One message, as it lies in the file.
 #[derive(Debug)]
@@ -79,34 +78,15 @@ impl Container {
         let messages = self.messages(address)?;
         let resolve = |(flags, message): (u8, Message)| match flags & SHARED {
             0 => Ok(message),
-            _ => self.shared(&message),
+            _ => {
+                self.shared(message.kind, &message.bytes).map(|bytes| Message { bytes, ..message })
+            }
         };
         messages.into_iter().map(resolve).collect::<Result<_>>().map(Header)
     }
 
-    /// The message that another one refers to.
-    fn shared(&self, reference: &Message) -> Result<Message> {
-        let (offsets, lengths) = self.sizes();
-        let (kind, bytes) = (reference.kind, &reference.bytes[..]);
-        let found = shared::parse(&mut Cursor::new(bytes), kind, offsets, lengths, bytes.len());
-        match found.map_err(translate)? {
-            SharedMessage::SharedInOhdr { address, .. } => {
-                let committed = self.messages(address)?.into_iter();
-                committed
-                    .filter(|(flags, message)| flags & SHARED == 0 && message.kind == kind)
-                    .map(|(_, message)| message)
-                    .next()
-                    .ok_or_else(|| corrupt("a shared message is not where it should be"))
-            }
-            SharedMessage::SharedInSohm { .. } => {
-                Err(unsupported("messages lie in the file's table of shared ones")
-                    .help(super::file::REMEDY))
-            }
-        }
-    }
-
     /// The messages of the object at `address` with their flags, of all its blocks.
-    fn messages(&self, address: u64) -> Result<Vec<(u8, Message)>> {
+    pub(super) fn messages(&self, address: u64) -> Result<Vec<(u8, Message)>> {
         let mut blocks = Blocks { messages: Vec::new(), waiting: Vec::new(), room: LIMIT };
         let signature = self.read(address, 4)?;
         let tracked = match &signature[..] {

@@ -1,7 +1,7 @@
 //! HDF5: data sets of numbers, read and written without the C library.
 //!
 //! [`Hdf5`] opens a data set by its path in the file (`file`, `links`): its metadata and its
-//! chunk index are read once (`header`, `index`, `number`, `chunks`, `attributes`), then raw chunks
+//! chunk index are read once (`header`, `shared`, `index`, `number`, `chunks`, `attributes`), then raw chunks
 //! are fetched by positioned reads (`raw`) and decoded on the calling thread (`filter`, `source`);
 //! no lock is held while bytes are decoded, and the C library's global lock is nowhere on the
 //! way. [`Hdf5Writer`] names an output (`sink`).
@@ -29,6 +29,7 @@ mod links;
 mod number;
 mod odd;
 mod raw;
+mod shared;
 mod sink;
 mod source;
 #[cfg(test)]

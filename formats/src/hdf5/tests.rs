@@ -313,6 +313,18 @@ fn chunks_over_an_edge_may_be_unfiltered() {
 }
 
 #[test]
+fn messages_may_be_kept_once_in_the_file() {
+    for item in ["a", "b"] {
+        let (meta, bytes) = read_all(&fixture("shared.h5"), item).unwrap();
+        assert_eq!(meta.grid.max_chunk()[..], [3, 4]);
+        assert!(bytes[..66] == values(DType::I16, &[7, 11])[..66]);
+        assert!(bytes[66..] == 5i16.to_ne_bytes().repeat(44));
+        assert_eq!(meta.attributes["units"], "counts per second");
+        assert_eq!(meta.attributes["pair"], json!([1.5, 2.5]));
+    }
+}
+
+#[test]
 fn elements_in_other_files_beside_it() {
     let file = fixture("external.h5");
     for item in ["one", "two"] {
