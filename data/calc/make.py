@@ -336,6 +336,8 @@ SPECS = [
     ("sorted flat", 30, 0, lambda d: one("sort({0}, axis=None)", "argsort({0}, axis=None, kind='stable')", "argsort({0}, axis=None, stable=True)").format(d.x(ndim=(1, 3)))),
     ("places", 100, 0, lambda d: one("take({0}, [0, 2, 1], axis=0)", "take({0}, 3)", "{0}.take([1, 1, -1], -1)", "take({0}, (0, -2), 1)", "{0}[[0, 2]]", "{0}[:, [2, 0, 0]]", "{0}[::-1, [1]]", "{0}[[3, 0, 1, 2]]", "{0}[..., 1:][[0]]", "take({0}, [5, 0, 1])").format(d.x(ndim=(1, 3)))),
     ("truths as places", 40, 0, lambda d: one("{0}[[True, False, True, True]]", "{0}[:, [True, False, True]]", "compress([True, False, True], {0}, axis=0)", "{0}.compress([0, 1, 1], axis=-1)", "compress([1, 0, 1], {0})").format(d.x(ndim=(1, 3)))),
+    ("histograms", 80, 0, lambda d: one("histogram({0}, 4, range=(-3, 8))[0]", "histogram({0}, bins=[-8, -1.5, 0, 1, 9.5])[0]", "histogram({0}, bins=7, range=(0, 3.3))[0]", "histogram({0}, (0, 1, 1, 4))[0]", "histogram({0}, 3, (2, 2))[0]", "histogram({0}, 5, range=(-1, 1))[1]", "histogram({0}, 0, range=(0, 1))[0]", "histogram({0}, 5, range=(3, 1))[0]").format(d.x("uif"))),
+    ("counts", 30, 0, lambda d: one("bincount({0}, minlength=12)", "bincount({0} % 5, minlength=5)").format(d.x("ui", ndim=(1, 1)))),
     ("mistakes", 60, 0, lambda d: one("{0} + {1}", "{0}.mean(axis=5)", "sum({0}, axis=(0, 0))", "{0}[0, 0, 0, 0]", "concatenate([{0}, {1}], axis=1)", "stack([{0}, {1}])", "{0}.nothing", "sum({0}, axes=1)", "sqrt()", "sqrt({0}, 1, 2, 3)", "{0} and {1}", "0 < {0} < 1", "zeros((2, -1))", "{0}['a']", "{0}[1.5]", "broadcast_to({0}, (2,))", "swapaxes({0}, 7, 0)", "{0} << 1.5", "7 // 0 + {0}", "not {0}").format(d.x("f", ndim=(2, 3)), d.x("f", ndim=(2, 3)))),
 ]  # fmt: skip
 

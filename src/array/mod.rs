@@ -16,6 +16,7 @@
 //! | `take` | elements chosen by lists of places |
 //! | `scan` | running sums and products |
 //! | `shape` | slices, transposes, new and dropped axes, rechunk |
+//! | `histogram` | histograms and counts |
 //! | `order` | sorts, medians and other quantiles |
 //! | `rearrange` | rolls, tiles, quarter turns, parts |
 //! | `pad` | [`Pad`]: elements put around an array |
@@ -39,6 +40,7 @@ mod elementwise;
 mod fromfunction;
 mod functions;
 mod generated;
+mod histogram;
 mod join;
 mod kind;
 mod matrices;

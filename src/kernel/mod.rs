@@ -16,6 +16,7 @@
 mod arith;
 mod cast;
 mod copies;
+mod counts;
 mod folds;
 mod lines;
 #[cfg(test)]
@@ -30,6 +31,7 @@ mod wide;
 pub use arith::{Binary, binary, select};
 pub use cast::cast;
 pub use copies::{Diagonal, Repeat, Reshape};
+pub use counts::{Bins, Counts};
 pub use folds::{FoldOp, fold};
 pub use lines::{LineOp, Lines};
 pub use quantiles::Method;

@@ -100,6 +100,11 @@ impl<'a> Arguments<'a> {
         }
     }
 
+    /// The numbers of a parameter, if it is not `None`.
+    pub(super) fn maybe_floats(&self, name: &str) -> Result<Option<Vec<f64>>> {
+        if self.is_none(name) { Ok(None) } else { Ok(Some(self.floats(name)?.0)) }
+    }
+
     /// The truths of a tuple or a list.
     pub(super) fn flags(&self, name: &str) -> Result<Vec<bool>> {
         let wrong = || self.wrong(name, "a list of True and False");

@@ -24,6 +24,27 @@ functions! {
     "nanpercentile(a, q, axis=None, *, method='linear', keepdims=False)" "As percentile, of what is not NaN" => |a| quantiles(a, 100.0, true)?;
     "quantile(a, q, axis=None, *, method='linear', keepdims=False)" "The elements at the fraction q of their order" => |a| quantiles(a, 1.0, false)?;
     "nanquantile(a, q, axis=None, *, method='linear', keepdims=False)" "As quantile, of what is not NaN" => |a| quantiles(a, 1.0, true)?;
+    "histogram(a, bins=10, range=None)" "How many elements lie in each bin, and the edges of the bins" => |a| histogram(a)?;
+    "bincount(x, /, *, minlength)" "How often each integer below minlength occurs; a greater one is a mistake" => |a| a.array("x")?.bincount(a.count("minlength")?).to_dyn();
+}
+
+/// Counts and edges: of bins of equal width over a range, or between edges that are listed.
+fn histogram(a: &Arguments<'_>) -> Result<Value> {
+    let array = a.array("a")?;
+    let (counts, edges) = match a.value("bins") {
+        Value::Tuple(_) | Value::List(_) => {
+            let (edges, _) = a.floats("bins")?;
+            (array.histogram_between(&edges), a.value("bins").to_array()?)
+        }
+        _ => match a.maybe_floats("range")?.as_deref() {
+            Some(&[first, last]) => array.histogram(a.count("bins")? as usize, (first, last)),
+            _ => {
+                return Err(Fault::value("without edges a histogram takes the range of its bins")
+                    .help("give range=(first, last)"));
+            }
+        },
+    };
+    Ok(Value::Tuple(vec![Value::Array(counts.to_dyn()), Value::Array(edges)]))
 }
 
 /// Quantiles, `whole` being the greatest: of one number, or of a list of them along a new axis.
