@@ -14,6 +14,8 @@ pub mod array;
 
 pub mod delayed;
 
+pub mod imaging;
+
 mod open;
 
 pub mod calc;

@@ -31,16 +31,46 @@ fn take(description: &str, bytes: &mut &[u8]) -> Recorded {
     Recorded { values, shape }
 }
 
-static POOL: LazyLock<Vec<Recorded>> = LazyLock::new(|| {
-    let mut bytes = &include_bytes!("../data/calc/pool.bin")[..];
-    include_str!("../data/calc/pool.tsv").lines().map(|line| take(line, &mut bytes)).collect()
-});
+/// Calls with the arrays that they were recorded with, and what came out.
+struct Table {
+    pool: Vec<Recorded>,
+    calls: Vec<&'static str>,
+    expected: &'static [u8],
+}
+
+macro_rules! table {
+    ($folder:literal) => {{
+        let mut bytes = &include_bytes!(concat!("../data/", $folder, "/pool.bin"))[..];
+        let pool = include_str!(concat!("../data/", $folder, "/pool.tsv"));
+        Table {
+            pool: pool.lines().map(|line| take(line, &mut bytes)).collect(),
+            calls: include_str!(concat!("../data/", $folder, "/calls.tsv")).lines().collect(),
+            expected: include_bytes!(concat!("../data/", $folder, "/expected.bin")),
+        }
+    }};
+}
+
+impl Table {
+    /// Makes every call, and tells which give something else.
+    fn check(&self) {
+        let mut expected = self.expected;
+        let wrong: Vec<String> = (self.calls.iter())
+            .filter_map(|line| {
+                let error = check(line, &self.pool, &mut expected).err()?;
+                Some(format!("{line}\n    {error}"))
+            })
+            .collect();
+        assert!(expected.is_empty(), "{} recorded bytes are left", expected.len());
+        let few: Vec<&str> = wrong.iter().take(40).map(String::as_str).collect();
+        assert!(wrong.is_empty(), "{} calls differ:\n{}", wrong.len(), few.join("\n"));
+    }
+}
 
 /// The array of the pool that `text` tells, as `x=12/2,3`: its name, and it in chunks.
-fn input(text: &str) -> (String, Array) {
+fn input(text: &str, pool: &[Recorded]) -> (String, Array) {
     let (name, place) = text.split_once('=').unwrap();
     let (index, chunks) = place.split_once('/').unwrap();
-    let Recorded { values, shape } = &POOL[index.parse::<usize>().unwrap()];
+    let Recorded { values, shape } = &pool[index.parse::<usize>().unwrap()];
     let chunks: Vec<i64> =
         chunks.split(',').filter(|n| !n.is_empty()).map(|n| n.parse().unwrap()).collect();
     let array = AnyArray::new(values.clone(), shape).unwrap();
@@ -78,11 +108,11 @@ fn value(formula: &str, inputs: &BTreeMap<String, Array>) -> freeboard::Result<A
 }
 
 /// What is wrong with a line of the table, if anything is.
-fn check(line: &str, expected: &mut &[u8]) -> Result<(), String> {
+fn check(line: &str, pool: &[Recorded], expected: &mut &[u8]) -> Result<(), String> {
     let mut columns = line.split('\t');
     let mut column = || columns.next().unwrap();
     let (formula, given, outcome) = (column(), column(), column());
-    let inputs = given.split_whitespace().map(input).collect();
+    let inputs = given.split_whitespace().map(|text| input(text, pool)).collect();
     if outcome == "error" {
         return match value(formula, &inputs) {
             Ok(made) => Err(format!("is no mistake, but {} {:?}", made.dtype(), made.shape())),
@@ -115,19 +145,16 @@ fn check(line: &str, expected: &mut &[u8]) -> Result<(), String> {
 
 #[test]
 fn calls_give_what_numpy_and_scipy_give() {
-    let mut expected = &include_bytes!("../data/calc/expected.bin")[..];
-    let lines: Vec<&str> = include_str!("../data/calc/calls.tsv").lines().collect();
-    assert!(lines.len() >= 3000);
-    let wrong: Vec<String> = lines
-        .into_iter()
-        .filter_map(|line| {
-            let error = check(line, &mut expected).err()?;
-            Some(format!("{line}\n    {error}"))
-        })
-        .collect();
-    assert!(expected.is_empty(), "{} recorded bytes are left", expected.len());
-    let few: Vec<&str> = wrong.iter().take(40).map(String::as_str).collect();
-    assert!(wrong.is_empty(), "{} calls differ:\n{}", wrong.len(), few.join("\n"));
+    let table = table!("calc");
+    assert!(table.calls.len() >= 3000);
+    table.check();
+}
+
+#[test]
+fn neighbourhoods_give_what_scipy_gives() {
+    let table = table!("imaging");
+    assert!(table.calls.len() >= 450);
+    table.check();
 }
 
 fn x() -> BTreeMap<String, Array> {

@@ -50,7 +50,7 @@ impl FromIterator<i64> for Axes {
 pub struct Sizes(SmallVec<[i64; 6]>);
 
 impl Sizes {
-    pub(super) fn as_slice(&self) -> &[i64] {
+    pub(crate) fn as_slice(&self) -> &[i64] {
         &self.0
     }
 
@@ -117,7 +117,7 @@ fn number<N: TryInto<i64>>(n: N) -> i64 {
 }
 
 /// The axis that `axis` names among `rank`.
-pub(super) fn axis_of(axis: i64, rank: usize) -> Result<usize, String> {
+pub(crate) fn axis_of(axis: i64, rank: usize) -> Result<usize, String> {
     let counted = if axis < 0 { axis + rank as i64 } else { axis };
     match usize::try_from(counted) {
         Ok(counted) if counted < rank => Ok(counted),

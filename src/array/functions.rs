@@ -85,6 +85,21 @@ fn as_ndarray<'a, T: Element<Repr = T> + Pod>(view: &ChunkView<'a>) -> Option<Ar
     Some(array)
 }
 
+/// Writes what a function gave into the block `out`, which has its shape.
+pub(crate) fn put<U: Element>(result: &ArrayViewD<'_, U>, out: &mut ChunkMut<'_>) {
+    if let (Some(out), Some(elements)) = (out.as_slice::<U>(), result.as_slice()) {
+        out.iter_mut().zip(elements).for_each(|(out, element)| *out = element.to_repr());
+        return;
+    }
+    let mut elements = result.iter();
+    let written: Result<(), Infallible> = out.try_for_each_run(|_, run| {
+        let run: &mut [U::Repr] = bytemuck::cast_slice_mut(run);
+        run.iter_mut().zip(&mut elements).for_each(|(out, element)| *out = element.to_repr());
+        Ok(())
+    });
+    let Ok(()) = written;
+}
+
 /// Bytes of so many elements.
 fn bytes<T: Element>(count: u64) -> u64 {
     count.saturating_mul(T::DTYPE.size() as u64)
@@ -124,17 +139,7 @@ where
                 shape_text(out.shape())
             ));
         }
-        if let (Some(out), Some(elements)) = (out.as_slice::<U>(), result.as_slice()) {
-            out.iter_mut().zip(elements).for_each(|(out, element)| *out = element.to_repr());
-            return Ok(());
-        }
-        let mut elements = result.iter();
-        let written: Result<(), Infallible> = out.try_for_each_run(|_, run| {
-            let run: &mut [U::Repr] = bytemuck::cast_slice_mut(run);
-            run.iter_mut().zip(&mut elements).for_each(|(out, element)| *out = element.to_repr());
-            Ok(())
-        });
-        let Ok(()) = written;
+        put(&result.view(), &mut out);
         Ok(())
     }
 }

@@ -57,6 +57,7 @@ mod slice_str;
 mod take;
 
 pub use any::{AnyArray, AnyVec};
+pub(crate) use args::axis_of;
 pub use args::{Axes, Bytes, Chunks, Sizes, keepdims};
 pub use compute::{Compute, Computed, Root};
 pub use create::{
@@ -64,6 +65,7 @@ pub use create::{
 };
 pub use fromfunction::fromfunction;
 pub use functions::blockwise;
+pub(crate) use functions::put;
 pub use join::{block, concatenate, dstack, hstack, stack, vstack};
 pub use kind::{Dyn, Kind};
 pub use matrices::{Indexing, diag, eye, indices, meshgrid};
@@ -84,7 +86,7 @@ use ndarray::{ArrayBase, Data, Dimension};
 use std::{fmt, marker::PhantomData, panic::Location, sync::Arc};
 
 /// The line of the user's program that a verb was called on.
-type Line = &'static Location<'static>;
+pub(crate) type Line = &'static Location<'static>;
 
 /// A lazy N-dimensional array: an expression with a dtype, a shape and chunks. A cheap handle.
 ///
@@ -103,17 +105,17 @@ impl<T: Kind> Clone for Array<T> {
 }
 
 /// What `build` gives, or its error kept as an expression of the line `at`.
-fn kept(at: Line, build: impl FnOnce() -> Result<Expr>) -> Expr {
+pub(crate) fn kept(at: Line, build: impl FnOnce() -> Result<Expr>) -> Expr {
     build().unwrap_or_else(|error| Expr::failed(error, at))
 }
 
 /// A mistake that the line `at` made.
-fn mistake(at: Line) -> impl Fn(String) -> Error {
+pub(crate) fn mistake(at: Line) -> impl Fn(String) -> Error {
     move |message| Error::expression(message, at)
 }
 
 /// `expr` converted to `dtype`; itself if it has it.
-fn cast(expr: &Expr, dtype: DType, at: Line) -> Expr {
+pub(crate) fn cast(expr: &Expr, dtype: DType, at: Line) -> Expr {
     match (expr.meta(), expr.op()) {
         (Ok(meta), _) if meta.dtype == dtype => expr.clone(),
         (Ok(meta), Op::Constant(value)) => {

@@ -97,6 +97,14 @@ impl Value {
         }
     }
 
+    /// The numbers of nested lists in C order, and their shape.
+    pub(super) fn numbers(&self) -> Result<(Vec<usize>, Vec<f64>)> {
+        let (mut shape, mut numbers) = (Vec::new(), Vec::new());
+        flatten(self, 0, &mut shape, &mut numbers)?;
+        let numbers = numbers.iter().map(|number| number.to_scalar().map(Scalar::as_f64));
+        Ok((shape, numbers.collect::<Result<_>>()?))
+    }
+
     /// One side of an operation on arrays.
     pub(super) fn term(&self) -> Result<Term> {
         match self.is_number() {

@@ -37,6 +37,7 @@ pub use lines::{LineOp, Lines};
 pub use quantiles::Method;
 pub use scan::Scan;
 pub use unary::{Unary, unary};
+pub(crate) use wide::with_avx2;
 
 use freeboard_formats::{ChunkMut, ChunkView, DType, Region, Scalar};
 use smallvec::SmallVec;

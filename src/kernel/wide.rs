@@ -34,4 +34,4 @@ macro_rules! with_avx2 {
     };
 }
 
-pub(super) use with_avx2;
+pub(crate) use with_avx2;

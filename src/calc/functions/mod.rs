@@ -12,6 +12,7 @@
 mod arguments;
 mod create;
 mod elementwise;
+mod ndimage;
 mod order;
 mod reduce;
 mod shape;
@@ -44,12 +45,13 @@ macro_rules! functions {
 use functions;
 
 /// The families.
-const TABLE: [&[Function]; 5] = [
+const TABLE: [&[Function]; 6] = [
     elementwise::FUNCTIONS,
     reduce::FUNCTIONS,
     order::FUNCTIONS,
     shape::FUNCTIONS,
     create::FUNCTIONS,
+    ndimage::FUNCTIONS,
 ];
 
 /// The functions of NumPy that its arrays have as methods, with the array as first argument.

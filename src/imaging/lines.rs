@@ -1,0 +1,197 @@
+//! Filters along one axis after the other, all within one block and its halo.
+//!
+//! Passes run in the order of the axes, each over what the one before left, in doubles that have
+//! been rounded to the array's dtype, as `scipy.ndimage` does it. What stands beyond the array's
+//! edge is looked up by each pass along its own axis alone, so a constant stands beside the
+//! result of the passes before it, and not beside what they would have made of it.
+
+use super::{
+    carve, carved,
+    edges::{Edge, Halo},
+    rows::Combine,
+    samples::{narrow, settle, widen},
+};
+use crate::kernel::{BlockCx, BlockKernel};
+use freeboard_formats::{ChunkMut, ChunkView, Region, Scalar, region::volume};
+use smallvec::SmallVec;
+use std::{borrow::Cow, ops::Range};
+
+/// Elements of rows that are combined at a time: with those of a few dozen rows they stay in the
+/// second-level cache.
+const STRIP: usize = 512;
+
+/// One pass.
+#[derive(Clone, Debug)]
+pub(super) struct Pass {
+    pub(super) axis: usize,
+    /// How many elements are combined, and how many of them are before the result's place.
+    pub(super) size: usize,
+    pub(super) before: usize,
+    pub(super) combine: Combine,
+}
+
+/// Passes along axes, each of which has one at most.
+#[derive(Clone, Debug)]
+pub(super) struct Lines {
+    pub(super) passes: Vec<Pass>,
+    pub(super) halo: Halo,
+}
+
+impl Lines {
+    /// Doubles of a padded line, or of one strip of a constant.
+    fn line(&self, output: &Region) -> usize {
+        let longest = self.passes.iter().map(|pass| {
+            let range = self.halo.range(pass.axis, output);
+            (range.end - range.start) as usize
+        });
+        longest.max().unwrap_or(0).max(STRIP)
+    }
+
+    fn ranks(&self) -> usize {
+        self.passes.iter().map(|pass| pass.combine.scratch(pass.size)).max().unwrap_or(0)
+    }
+}
+
+impl BlockKernel for Lines {
+    fn name(&self) -> Cow<'static, str> {
+        "lines".into()
+    }
+
+    fn params(&self) -> Vec<Scalar> {
+        let mut params = self.halo.boundary.params().to_vec();
+        for pass in &self.passes {
+            let places = [pass.axis, pass.size, pass.before];
+            params.extend(places.map(|number| Scalar::U64(number as u64)));
+            params.extend(pass.combine.params());
+        }
+        params
+    }
+
+    fn is_named(&self) -> bool {
+        true
+    }
+
+    fn scratch(&self, inputs: &[Region], output: &Region) -> u64 {
+        let handed = inputs.first().map_or(0, Region::volume) as usize;
+        let buffers = carved::<f64>(handed.max(output.volume() as usize)).saturating_mul(2);
+        let beside = carved::<f64>(self.line(output)).saturating_add(carved::<f64>(self.ranks()));
+        buffers.saturating_add(beside)
+    }
+
+    fn run(
+        &self,
+        inputs: &[ChunkView<'_>],
+        mut out: ChunkMut<'_>,
+        mut scratch: &mut [u8],
+        cx: &BlockCx,
+    ) -> Result<(), String> {
+        let [input] = inputs else { return Err(format!("filter of {} blocks", inputs.len())) };
+        let most = input.len().max(out.len());
+        let mut from = carve::<f64>(&mut scratch, most);
+        let mut to = carve::<f64>(&mut scratch, most);
+        let line = carve::<f64>(&mut scratch, self.line(&cx.region));
+        let ranks = carve::<f64>(&mut scratch, self.ranks());
+        let mut shape = input.shape().to_vec();
+        widen(input, 0, &mut from[..input.len()]);
+        for pass in &self.passes {
+            let edge = self.halo.edge(pass.axis, &cx.inputs[0]);
+            let block = Along {
+                outer: volume(&shape[..pass.axis]) as usize,
+                len: shape[pass.axis] as usize,
+                inner: volume(&shape[pass.axis + 1..]) as usize,
+                range: self.halo.range(pass.axis, &cx.region),
+                edge,
+                constant: self.halo.boundary.constant(),
+            };
+            shape[pass.axis] = cx.region.shape[pass.axis];
+            let made = &mut to[..volume(&shape) as usize];
+            match block.inner {
+                1 => pass.lines(&block, from, made, line, ranks),
+                _ => pass.strips(&block, from, made, line, ranks),
+            }
+            settle(out.dtype(), made);
+            std::mem::swap(&mut from, &mut to);
+        }
+        let len = out.len();
+        narrow(&from[..len], &mut out)
+    }
+}
+
+/// A block seen along an axis: as many places before it, along it, and behind it.
+struct Along {
+    outer: usize,
+    len: usize,
+    inner: usize,
+    /// The coordinates that the pass looks at.
+    range: Range<i64>,
+    edge: Edge,
+    constant: f64,
+}
+
+impl Pass {
+    /// Along the last axis: each line is padded, and its rows are the line itself, shifted.
+    fn lines(
+        &self,
+        block: &Along,
+        from: &[f64],
+        to: &mut [f64],
+        line: &mut [f64],
+        ranks: &mut [f64],
+    ) {
+        let made = (block.range.end - block.range.start) as usize + 1 - self.size;
+        let inner = block.edge.inner(&block.range);
+        let head = (inner.start - block.range.start) as usize;
+        let count = (inner.end - inner.start) as usize;
+        let line = &mut line[..made + self.size - 1];
+        for (from, to) in
+            from.chunks_exact(block.len.max(1)).take(block.outer).zip(to.chunks_exact_mut(made))
+        {
+            let at = |number: usize| match block.edge.place(block.range.start + number as i64) {
+                Some(place) => from[place],
+                None => block.constant,
+            };
+            (0..head).chain(head + count..line.len()).for_each(|number| line[number] = at(number));
+            if count > 0
+                && let Some(place) = block.edge.place(inner.start)
+            {
+                line[head..head + count].copy_from_slice(&from[place..place + count]);
+            }
+            let rows: SmallVec<[&[f64]; 32]> =
+                (0..self.size).map(|shift| &line[shift..shift + made]).collect();
+            self.combine.run(&rows, to, ranks);
+        }
+    }
+
+    /// Along another axis: rows of what is behind it, a strip of them at a time.
+    fn strips(
+        &self,
+        block: &Along,
+        from: &[f64],
+        to: &mut [f64],
+        line: &mut [f64],
+        ranks: &mut [f64],
+    ) {
+        line[..STRIP].fill(block.constant);
+        let made = (block.range.end - block.range.start) as usize + 1 - self.size;
+        for outer in 0..block.outer {
+            for start in (0..block.inner).step_by(STRIP) {
+                let width = STRIP.min(block.inner - start);
+                for number in 0..made {
+                    let rows: SmallVec<[&[f64]; 32]> = (0..self.size)
+                        .map(|shift| {
+                            match block.edge.place(block.range.start + (number + shift) as i64) {
+                                Some(place) => {
+                                    let at = (outer * block.len + place) * block.inner + start;
+                                    &from[at..at + width]
+                                }
+                                None => &line[..width],
+                            }
+                        })
+                        .collect();
+                    let at = (outer * made + number) * block.inner + start;
+                    self.combine.run(&rows, &mut to[at..at + width], ranks);
+                }
+            }
+        }
+    }
+}

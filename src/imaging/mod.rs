@@ -1,0 +1,51 @@
+//! Functions of neighbourhoods, with the names, boundaries and values of SciPy's `ndimage`.
+//!
+//! Each block of a result is made from the block of its input and a halo around it, which is read
+//! from the neighbouring chunks, whatever their size. What lies beyond the array's own edge is
+//! made by the block that needs it, as [`Boundary`] says.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `edges` | [`Boundary`]; which box a block needs, and where its elements lie |
+//! | `overlap` | `map_overlap`: functions of yours |
+//! | `samples` | elements of any dtype as doubles, and back as C converts them |
+//! | `rows` | how rows of elements become one: weighted sums, extremes, ranks |
+//! | `lines` | filters along one axis after the other |
+//! | `footprint` | filters over footprints of any shape |
+//! | `filters` | the filters by their names: what they weigh, and along which axes |
+//! | `morphology` | erosion and dilation, opening and closing |
+
+mod edges;
+mod filters;
+mod footprint;
+mod lines;
+mod morphology;
+mod overlap;
+mod rows;
+mod samples;
+
+pub use edges::Boundary;
+pub use filters::{
+    Footprint, Gaussian, convolve, convolve1d, correlate, correlate1d, gaussian_filter,
+    gaussian_filter1d, gaussian_gradient_magnitude, gaussian_laplace, laplace, maximum_filter,
+    median_filter, minimum_filter, percentile_filter, prewitt, rank_filter, sobel, uniform_filter,
+};
+pub use morphology::{
+    binary_closing, binary_dilation, binary_erosion, binary_opening, generate_binary_structure,
+    grey_closing, grey_dilation, grey_erosion, grey_opening,
+};
+
+use bytemuck::Pod;
+
+/// Takes room for `len` elements from the front of a kernel's scratch, of any content.
+fn carve<'a, T: Pod>(scratch: &mut &'a mut [u8], len: usize) -> &'a mut [T] {
+    let bytes = carved::<T>(len) as usize;
+    let (front, rest) = std::mem::take(scratch).split_at_mut(bytes);
+    *scratch = rest;
+    bytemuck::cast_slice_mut(&mut front[..len * size_of::<T>()])
+}
+
+/// Bytes that [`carve`] takes.
+fn carved<T>(len: usize) -> u64 {
+    (len as u64).saturating_mul(size_of::<T>() as u64).saturating_add(63) / 64 * 64
+}

@@ -1,0 +1,158 @@
+//! `map_overlap`: functions of blocks that see their neighbours' elements too.
+
+use super::edges::{Boundary, Halo};
+use crate::{
+    array::{Array, Kind, Sizes, kept, mistake, put},
+    expr::{Expr, shape_text},
+    kernel::{BlockCx, BlockKernel},
+};
+use bytemuck::Pod;
+use freeboard_formats::{ChunkMut, ChunkView, Element, Meta, Region, Scalar, region::volume};
+use ndarray::{ArrayD, ArrayViewD, IxDyn, Slice};
+use std::{borrow::Cow, fmt, marker::PhantomData, panic::Location, sync::Arc};
+
+/// A closure of blocks with their halo.
+struct Overlap<T, U, F> {
+    function: F,
+    halo: Halo,
+    types: PhantomData<fn(T) -> U>,
+}
+
+impl<T, U, F> fmt::Debug for Overlap<T, U, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "map_overlap({})", std::any::type_name::<F>())
+    }
+}
+
+impl<T: Element<Repr = T> + Pod, U, F> Overlap<T, U, F> {
+    /// The block and its halo, and where the block begins in it.
+    fn gather(&self, input: &ChunkView<'_>, cx: &BlockCx) -> (Vec<T>, Vec<u64>, Vec<u64>) {
+        let (region, handed) = (&cx.region, &cx.inputs[0]);
+        if self.halo.boundary == Boundary::None {
+            let start = region.start.iter().zip(&handed.start).map(|(at, first)| at - first);
+            return (input.to_vec::<T>(), handed.shape.to_vec(), start.collect());
+        }
+        let around = self.halo.around(region);
+        let Some(last) = region.rank().checked_sub(1) else {
+            return (input.to_vec::<T>(), Vec::new(), Vec::new());
+        };
+        let constant = Scalar::F64(self.halo.boundary.constant()).cast(T::DTYPE);
+        let (bytes, size) = constant.bytes();
+        let constant: T = bytemuck::pod_read_unaligned(&bytes[..size]);
+        let mut padded = vec![constant; volume(&around) as usize];
+        let (len, width) = (handed.shape[last] as usize, around[last] as usize);
+        let (edge, first) = (self.halo.edge(last, handed), self.halo.range(last, region).start);
+        let mut row = vec![constant; len];
+        self.halo.rows(region, handed, |number, from| {
+            let Some(from) = from else { return };
+            input.copy_run(from * len, bytemuck::cast_slice_mut(&mut row));
+            for (at, to) in padded[number * width..][..width].iter_mut().enumerate() {
+                if let Some(place) = edge.place(first + at as i64) {
+                    *to = row[place];
+                }
+            }
+        });
+        (padded, around.to_vec(), self.halo.before().to_vec())
+    }
+}
+
+impl<T, U, F> BlockKernel for Overlap<T, U, F>
+where
+    T: Element<Repr = T> + Pod,
+    U: Element,
+    F: Fn(ArrayViewD<'_, T>) -> ArrayD<U> + Send + Sync,
+{
+    fn name(&self) -> Cow<'static, str> {
+        "map_overlap".into()
+    }
+
+    fn scratch(&self, _: &[Region], output: &Region) -> u64 {
+        let around = volume(&self.halo.around(output));
+        let element = (T::DTYPE.size() + U::DTYPE.size()) as u64;
+        around.saturating_mul(element).saturating_mul(2)
+    }
+
+    fn run(
+        &self,
+        inputs: &[ChunkView<'_>],
+        mut out: ChunkMut<'_>,
+        _: &mut [u8],
+        cx: &BlockCx,
+    ) -> Result<(), String> {
+        let [input] = inputs else { return Err(format!("map_overlap of {} blocks", inputs.len())) };
+        let (elements, around, start) = self.gather(input, cx);
+        let lens: Vec<usize> = around.iter().map(|&len| len as usize).collect();
+        let block = ArrayViewD::from_shape(IxDyn(&lens), &elements)
+            .map_err(|error| format!("a block of shape {}: {error}", shape_text(&around)))?;
+        let made = (self.function)(block);
+        let shape: Vec<u64> = made.shape().iter().map(|&len| len as u64).collect();
+        if shape == out.shape() {
+            put(&made.view(), &mut out);
+            return Ok(());
+        }
+        if shape != around {
+            return Err(format!(
+                "the function gave a block of shape {} where one of {}, or trimmed of {}, was asked for",
+                shape_text(&shape),
+                shape_text(&around),
+                shape_text(out.shape())
+            ));
+        }
+        let mut inner = made.view();
+        inner.slice_each_axis_inplace(|axis| {
+            let (start, axis) = (start[axis.axis.index()] as usize, axis.axis.index());
+            Slice::from(start..start + cx.region.shape[axis] as usize)
+        });
+        put(&inner, &mut out);
+        Ok(())
+    }
+}
+
+impl<T: Element<Repr = T> + Kind + Pod> Array<T> {
+    /// `function` of every block with `depth` elements of its neighbours on each side: one number an
+    /// axis, or one for all. What stands beyond the array's edge says `boundary`.
+    ///
+    /// It gives a block as large as it was handed, of which the halo is dropped, or as large as
+    /// the block alone. Chunks may be smaller than the halo. It is taken to need, beside its
+    /// block and result, as many bytes as twice both with their halo;
+    /// [`Array::declare_scratch`] says otherwise.
+    /// ```
+    /// use freeboard::{array::ones, imaging::Boundary};
+    ///
+    /// let image = ones::<f32>([64, 64]).rechunk([16, 16]);
+    /// let twice = image.map_overlap(1, Boundary::Reflect, |block| block.mapv(|v| 2.0 * v));
+    /// assert_eq!(twice.shape()?, [64, 64]);
+    /// # Ok::<(), freeboard::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn map_overlap<U, F>(
+        &self,
+        depth: impl Into<Sizes>,
+        boundary: Boundary,
+        function: F,
+    ) -> Array<U>
+    where
+        U: Element + Kind,
+        F: Fn(ArrayViewD<'_, T>) -> ArrayD<U> + Send + Sync + 'static,
+    {
+        let at = Location::caller();
+        Array::from_expr(kept(at, || {
+            let meta = self.meta()?;
+            let sides: Vec<(u64, u64)> =
+                super::filters::each_axis(depth.into().as_slice(), meta.grid.rank(), "depths")
+                    .and_then(|depths| {
+                        let side = |depth: i64| match u64::try_from(depth) {
+                            Ok(depth) => Ok((depth, depth)),
+                            Err(_) => Err(format!("a depth of {depth} elements")),
+                        };
+                        depths.into_iter().map(side).collect()
+                    })
+                    .map_err(mistake(at))?;
+            let halo = Halo::new(meta, boundary, &sides).map_err(mistake(at))?;
+            let input = halo.input(self.expr(), at)?;
+            let meta = Meta { dtype: <U as Element>::DTYPE, ..meta.clone() };
+            let kernel = Overlap { function, halo, types: PhantomData::<fn(T) -> U> };
+            Ok(Expr::block(Arc::new(kernel), [input], meta, at))
+        }))
+    }
+}

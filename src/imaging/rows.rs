@@ -1,0 +1,337 @@
+//! How rows of elements become one row: weighted sums, extremes and ranks of the elements that stand
+//! one above the other.
+//!
+//! Every filter is that, whatever its neighbourhood: for each row of a result the rows of its input
+//! that are as far away as the neighbours are. So all inner loops are here, along rows, and
+//! run on as many elements at once as the processor can.
+
+use crate::kernel::with_avx2;
+use freeboard_formats::Scalar;
+
+/// Elements of a row that are combined at a time, in registers.
+const LANES: usize = 16;
+
+/// Of how many rows at most ranks are found by comparisons of whole rows; among more, each
+/// column is sorted on its own.
+const NETWORK: usize = 49;
+
+/// What is made of rows.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Combine {
+    /// The sum of the rows, each times its weight, divided by a number.
+    Weigh(Vec<f64>, f64),
+    /// The same of weights that are equal on both sides of their centre.
+    Even(Vec<f64>),
+    /// The same of weights that are opposite on both sides of their centre.
+    Odd(Vec<f64>),
+    /// The least elements.
+    Least,
+    /// The greatest elements.
+    Greatest,
+    /// The elements with this rank among those of their columns, from 0.
+    Rank(usize),
+}
+
+impl Combine {
+    /// The weighted sum of a line, in the order of additions in which `scipy.ndimage` makes
+    /// it: by pairs where the weights have a symmetry.
+    pub(super) fn line(weights: Vec<f64>) -> Combine {
+        match symmetry(&weights) {
+            Some(true) => Combine::Even(weights),
+            Some(false) => Combine::Odd(weights),
+            None => Combine::Weigh(weights, 1.0),
+        }
+    }
+
+    /// What tells two of them apart.
+    pub(super) fn params(&self) -> Vec<Scalar> {
+        match self {
+            // Which of the three it is follows from the weights and who asks.
+            Combine::Even(weights) | Combine::Odd(weights) => {
+                weights.iter().map(|&weight| Scalar::F64(weight)).collect()
+            }
+            Combine::Weigh(weights, divisor) => {
+                let numbers = weights.iter().chain([divisor]);
+                numbers.map(|&weight| Scalar::F64(weight)).collect()
+            }
+            Combine::Least => vec![Scalar::I64(-1)],
+            Combine::Greatest => vec![Scalar::I64(-2)],
+            Combine::Rank(rank) => vec![Scalar::I64(*rank as i64)],
+        }
+    }
+
+    /// How many doubles it needs beside the rows, for so many rows.
+    pub(super) fn scratch(&self, rows: usize) -> usize {
+        match self {
+            Combine::Rank(_) => rows * LANES,
+            _ => 0,
+        }
+    }
+
+    /// Makes one row of `rows`, which are as long and not none.
+    pub(super) fn run(&self, rows: &[&[f64]], out: &mut [f64], scratch: &mut [f64]) {
+        match self {
+            Combine::Weigh(weights, divisor) => {
+                single::<()>(rows, weights, out);
+                if *divisor != 1.0 {
+                    out.iter_mut().for_each(|value| *value /= divisor);
+                }
+            }
+            Combine::Even(weights) => paired::<Sum>(rows, weights, out),
+            Combine::Odd(weights) => paired::<Difference>(rows, weights, out),
+            Combine::Least => extreme::<Less>(rows, out),
+            Combine::Greatest => extreme::<More>(rows, out),
+            Combine::Rank(rank) if rows.len() <= NETWORK => match *rank < rows.len().div_ceil(2) {
+                true => rank_from::<Less>(rows, *rank, out, scratch),
+                false => rank_from::<More>(rows, rows.len() - 1 - rank, out, scratch),
+            },
+            Combine::Rank(rank) => {
+                let column = &mut scratch[..rows.len()];
+                for (at, out) in out.iter_mut().enumerate() {
+                    column.iter_mut().zip(rows).for_each(|(to, row)| *to = row[at]);
+                    *out = *column.select_nth_unstable_by(*rank, f64::total_cmp).1;
+                }
+            }
+        }
+    }
+}
+
+/// Whether the weights are equal on both sides of their centre, or opposite.
+fn symmetry(weights: &[f64]) -> Option<bool> {
+    let mirrored = || weights.iter().zip(weights.iter().rev()).take(weights.len() / 2);
+    if weights.len().is_multiple_of(2) || weights.len() == 1 {
+        return None;
+    }
+    if mirrored().all(|(a, b)| (a - b).abs() <= f64::EPSILON) {
+        return Some(true);
+    }
+    mirrored().all(|(a, b)| (a + b).abs() <= f64::EPSILON).then_some(false)
+}
+
+/// What is made of two elements before they are weighed together.
+trait Pair {
+    fn pair(a: f64, b: f64) -> f64;
+}
+
+struct Sum;
+
+impl Pair for Sum {
+    fn pair(a: f64, b: f64) -> f64 {
+        a + b
+    }
+}
+
+struct Difference;
+
+impl Pair for Difference {
+    fn pair(a: f64, b: f64) -> f64 {
+        a - b
+    }
+}
+
+/// Which of two elements comes first.
+trait Order {
+    fn first(a: f64, b: f64) -> bool;
+}
+
+struct Less;
+
+impl Order for Less {
+    fn first(a: f64, b: f64) -> bool {
+        a < b
+    }
+}
+
+struct More;
+
+impl Order for More {
+    fn first(a: f64, b: f64) -> bool {
+        a > b
+    }
+}
+
+/// Anything: of loops that have no parameter.
+trait Any {}
+
+impl Any for () {}
+
+/// The `N` elements of a row from `at` on.
+#[inline(always)]
+fn lanes<const N: usize>(row: &[f64], at: usize) -> &[f64; N] {
+    row[at..].first_chunk().expect("rows are as long as the result")
+}
+
+/// Fills `out` by `some` of whole registers and `one` of what is left.
+#[inline(always)]
+fn fill(
+    out: &mut [f64],
+    mut some: impl FnMut(usize) -> [f64; LANES],
+    mut one: impl FnMut(usize) -> [f64; 1],
+) {
+    let whole = out.len() / LANES * LANES;
+    let (head, tail) = out.split_at_mut(whole);
+    for (number, out) in head.chunks_exact_mut(LANES).enumerate() {
+        out.copy_from_slice(&some(number * LANES));
+    }
+    for (number, out) in tail.iter_mut().enumerate() {
+        [*out] = one(whole + number);
+    }
+}
+
+#[inline(always)]
+fn paired_lanes<const N: usize, P: Pair>(rows: &[&[f64]], weights: &[f64], at: usize) -> [f64; N] {
+    let half = weights.len() / 2;
+    let mut sums = lanes::<N>(rows[half], at).map(|value| value * weights[half]);
+    for (number, weight) in weights[..half].iter().enumerate() {
+        let a = lanes::<N>(rows[number], at);
+        let b = lanes::<N>(rows[rows.len() - 1 - number], at);
+        for i in 0..N {
+            sums[i] += P::pair(a[i], b[i]) * weight;
+        }
+    }
+    sums
+}
+
+#[inline(always)]
+fn paired_loop<P: Pair>(rows: &[&[f64]], weights: &[f64], out: &mut [f64]) {
+    let some = |at| paired_lanes::<LANES, P>(rows, weights, at);
+    fill(out, some, |at| paired_lanes::<1, P>(rows, weights, at));
+}
+
+with_avx2! {
+    /// Weighted sums where rows as far from the centre have one weight, but for its sign.
+    fn paired<P: Pair>(rows: &[&[f64]], weights: &[f64], out: &mut [f64]) = paired_loop
+}
+
+#[inline(always)]
+fn single_lanes<const N: usize>(rows: &[&[f64]], weights: &[f64], at: usize) -> [f64; N] {
+    let mut sums = [0.0; N];
+    for (row, weight) in rows.iter().zip(weights) {
+        let row = lanes::<N>(row, at);
+        for i in 0..N {
+            sums[i] += row[i] * weight;
+        }
+    }
+    sums
+}
+
+#[inline(always)]
+fn single_loop<A: Any>(rows: &[&[f64]], weights: &[f64], out: &mut [f64]) {
+    let some = |at| single_lanes::<LANES>(rows, weights, at);
+    fill(out, some, |at| single_lanes::<1>(rows, weights, at));
+}
+
+with_avx2! {
+    /// Weighted sums.
+    fn single<A: Any>(rows: &[&[f64]], weights: &[f64], out: &mut [f64]) = single_loop
+}
+
+#[inline(always)]
+fn extreme_lanes<const N: usize, O: Order>(rows: &[&[f64]], at: usize) -> [f64; N] {
+    let mut best = *lanes::<N>(rows[0], at);
+    for row in &rows[1..] {
+        let row = lanes::<N>(row, at);
+        for i in 0..N {
+            best[i] = if O::first(row[i], best[i]) { row[i] } else { best[i] };
+        }
+    }
+    best
+}
+
+#[inline(always)]
+fn extreme_loop<O: Order>(rows: &[&[f64]], out: &mut [f64]) {
+    fill(out, |at| extreme_lanes::<LANES, O>(rows, at), |at| extreme_lanes::<1, O>(rows, at));
+}
+
+with_avx2! {
+    /// The first of each column.
+    fn extreme<O: Order>(rows: &[&[f64]], out: &mut [f64]) = extreme_loop
+}
+
+#[inline(always)]
+fn rank_lanes<const N: usize, O: Order>(
+    rows: &[&[f64]],
+    rank: usize,
+    at: usize,
+    scratch: &mut [f64],
+) -> [f64; N] {
+    let (columns, _) = scratch.as_chunks_mut::<N>();
+    columns.iter_mut().zip(rows).for_each(|(to, row)| *to = *lanes::<N>(row, at));
+    // Each turn brings the first of what is left to the front, as bubble sort does.
+    for front in 0..=rank {
+        let (done, rest) = columns[..rows.len()].split_at_mut(front + 1);
+        let first = &mut done[front];
+        for other in rest {
+            for i in 0..N {
+                let (a, b) = (first[i], other[i]);
+                let swap = O::first(b, a);
+                first[i] = if swap { b } else { a };
+                other[i] = if swap { a } else { b };
+            }
+        }
+    }
+    columns[rank]
+}
+
+#[inline(always)]
+fn rank_loop<O: Order>(rows: &[&[f64]], rank: usize, out: &mut [f64], scratch: &mut [f64]) {
+    let whole = out.len() / LANES * LANES;
+    let (head, tail) = out.split_at_mut(whole);
+    for (number, out) in head.chunks_exact_mut(LANES).enumerate() {
+        out.copy_from_slice(&rank_lanes::<LANES, O>(rows, rank, number * LANES, scratch));
+    }
+    for (number, out) in tail.iter_mut().enumerate() {
+        [*out] = rank_lanes::<1, O>(rows, rank, whole + number, scratch);
+    }
+}
+
+with_avx2! {
+    /// Those with a rank, counted from the first, of each column.
+    fn rank_from<O: Order>(rows: &[&[f64]], rank: usize, out: &mut [f64], scratch: &mut [f64])
+        = rank_loop
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_any_length() {
+        for len in [1, 15, 16, 37] {
+            let rows: Vec<Vec<f64>> = (0..60)
+                .map(|row| (0..len).map(|at| f64::from((row * 37 + at * 11) % 101)).collect())
+                .collect();
+            for count in [1, 2, 3, 9, 60] {
+                let rows: Vec<&[f64]> = rows[..count].iter().map(Vec::as_slice).collect();
+                let mut out = vec![0.0; len as usize];
+                let mut scratch = vec![0.0; 60 * LANES];
+                let column = |at: usize| -> Vec<f64> {
+                    let mut column: Vec<f64> = rows.iter().map(|row| row[at]).collect();
+                    column.sort_by(f64::total_cmp);
+                    column
+                };
+                for rank in [0, count / 2, count - 1] {
+                    Combine::Rank(rank).run(&rows, &mut out, &mut scratch);
+                    let sorted = (0..len as usize).map(|at| column(at)[rank]);
+                    assert!(sorted.eq(out.iter().copied()), "rank {rank} of {count}");
+                }
+                Combine::Least.run(&rows, &mut out, &mut []);
+                assert!((0..len as usize).map(|at| column(at)[0]).eq(out.iter().copied()));
+                Combine::Greatest.run(&rows, &mut out, &mut []);
+                assert!((0..len as usize).map(|at| column(at)[count - 1]).eq(out.iter().copied()));
+                let uneven: Vec<f64> = (0..count).map(|n| n as f64 + 1.0).collect();
+                let even: Vec<f64> =
+                    (0..count).map(|n| uneven[n] + uneven[count - 1 - n]).collect();
+                let odd: Vec<f64> = (0..count).map(|n| uneven[n] - uneven[count - 1 - n]).collect();
+                for weights in [uneven, even, odd] {
+                    Combine::line(weights.clone()).run(&rows, &mut out, &mut []);
+                    for (at, &value) in out.iter().enumerate() {
+                        let products = rows.iter().zip(&weights).map(|(row, w)| row[at] * w);
+                        let sum: f64 = products.sum();
+                        assert_eq!(value, sum);
+                    }
+                }
+            }
+        }
+    }
+}
