@@ -23,6 +23,8 @@ use std::{borrow::Cow, sync::LazyLock};
 
 #[path = "oracle/numpy.rs"]
 mod numpy;
+#[path = "oracle/products.rs"]
+mod products;
 
 static SESSIONS: LazyLock<[Session; 2]> = LazyLock::new(|| {
     [1, 2].map(|threads| Session::builder().memory("512MiB").threads(threads).build().unwrap())
@@ -115,7 +117,11 @@ fn evaluate(expr: &Expr) -> AnyVec {
                 let region = meta.grid.region(&index);
                 let mut scratch = vec![0; kernel.scratch(&inputs, &region) as usize];
                 let cx = BlockCx { index: index.to_vec(), region: region.clone(), inputs };
-                kernel.run(&blocks, out.sub(&region), &mut scratch, &cx).unwrap();
+                let mut made = AnyVec::zeroed(meta.dtype, region.volume() as usize);
+                let block = ChunkMut::new(meta.dtype, made.as_bytes_mut(), &region.shape);
+                kernel.run(&blocks, block, &mut scratch, &cx).unwrap();
+                let made = ChunkView::new(meta.dtype, made.as_bytes(), &region.shape);
+                out.sub(&region).assign(&made);
             }
         }
     }

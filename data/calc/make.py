@@ -250,6 +250,19 @@ class Draw:
         return ", ".join(parts) or "..."
 
 
+def product(d, x, **more):
+    """A product of matrices; now and then of what does not fit."""
+    form, end = one(("{0} @ {1}", -2), ("matmul({0}, {1})", -2), ("dot({0}, {1})", -2), ("{0}.dot({1})", -2), ("np.inner({0}, {1})", -1), ("{0} @ {1}.mT", -1))
+    fits = lambda a: rng.random() < 0.02 or a.ndim > ("mT" in form) and a.shape[-2:][end if a.ndim > 1 else 0] == (d.shape() or (-1,))[-1]
+    kinds = "uif" if d.array(x).dtype.kind == "f" else "bui"
+    return form.format(x, d.x(kinds, ndim=(0, 3), test=fits, **more))
+
+
+def tensordot(d, x):
+    form = one("tensordot({0}, {1}, 1)", "tensordot({0}, {1}, axes=0)", "tensordot({0}, {1}, ([0], [0]))", "tensordot({0}, {1}, (-1, 0))", "tensordot({0}, {1}, axes=([-1, 0], (1, 0)))", "tensordot({0}, {1})")
+    return form.format(x, d.x("ui", ndim=(1, 3), min_size=1, test=lambda a: rng.random() < 0.02 or set(a.shape) & set(d.shape())))
+
+
 def one(*options):
     return rng.choice(options)
 
@@ -338,6 +351,10 @@ SPECS = [
     ("truths as places", 40, 0, lambda d: one("{0}[[True, False, True, True]]", "{0}[:, [True, False, True]]", "compress([True, False, True], {0}, axis=0)", "{0}.compress([0, 1, 1], axis=-1)", "compress([1, 0, 1], {0})").format(d.x(ndim=(1, 3)))),
     ("histograms", 80, 0, lambda d: one("histogram({0}, 4, range=(-3, 8))[0]", "histogram({0}, bins=[-8, -1.5, 0, 1, 9.5])[0]", "histogram({0}, bins=7, range=(0, 3.3))[0]", "histogram({0}, (0, 1, 1, 4))[0]", "histogram({0}, 3, (2, 2))[0]", "histogram({0}, 5, range=(-1, 1))[1]", "histogram({0}, 0, range=(0, 1))[0]", "histogram({0}, 5, range=(3, 1))[0]").format(d.x("uif"))),
     ("counts", 30, 0, lambda d: one("bincount({0}, minlength=12)", "bincount({0} % 5, minlength=5)").format(d.x("ui", ndim=(1, 1)))),
+    ("products of integers", 80, 0, lambda d: product(d, d.x("bui", ndim=(0, 3)))),
+    ("products of floats", 60, 2e-5, lambda d: product(d, d.x("f", finite=True, ndim=(1, 3)), finite=True)),
+    ("products of vectors", 30, 0, lambda d: f"{one('outer', 'linalg.outer', 'vdot', 'inner', 'dot')}({d.x('bui', ndim=(1, 1))}, {d.same(kinds='bui')})"),
+    ("tensordot", 60, 0, lambda d: tensordot(d, d.x("ui", ndim=(1, 3), min_size=1))),
     ("mistakes", 60, 0, lambda d: one("{0} + {1}", "{0}.mean(axis=5)", "sum({0}, axis=(0, 0))", "{0}[0, 0, 0, 0]", "concatenate([{0}, {1}], axis=1)", "stack([{0}, {1}])", "{0}.nothing", "sum({0}, axes=1)", "sqrt()", "sqrt({0}, 1, 2, 3)", "{0} and {1}", "0 < {0} < 1", "zeros((2, -1))", "{0}['a']", "{0}[1.5]", "broadcast_to({0}, (2,))", "swapaxes({0}, 7, 0)", "{0} << 1.5", "7 // 0 + {0}", "not {0}").format(d.x("f", ndim=(2, 3)), d.x("f", ndim=(2, 3)))),
 ]  # fmt: skip
 

@@ -7,7 +7,7 @@ use crate::{
 };
 use bytemuck::Pod;
 use freeboard_formats::{ChunkMut, ChunkView, DType, Element, Meta, Region};
-use ndarray::{ArrayD, ArrayViewD, Axis};
+use ndarray::{ArrayD, ArrayViewD};
 use std::{borrow::Cow, convert::Infallible, fmt, marker::PhantomData, panic::Location, sync::Arc};
 
 /// A closure of one element.
@@ -69,22 +69,6 @@ impl<T, U, F> fmt::Debug for Blocks<T, U, F> {
     }
 }
 
-/// The view as `ndarray`'s, without a copy; strides that run back are turned twice, since
-/// `ndarray` makes views of none.
-fn as_ndarray<'a, T: Element<Repr = T> + Pod>(view: &ChunkView<'a>) -> Option<ArrayViewD<'a, T>> {
-    let back: Vec<usize> = (0..view.shape().len())
-        .filter(|&axis| view.strides()[axis] < 0 && !view.is_empty())
-        .collect();
-    let offset =
-        back.iter().map(|&axis| (view.shape()[axis] as isize - 1) * view.strides()[axis]).sum();
-    let strides: Vec<isize> = view.strides().iter().map(|stride| stride.abs()).collect();
-    let mut array = view.restride(offset, view.shape(), &strides[..]).as_ndarray::<T>()?;
-    for axis in back {
-        array.invert_axis(Axis(axis));
-    }
-    Some(array)
-}
-
 /// Writes what a function gave into the block `out`, which has its shape.
 pub(crate) fn put<U: Element>(result: &ArrayViewD<'_, U>, out: &mut ChunkMut<'_>) {
     if let (Some(out), Some(elements)) = (out.as_slice::<U>(), result.as_slice()) {
@@ -129,7 +113,8 @@ where
         cx: &BlockCx,
     ) -> Result<(), String> {
         let [input] = inputs else { return Err(format!("map_blocks of {} blocks", inputs.len())) };
-        let input = as_ndarray(input).ok_or("the block is of another dtype than the function's")?;
+        let input =
+            input.as_ndarray().ok_or("the block is of another dtype than the function's")?;
         let result = (self.function)(input, cx);
         let shape: Vec<u64> = result.shape().iter().map(|&len| len as u64).collect();
         if shape != out.shape() {

@@ -26,6 +26,7 @@
 //! | `create` | arrays from numbers alone: constants and ranges |
 //! | `random` | [`Random`]: random arrays, and their generator |
 //! | `matrices` | diagonals, triangles, coordinates |
+//! | `products` | products of matrices, and sums of products over any axes |
 //! | `fromfunction` | arrays made by a function of coordinates |
 //! | `generated` | the source behind them |
 //! | `functions` | functions that users hand in |
@@ -47,6 +48,7 @@ mod matrices;
 mod ops;
 mod order;
 mod pad;
+mod products;
 mod random;
 mod rearrange;
 mod reduce;

@@ -318,7 +318,7 @@ pub(super) fn permuted(order: &[usize], shape: &[u64]) -> (Access, Dims) {
 }
 
 /// `expr` on another grid. What is made from coordinates alone is made on it at once.
-fn rechunked(expr: &Expr, grid: Grid, at: Line) -> Expr {
+pub(super) fn rechunked(expr: &Expr, grid: Grid, at: Line) -> Expr {
     match expr.op() {
         Op::Constant(value) if expr.meta().is_ok() => Expr::constant(*value, grid, at),
         Op::Source(source) => match source.rechunked(&grid) {

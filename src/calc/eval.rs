@@ -358,6 +358,9 @@ fn binary(op: BinaryOp, a: &Value, b: &Value) -> Result<Value> {
     if let (Value::Tuple(a), BinaryOp::Add, Value::Tuple(b)) = (a, op, b) {
         return Ok(Value::Tuple(a.iter().chain(b).cloned().collect()));
     }
+    if op == BinaryOp::MatMul {
+        return Ok(operand(op.text(), a)?.matmul(&operand(op.text(), b)?).into());
+    }
     let number_or_array = |value: &Value| match value.is_number() {
         true => Ok(value.clone()),
         false => operand(op.text(), value).map(Value::Array),

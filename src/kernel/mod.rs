@@ -21,6 +21,7 @@ mod folds;
 mod lines;
 #[cfg(test)]
 mod oracle;
+mod product;
 pub mod promote;
 mod quantiles;
 mod scan;
@@ -34,6 +35,7 @@ pub use copies::{Diagonal, Repeat, Reshape};
 pub use counts::{Bins, Counts};
 pub use folds::{FoldOp, fold};
 pub use lines::{LineOp, Lines};
+pub use product::Product;
 pub use quantiles::Method;
 pub use scan::Scan;
 pub use unary::{Unary, unary};
@@ -165,7 +167,7 @@ pub trait BlockKernel: fmt::Debug + Send + Sync {
     /// Bytes it may use beside inputs and output, for boxes of these shapes.
     fn scratch(&self, inputs: &[Region], output: &Region) -> u64;
 
-    /// Computes one block. `scratch` has the length that [`BlockKernel::scratch`] asked for, is
+    /// Computes one block; `out` lies in one run, in C order. `scratch` has the length that [`BlockKernel::scratch`] asked for, is
     /// aligned to 64 bytes and holds anything; closures allocate themselves what they declared there.
     ///
     /// # Errors

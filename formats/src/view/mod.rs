@@ -12,7 +12,7 @@ use crate::{
     region::{Dims, Region, volume},
 };
 use copy::{CopyPlan, copy_row};
-use ndarray::{ArrayViewD, IxDyn, ShapeBuilder};
+use ndarray::{ArrayViewD, Axis, IxDyn, ShapeBuilder};
 use smallvec::SmallVec;
 
 /// One stride an axis, in elements.
@@ -258,7 +258,7 @@ impl<'a> ChunkView<'a> {
         Scalar::from_bytes(self.dtype, &self.data[at..])
     }
 
-    /// The view as one of `ndarray`'s, if its elements are `T`s and no stride is negative.
+    /// The view as one of `ndarray`'s, without a copy, if its elements are `T`s.
     /// (`bool` chunks are read as `u8`, so `T` is never `bool`.)
     pub fn as_ndarray<T: Element<Repr = T> + bytemuck::Pod>(&self) -> Option<ArrayViewD<'a, T>> {
         if self.dtype != T::DTYPE && !(self.dtype == DType::Bool && T::DTYPE == DType::U8) {
@@ -268,13 +268,16 @@ impl<'a> ChunkView<'a> {
         if self.is_empty() {
             return ArrayViewD::from_shape(IxDyn(&shape), &[]).ok();
         }
-        let strides: Option<Vec<usize>> = self.strides.iter().map(|&s| s.try_into().ok()).collect();
+        // `ndarray` makes no views whose strides run back: those are turned twice.
+        let back: Vec<usize> = (0..shape.len()).filter(|&axis| self.strides[axis] < 0).collect();
+        let last = |&axis: &usize| (shape[axis] as isize - 1) * self.strides[axis];
+        let first = (self.offset + back.iter().map(last).sum::<isize>()) as usize;
+        let strides: Vec<usize> = self.strides.iter().map(|s| s.unsigned_abs()).collect();
         let elements: &[T] = bytemuck::cast_slice(self.data);
-        ArrayViewD::from_shape(
-            IxDyn(&shape).strides(IxDyn(&strides?)),
-            &elements[self.offset as usize..],
-        )
-        .ok()
+        let strided = IxDyn(&shape).strides(IxDyn(&strides));
+        let mut array = ArrayViewD::from_shape(strided, &elements[first..]).ok()?;
+        back.into_iter().for_each(|axis| array.invert_axis(Axis(axis)));
+        Some(array)
     }
 
     /// Copies the elements, in C order, into a new vector.

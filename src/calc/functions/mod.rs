@@ -14,6 +14,7 @@ mod create;
 mod elementwise;
 mod ndimage;
 mod order;
+mod products;
 mod reduce;
 mod shape;
 
@@ -50,6 +51,7 @@ const TABLE: [&[Function]; 6] = [
     reduce::FUNCTIONS,
     order::FUNCTIONS,
     shape::FUNCTIONS,
+    products::FUNCTIONS,
     create::FUNCTIONS,
     ndimage::FUNCTIONS,
 ];
