@@ -21,6 +21,8 @@ use proptest::prelude::*;
 use smallvec::SmallVec;
 use std::{borrow::Cow, sync::LazyLock};
 
+#[path = "oracle/combine.rs"]
+mod combine;
 #[path = "oracle/numpy.rs"]
 mod numpy;
 #[path = "oracle/products.rs"]

@@ -385,6 +385,50 @@ pub(super) fn automatic(shape: &[u64], element: u64, bytes: u64) -> Grid {
     Grid::new(axes)
 }
 
+/// Axes cut so that a block has `most` elements at the most, and, where chunks are joined for it,
+/// about a quarter of them at the least; the last axis has the longest stretches.
+pub(super) fn fitted(axes: &[AxisGrid], most: u64) -> Vec<AxisGrid> {
+    let mut room = most;
+    let mut cuts: Vec<AxisGrid> = axes
+        .iter()
+        .rev()
+        .map(|axis| {
+            let cut = fitted_axis(axis, room);
+            room = (room / cut.max_chunk().max(1)).max(1);
+            cut
+        })
+        .collect();
+    cuts.reverse();
+    cuts
+}
+
+fn fitted_axis(axis: &AxisGrid, most: u64) -> AxisGrid {
+    let (len, least) = (axis.len(), most.div_ceil(4));
+    match axis.regular_chunk().map(|chunk| chunk.max(1)) {
+        Some(chunk) if chunk > most => AxisGrid::regular(len, chunk.div_ceil(chunk.div_ceil(most))),
+        Some(chunk) if chunk < least && chunk < len => {
+            AxisGrid::regular(len, least.next_multiple_of(chunk).min(len))
+        }
+        Some(_) => axis.clone(),
+        None => {
+            let (mut sizes, mut open) = (Vec::new(), 0);
+            for size in axis.sizes() {
+                if open > 0 && (open >= least || open + size > most) {
+                    sizes.push(open);
+                    open = 0;
+                }
+                open += size;
+                while open > most {
+                    sizes.push(most);
+                    open -= most;
+                }
+            }
+            sizes.extend((open > 0).then_some(open));
+            AxisGrid::from_sizes(sizes)
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -431,6 +475,20 @@ mod tests {
         );
         assert!(grid("many".into()).unwrap_err().starts_with("chunks \"many\": expected"));
         assert!(grid(Chunks::exact([vec![4, 5], vec![20]])).is_err());
+    }
+
+    #[test]
+    fn blocks_are_neither_small_nor_large() {
+        let regular = AxisGrid::regular;
+        assert_eq!(fitted_axis(&regular(16000, 2000), 2048), regular(16000, 2000));
+        assert_eq!(fitted_axis(&regular(16000, 5000), 2048), regular(16000, 1667));
+        assert_eq!(fitted_axis(&regular(16000, 50), 2048), regular(16000, 550));
+        assert_eq!(fitted_axis(&regular(300, 50), 2048), regular(300, 300));
+        let uneven = AxisGrid::from_sizes([10, 700, 300, 300, 5000]);
+        let cut = fitted_axis(&uneven, 2048);
+        assert_eq!(cut.sizes().collect::<Vec<_>>(), [710, 600, 2048, 2048, 904]);
+        let two = fitted(&[regular(100, 100), regular(5000, 50)], 2048);
+        assert_eq!(two, [regular(100, 3), regular(5000, 550)]);
     }
 
     #[test]

@@ -27,6 +27,7 @@
 //! | `random` | [`Random`]: random arrays, and their generator |
 //! | `matrices` | diagonals, triangles, coordinates |
 //! | `products` | products of matrices, and sums of products over any axes |
+//! | `combine` | [`Combine`]: frames combined into one |
 //! | `fromfunction` | arrays made by a function of coordinates |
 //! | `generated` | the source behind them |
 //! | `functions` | functions that users hand in |
@@ -34,6 +35,7 @@
 
 mod any;
 mod args;
+mod combine;
 mod compute;
 mod create;
 mod differences;
@@ -61,6 +63,7 @@ mod take;
 pub use any::{AnyArray, AnyVec};
 pub(crate) use args::axis_of;
 pub use args::{Axes, Bytes, Chunks, Sizes, keepdims};
+pub use combine::Combine;
 pub use compute::{Compute, Computed, Root};
 pub use create::{
     Counting, Step, arange, full, full_like, linspace, ones, ones_like, zeros, zeros_like,

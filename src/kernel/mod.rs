@@ -18,6 +18,7 @@ mod cast;
 mod copies;
 mod counts;
 mod folds;
+mod frames;
 mod lines;
 #[cfg(test)]
 mod oracle;
@@ -34,6 +35,7 @@ pub use cast::cast;
 pub use copies::{Diagonal, Repeat, Reshape};
 pub use counts::{Bins, Counts};
 pub use folds::{FoldOp, fold};
+pub use frames::{Center, Combination, Deviation, Frames, SigmaClip};
 pub use lines::{LineOp, Lines};
 pub use product::Product;
 pub use quantiles::Method;
