@@ -151,7 +151,7 @@ mod tests {
         let values = ndarray::Array2::from_shape_fn((5, 7), |(i, j)| (i * 7 + j) as i16);
         let source = MemorySource::new(&values, &[2, 3]);
         source.store(&crate::npy::Npy::create(&path)).unwrap();
-        let read = crate::registry::open(path.to_str().unwrap()).unwrap();
+        let read = crate::source::Format::open(&crate::npy::Npy, &path, None).unwrap();
         assert_eq!((read.meta().dtype, &read.meta().shape()[..]), (DType::I16, &[5, 7][..]));
         assert!(source.store(&crate::npy::Npy::create(&path)).is_err(), "it exists");
         let bytes = std::fs::read(&path).unwrap();

@@ -1,6 +1,7 @@
 //! The program, run as a user runs it: what it prints, how it fails, what it leaves behind.
 
 mod calc;
+mod combine;
 mod commands;
 mod errors;
 mod look;

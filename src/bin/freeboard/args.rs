@@ -33,6 +33,8 @@ pub enum Command {
     Rebin(Rebin),
     /// Copies to another format, other chunks or another codec
     Convert(Convert),
+    /// Calibrates frames, and combines them into one
+    Combine(Combine),
     /// Evaluates a formula in NumPy's syntax over named inputs
     Calc(Calc),
 }
@@ -231,6 +233,83 @@ pub struct Convert {
     pub writing: Writing,
     #[command(flatten)]
     pub run: Run,
+}
+
+/// `freeboard combine`.
+#[derive(Debug, Args)]
+pub struct Combine {
+    /// The frames, stacked along their first axis
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<String>,
+    /// What is made of the elements at one place; NaN is left out
+    #[arg(long, value_enum, default_value = "median")]
+    pub method: Method,
+    /// Reject what lies more than so many deviations from the centre, on both sides or on either
+    #[arg(long, value_name = "K|LOW,HIGH", value_delimiter = ',')]
+    pub sigma_clip: Option<Vec<f64>>,
+    /// The centre of --sigma-clip
+    #[arg(long, value_enum, default_value = "median", requires = "sigma_clip")]
+    pub center: Center,
+    /// The deviation of --sigma-clip
+    #[arg(long, value_enum, default_value = "std", requires = "sigma_clip")]
+    pub deviation: Deviation,
+    /// How often --sigma-clip rejects, at the most; 0: until nothing more is rejected
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "sigma_clip")]
+    pub iterations: u32,
+    /// Reject elements below LOW or above HIGH
+    #[arg(long, value_name = "LOW,HIGH", value_delimiter = ',', allow_hyphen_values = true)]
+    pub min_max_clip: Option<Vec<f64>>,
+    /// Subtract this frame, or the mean of several, from all frames, darks and flats
+    #[arg(long, value_name = "PATH")]
+    pub bias: Option<String>,
+    /// Subtract this frame, or the mean of several, scaled by exposure
+    #[arg(long, value_name = "PATH")]
+    pub dark: Option<String>,
+    /// Divide by this frame, or the mean of several, over its own mean
+    #[arg(long, value_name = "PATH")]
+    pub flat: Option<String>,
+    /// The card that tells exposures, for --dark
+    #[arg(long, value_name = "CARD", default_value = "EXPTIME")]
+    pub exposure: String,
+    /// Where to write: .zarr, .fits, .h5 or .npy
+    #[arg(long, short, value_name = "OUT")]
+    pub output: PathBuf,
+    #[command(flatten)]
+    pub input: Input,
+    #[command(flatten)]
+    pub writing: Writing,
+    #[command(flatten)]
+    pub run: Run,
+}
+
+/// What `combine` makes of the elements at one place.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Method {
+    /// The mean
+    Mean,
+    /// The median
+    Median,
+    /// The sum
+    Sum,
+}
+
+/// What `combine` compares elements with.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Center {
+    /// Their mean
+    Mean,
+    /// Their median
+    Median,
+}
+
+/// How `combine` tells how far elements lie from each other.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum Deviation {
+    /// The standard deviation
+    Std,
+    /// By the median absolute deviation
+    MadStd,
 }
 
 /// `freeboard calc`.

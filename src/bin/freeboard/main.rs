@@ -3,7 +3,7 @@
 //! | file | owns |
 //! |---|---|
 //! | [`args`] | what may be said on the command line |
-//! | [`info`], [`headers`], [`stats`], [`reduce`], [`rebin`], [`convert`], [`calc`] | one command each |
+//! | [`info`], [`headers`], [`stats`], [`reduce`], [`rebin`], [`convert`], [`combine`], [`calc`] | one command each |
 //! | [`job`] | what commands share: inputs opened, a session, an output stored |
 //! | [`output`] | results on stdout, as text and as JSON |
 //! | [`progress`] | everything for people, on stderr |
@@ -14,6 +14,7 @@
 
 mod args;
 mod calc;
+mod combine;
 mod convert;
 mod headers;
 mod info;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         Command::Reduce(args) => reduce::run(args),
         Command::Rebin(args) => rebin::run(args),
         Command::Convert(args) => convert::run(args),
+        Command::Combine(args) => combine::run(args),
         Command::Calc(args) => calc::run(args),
     }));
     if PANICKED.load(Ordering::Acquire) {

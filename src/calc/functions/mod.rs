@@ -46,7 +46,7 @@ macro_rules! functions {
 use functions;
 
 /// The families.
-const TABLE: [&[Function]; 6] = [
+const TABLE: [&[Function]; 7] = [
     elementwise::FUNCTIONS,
     reduce::FUNCTIONS,
     order::FUNCTIONS,
