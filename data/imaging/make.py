@@ -102,6 +102,7 @@ SPECS = [
     (25, 0, lambda d: f"percentile_filter(x, {rng.choice([0, 10, 33.3, 50, 80, 100, -20])}, {d.window()}{d.mode()})"),
     (40, 0, lambda d: f"{rng.choice(BINARY)}(x > 0{d.structure()}{rng.choice(['', ', iterations=2', ', border_value=1'])})"),
     (30, 0, lambda d: f"{rng.choice(['binary_opening', 'binary_closing'])}(x > 5{d.structure()}{rng.choice(['', ', iterations=2'])})"),
+    (80, 0, lambda d: f"label(x > {rng.choice([-5, 0, 5, 10])}{rng.choice(['', f', structure=generate_binary_structure({d.ndim}, {d.ndim})', f', generate_binary_structure({d.ndim}, {min(2, d.ndim)})'])})[0]"),
 ]  # fmt: skip
 
 

@@ -13,11 +13,13 @@
 //! | `lines` | filters along one axis after the other |
 //! | `footprint` | filters over footprints of any shape |
 //! | `filters` | the filters by their names: what they weigh, and along which axes |
+//! | `label` | [`label()`]: connected regions across chunks |
 //! | `morphology` | erosion and dilation, opening and closing |
 
 mod edges;
 mod filters;
 mod footprint;
+mod label;
 mod lines;
 mod morphology;
 mod overlap;
@@ -30,6 +32,7 @@ pub use filters::{
     gaussian_filter1d, gaussian_gradient_magnitude, gaussian_laplace, laplace, maximum_filter,
     median_filter, minimum_filter, percentile_filter, prewitt, rank_filter, sobel, uniform_filter,
 };
+pub use label::label;
 pub use morphology::{
     binary_closing, binary_dilation, binary_erosion, binary_opening, generate_binary_structure,
     grey_closing, grey_dilation, grey_erosion, grey_opening,

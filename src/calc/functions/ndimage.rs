@@ -40,6 +40,7 @@ functions! {
     "ndimage.binary_dilation(input, structure=None, iterations=1, *, border_value=0)" "Where the structure, put on the image, reaches" => |a| imaging::binary_dilation(&a.array("input")?, structure(a)?, a.count("iterations")? as usize, a.flag("border_value")?);
     "ndimage.binary_opening(input, structure=None, iterations=1)" "The dilation of the erosion" => |a| imaging::binary_opening(&a.array("input")?, structure(a)?, a.count("iterations")? as usize);
     "ndimage.binary_closing(input, structure=None, iterations=1)" "The erosion of the dilation" => |a| imaging::binary_closing(&a.array("input")?, structure(a)?, a.count("iterations")? as usize);
+    "ndimage.label(input, structure=None)" "The connected regions, numbered, and how many there are" => |a| labelled(a)?;
     "ndimage.generate_binary_structure(rank, connectivity)" "The neighbours that are beside the centre" => |a| neighbours(a)?;
 }
 
@@ -124,6 +125,11 @@ fn structure(a: &Arguments<'_>) -> Result<Option<Footprint>> {
             Ok(Some(Footprint::from(&weights.mapv(|weight| weight != 0.0))))
         }
     }
+}
+
+fn labelled(a: &Arguments<'_>) -> Result<Value> {
+    let (labels, count) = imaging::label(&a.array("input")?, structure(a)?);
+    Ok(Value::Tuple(vec![labels.into(), count.into()]))
 }
 
 fn neighbours(a: &Arguments<'_>) -> Result<Value> {
