@@ -130,7 +130,11 @@ def hdf5_fixtures(check):
         with h5py.File(path, "r") as file:
             for name in data_sets(file):
                 node = file[name]
-                if node.shape is None or node.dtype.name not in DTYPES:
+                try:
+                    known = node.shape is not None and node.dtype.name in DTYPES
+                except TypeError:
+                    continue  # integers of a width that NumPy has not
+                if not known:
                     continue
                 check.compare(f"{path}::/{name}", np.asarray(node[()]), ["zarr", "npy"])
 
