@@ -141,10 +141,10 @@ const LINEAR: (Method, bool) = (Method::Linear, false);
 impl<T: Kind> Array<T> {
     /// The elements in rising order along `axis`, NaNs last.
     /// ```
-    /// use freeboard::{Session, array::arange};
+    /// use freeboard::{Array, Session, array::arange};
     ///
     /// let session = Session::builder().memory("128MiB").build()?;
-    /// let x = (arange(0, 10, 1) * 7) % 10;
+    /// let x: Array<i64> = (arange(0i64, 10, 1) * 7i64) % 10i64;
     /// let (sorted, median) = session.compute((x.sort(0), x.median(..).item()))?;
     /// assert_eq!(sorted.as_slice().unwrap()[..3], [0, 1, 2]);
     /// assert_eq!(median, 4.5);

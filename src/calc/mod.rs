@@ -9,9 +9,11 @@
 //! use std::collections::BTreeMap;
 //!
 //! let inputs = BTreeMap::from([("x".to_owned(), arange(0, 6, 1).to_dyn())]);
-//! let Output::Array(squares) = Formula::parse("x[::2] ** 2")?.evaluate(&inputs)? else { return Ok(()) };
+//! let Output::Array(squares) = Formula::parse("x[::2] ** 2")?.evaluate(&inputs)? else {
+//!     unreachable!("an array in, an array out")
+//! };
 //! println!("{}", Session::new()?.compute(&squares)?); // [0, 4, 16]
-//! # freeboard::Result::Ok(())
+//! # Ok::<(), freeboard::Error>(())
 //! ```
 //!
 //! | file | owns |
