@@ -75,6 +75,24 @@ impl DType {
         }
     }
 
+    /// The dtype of NumPy's type string without its byte order, as `f4`.
+    pub(crate) fn from_numpy(code: &str) -> Option<DType> {
+        Some(match code {
+            "b1" => DType::Bool,
+            "u1" => DType::U8,
+            "u2" => DType::U16,
+            "u4" => DType::U32,
+            "u8" => DType::U64,
+            "i1" => DType::I8,
+            "i2" => DType::I16,
+            "i4" => DType::I32,
+            "i8" => DType::I64,
+            "f4" => DType::F32,
+            "f8" => DType::F64,
+            _ => return None,
+        })
+    }
+
     /// The dtype with NumPy's name `name`, if it is one of ours.
     pub fn from_name(name: &str) -> Option<DType> {
         DType::ALL.into_iter().find(|d| d.name() == name)

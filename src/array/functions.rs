@@ -3,7 +3,7 @@
 use super::{Array, Chunks, Dyn, Kind, args::Bytes, kept, mistake};
 use crate::{
     expr::{Expr, Needs, Op, shape_text},
-    kernel::{BlockCx, BlockKernel, Elementwise, Operand},
+    kernel::{BlockCx, BlockKernel, Elementwise, Operand, exactly},
 };
 use bytemuck::Pod;
 use freeboard_formats::{ChunkMut, ChunkView, DType, Element, Meta, Region};
@@ -112,7 +112,7 @@ where
         _: &mut [u8],
         cx: &BlockCx,
     ) -> Result<(), String> {
-        let [input] = inputs else { return Err(format!("map_blocks of {} blocks", inputs.len())) };
+        let [input] = exactly(inputs, "map_blocks")?;
         let input =
             input.as_ndarray().ok_or("the block is of another dtype than the function's")?;
         let result = (self.function)(input, cx);

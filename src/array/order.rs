@@ -216,6 +216,10 @@ impl<T: Kind> Array<T> {
         Array::<T>::build(at, || quantiles(&self.expr, &[q], &axes, by, false, at))
     }
 
+    fn several_quantiles(&self, q: &[f64], axes: &Axes, by: (Method, bool), at: Line) -> Array {
+        Array::<T>::build(at, || quantiles(&self.expr, q, axes, by, true, at))
+    }
+
     /// Several quantiles, each from 0 to 1, in one pass: they lie along a new first axis. Those of a method
     /// that selects elements (lower, higher, nearest) have the array's dtype.
     #[track_caller]
@@ -225,9 +229,8 @@ impl<T: Kind> Array<T> {
         axes: impl Into<Axes>,
         method: Method,
     ) -> Array {
-        let at = Location::caller();
-        let (q, axes) = (q.into(), axes.into());
-        Array::<T>::build(at, || quantiles(&self.expr, &q, &axes, (method, false), true, at))
+        let by = (method, false);
+        self.several_quantiles(&q.into(), &axes.into(), by, Location::caller())
     }
 
     /// As [`quantiles`](Array::quantiles), of what is not NaN.
@@ -238,9 +241,8 @@ impl<T: Kind> Array<T> {
         axes: impl Into<Axes>,
         method: Method,
     ) -> Array {
-        let at = Location::caller();
-        let (q, axes) = (q.into(), axes.into());
-        Array::<T>::build(at, || quantiles(&self.expr, &q, &axes, (method, true), true, at))
+        let by = (method, true);
+        self.several_quantiles(&q.into(), &axes.into(), by, Location::caller())
     }
 
     /// The `count` greatest elements along `axis`, from the greatest on; of a negative

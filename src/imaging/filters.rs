@@ -7,9 +7,9 @@ use super::{
     rows::Combine,
 };
 use crate::{
-    array::{Array, Dyn, Kind, Line, axis_of, cast, kept, mistake},
+    array::{Array, Kind, Line, axis_of, kept, mistake},
     expr::Expr,
-    kernel::{self, Binary, BlockKernel},
+    kernel::BlockKernel,
 };
 use freeboard_formats::{Dims, Meta, Region, region::Coordinates};
 use ndarray::{ArrayBase, Data, Dimension};
@@ -37,7 +37,7 @@ fn made(
 }
 
 /// A filter that `build` tells of the array's rank: along axes, one after the other.
-fn along_axes<T: Kind>(
+pub(super) fn along_axes<T: Kind>(
     array: &Array<T>,
     boundary: Boundary,
     at: Line,
@@ -73,7 +73,7 @@ fn centred(axis: usize, size: usize, combine: Combine) -> Pass {
 }
 
 /// A pass of weights, as correlations take them.
-fn weighed(axis: usize, weights: Vec<f64>) -> Pass {
+pub(super) fn weighed(axis: usize, weights: Vec<f64>) -> Pass {
     centred(axis, weights.len(), Combine::line(weights))
 }
 
@@ -162,7 +162,7 @@ impl Gaussian {
         self
     }
 
-    fn passes(&self, rank: usize) -> Result<Vec<Pass>, String> {
+    pub(super) fn passes(&self, rank: usize) -> Result<Vec<Pass>, String> {
         let sigmas = each_axis(&self.sigma, rank, "standard deviations")?;
         let orders = each_axis(&self.order, rank, "orders of derivatives")?;
         let axes = sigmas.into_iter().zip(orders).enumerate();
@@ -542,103 +542,4 @@ pub fn median_filter<T: Kind>(
     boundary: Boundary,
 ) -> Array<T> {
     ranked(array, &footprint.into(), boundary, Location::caller(), |count| Ok(count / 2))
-}
-
-/// A derivative along `axis`, smoothed along the others.
-fn derivative<T: Kind>(
-    array: &Array<T>,
-    axis: i64,
-    smooth: [f64; 3],
-    boundary: Boundary,
-    at: Line,
-) -> Array<T> {
-    along_axes(array, boundary, at, |rank| {
-        let axis = axis_of(axis, rank)?;
-        let others = (0..rank).filter(|&other| other != axis);
-        let others = others.map(|other| weighed(other, smooth.to_vec()));
-        Ok(std::iter::once(weighed(axis, vec![-1.0, 0.0, 1.0])).chain(others).collect())
-    })
-}
-
-/// Sobel's derivative along `axis`.
-#[track_caller]
-pub fn sobel<T: Kind>(array: &Array<T>, axis: i64, boundary: Boundary) -> Array<T> {
-    derivative(array, axis, [1.0, 2.0, 1.0], boundary, Location::caller())
-}
-
-/// Prewitt's derivative along `axis`.
-#[track_caller]
-pub fn prewitt<T: Kind>(array: &Array<T>, axis: i64, boundary: Boundary) -> Array<T> {
-    derivative(array, axis, [1.0, 1.0, 1.0], boundary, Location::caller())
-}
-
-/// The sum of what `part` makes along each axis.
-fn summed<T: Kind>(array: &Array<T>, at: Line, part: impl Fn(usize) -> Array<T>) -> Array<T> {
-    Array::from_expr(kept(at, || {
-        let meta = array.meta()?;
-        let parts = (0..meta.grid.rank()).map(|axis| part(axis).expr().clone());
-        let sum = parts.reduce(|sum, part| {
-            Expr::apply(kernel::binary(Binary::Add, meta.dtype), &[&sum, &part], at)
-        });
-        sum.ok_or_else(|| mistake(at)("a filter along the axes of an array that has none".into()))
-    }))
-}
-
-/// The second differences along all axes, summed.
-#[track_caller]
-pub fn laplace<T: Kind>(array: &Array<T>, boundary: Boundary) -> Array<T> {
-    let at = Location::caller();
-    summed(array, at, |axis| {
-        along_axes(array, boundary, at, |_| Ok(vec![weighed(axis, vec![1.0, -2.0, 1.0])]))
-    })
-}
-
-/// What a Gaussian's derivative of `order` along `axis` makes, smoothed along the others.
-fn derived<T: Kind>(
-    array: &Array<T>,
-    gaussian: &Gaussian,
-    axis: usize,
-    order: usize,
-    boundary: Boundary,
-    at: Line,
-) -> Array<T> {
-    along_axes(array, boundary, at, |rank| {
-        let mut orders = vec![0; rank];
-        orders[axis] = order;
-        gaussian.clone().order(orders).passes(rank)
-    })
-}
-
-/// The second derivatives of a Gaussian along all axes, summed.
-#[track_caller]
-pub fn gaussian_laplace<T: Kind>(
-    array: &Array<T>,
-    gaussian: impl Into<Gaussian>,
-    boundary: Boundary,
-) -> Array<T> {
-    let (at, gaussian) = (Location::caller(), gaussian.into());
-    summed(array, at, |axis| derived(array, &gaussian, axis, 2, boundary, at))
-}
-
-/// The length of the gradient, from the first derivatives of a Gaussian along all axes.
-#[track_caller]
-pub fn gaussian_gradient_magnitude<T: Kind>(
-    array: &Array<T>,
-    gaussian: impl Into<Gaussian>,
-    boundary: Boundary,
-) -> Array<T> {
-    let (at, gaussian) = (Location::caller(), gaussian.into());
-    let squares = summed(array, at, |axis| {
-        Array::from_expr(kept(at, || {
-            let part = derived(array, &gaussian, axis, 1, boundary, at);
-            let dtype = part.meta()?.dtype;
-            let square = kernel::binary(Binary::Multiply, dtype);
-            Ok(Expr::apply(square, &[part.expr(), part.expr()], at))
-        }))
-    });
-    Array::from_expr(kept(at, || {
-        let dtype = squares.meta()?.dtype;
-        let length = Array::<Dyn>::from_expr(squares.expr().clone()).sqrt();
-        Ok(cast(length.expr(), dtype, at))
-    }))
 }

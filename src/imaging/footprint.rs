@@ -7,7 +7,7 @@ use super::{
     rows::Combine,
     samples::{narrow, widen},
 };
-use crate::kernel::{BlockCx, BlockKernel};
+use crate::kernel::{BlockCx, BlockKernel, exactly};
 use freeboard_formats::{
     ChunkMut, ChunkView, Dims, Region, Scalar,
     region::{Coordinates, volume},
@@ -55,7 +55,7 @@ impl BlockKernel for Neighbours {
         mut scratch: &mut [u8],
         cx: &BlockCx,
     ) -> Result<(), String> {
-        let [input] = inputs else { return Err(format!("filter of {} blocks", inputs.len())) };
+        let [input] = exactly(inputs, "filter")?;
         let around = self.halo.around(&cx.region);
         let padded = carve::<f64>(&mut scratch, volume(&around) as usize);
         let made = carve::<f64>(&mut scratch, out.len());

@@ -11,7 +11,7 @@ use super::{
     rows::Combine,
     samples::{narrow, settle, widen},
 };
-use crate::kernel::{BlockCx, BlockKernel};
+use crate::kernel::{BlockCx, BlockKernel, exactly};
 use freeboard_formats::{ChunkMut, ChunkView, Region, Scalar, region::volume};
 use smallvec::SmallVec;
 use std::{borrow::Cow, ops::Range};
@@ -85,7 +85,7 @@ impl BlockKernel for Lines {
         mut scratch: &mut [u8],
         cx: &BlockCx,
     ) -> Result<(), String> {
-        let [input] = inputs else { return Err(format!("filter of {} blocks", inputs.len())) };
+        let [input] = exactly(inputs, "filter")?;
         let most = input.len().max(out.len());
         let mut from = carve::<f64>(&mut scratch, most);
         let mut to = carve::<f64>(&mut scratch, most);

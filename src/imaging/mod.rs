@@ -13,9 +13,11 @@
 //! | `lines` | filters along one axis after the other |
 //! | `footprint` | filters over footprints of any shape |
 //! | `filters` | the filters by their names: what they weigh, and along which axes |
+//! | `derivatives` | derivatives by their names |
 //! | `label` | [`label()`]: connected regions across chunks |
 //! | `morphology` | erosion and dilation, opening and closing |
 
+mod derivatives;
 mod edges;
 mod filters;
 mod footprint;
@@ -26,11 +28,12 @@ mod overlap;
 mod rows;
 mod samples;
 
+pub use derivatives::{gaussian_gradient_magnitude, gaussian_laplace, laplace, prewitt, sobel};
 pub use edges::Boundary;
 pub use filters::{
     Footprint, Gaussian, convolve, convolve1d, correlate, correlate1d, gaussian_filter,
-    gaussian_filter1d, gaussian_gradient_magnitude, gaussian_laplace, laplace, maximum_filter,
-    median_filter, minimum_filter, percentile_filter, prewitt, rank_filter, sobel, uniform_filter,
+    gaussian_filter1d, maximum_filter, median_filter, minimum_filter, percentile_filter,
+    rank_filter, uniform_filter,
 };
 pub use label::label;
 pub use morphology::{

@@ -4,7 +4,7 @@ use super::edges::{Boundary, Halo};
 use crate::{
     array::{Array, Kind, Sizes, kept, mistake, put},
     expr::{Expr, shape_text},
-    kernel::{BlockCx, BlockKernel},
+    kernel::{BlockCx, BlockKernel, exactly},
 };
 use bytemuck::Pod;
 use freeboard_formats::{ChunkMut, ChunkView, Element, Meta, Region, Scalar, region::volume};
@@ -79,7 +79,7 @@ where
         _: &mut [u8],
         cx: &BlockCx,
     ) -> Result<(), String> {
-        let [input] = inputs else { return Err(format!("map_overlap of {} blocks", inputs.len())) };
+        let [input] = exactly(inputs, "map_overlap")?;
         let (elements, around, start) = self.gather(input, cx);
         let lens: Vec<usize> = around.iter().map(|&len| len as usize).collect();
         let block = ArrayViewD::from_shape(IxDyn(&lens), &elements)

@@ -1,8 +1,8 @@
 //! Block kernels that put elements in other places, where no view can: they are the same for all
 //! dtypes.
 
-use super::{BlockCx, BlockKernel};
-use freeboard_formats::{ChunkMut, ChunkView, Region, Scalar};
+use super::{BlockCx, BlockKernel, exactly};
+use freeboard_formats::{ChunkMut, ChunkView, Scalar};
 use std::borrow::Cow;
 
 /// Each element `count` times, one after the other along `axis`.
@@ -27,10 +27,6 @@ impl BlockKernel for Repeat {
         true
     }
 
-    fn scratch(&self, _: &[Region], _: &Region) -> u64 {
-        0
-    }
-
     fn run(
         &self,
         inputs: &[ChunkView<'_>],
@@ -38,7 +34,7 @@ impl BlockKernel for Repeat {
         _: &mut [u8],
         _: &BlockCx,
     ) -> Result<(), String> {
-        let [input] = inputs else { return Err(format!("repeat of {} blocks", inputs.len())) };
+        let [input] = exactly(inputs, "repeat")?;
         let (mut shape, mut strides) = (input.shape().to_vec(), input.strides().to_vec());
         shape.insert(self.axis + 1, self.count);
         strides.insert(self.axis + 1, 0);
@@ -60,10 +56,6 @@ impl BlockKernel for Diagonal {
         true
     }
 
-    fn scratch(&self, _: &[Region], _: &Region) -> u64 {
-        0
-    }
-
     fn run(
         &self,
         inputs: &[ChunkView<'_>],
@@ -71,7 +63,7 @@ impl BlockKernel for Diagonal {
         _: &mut [u8],
         _: &BlockCx,
     ) -> Result<(), String> {
-        let [input] = inputs else { return Err(format!("diagonal of {} blocks", inputs.len())) };
+        let [input] = exactly(inputs, "diagonal")?;
         let (outer, [down, right]) = input.strides().split_last_chunk().expect("two axes");
         let mut strides = outer.to_vec();
         strides.push(down + right);
@@ -94,10 +86,6 @@ impl BlockKernel for Reshape {
         true
     }
 
-    fn scratch(&self, _: &[Region], _: &Region) -> u64 {
-        0
-    }
-
     fn run(
         &self,
         inputs: &[ChunkView<'_>],
@@ -105,7 +93,7 @@ impl BlockKernel for Reshape {
         _: &mut [u8],
         _: &BlockCx,
     ) -> Result<(), String> {
-        let [input] = inputs else { return Err(format!("reshape of {} blocks", inputs.len())) };
+        let [input] = exactly(inputs, "reshape")?;
         let (mut done, size) = (0, input.dtype().size());
         out.try_for_each_run(|_, run| {
             input.copy_run(done, run);

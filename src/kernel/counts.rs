@@ -1,6 +1,6 @@
 //! The block kernel of histograms: how many elements of a block lie in each bin.
 
-use super::{BlockCx, BlockKernel, SEGMENT, folds::number::Number};
+use super::{BlockCx, BlockKernel, SEGMENT, exactly, folds::number::Number};
 use freeboard_formats::{ChunkMut, ChunkView, DType, Element, Region, Scalar, with_dtype};
 use std::{borrow::Cow, sync::Arc};
 
@@ -116,9 +116,7 @@ impl BlockKernel for Counts {
         scratch: &mut [u8],
         _: &BlockCx,
     ) -> Result<(), String> {
-        let [input] = inputs else {
-            return Err(format!("{} of {} blocks", self.name(), inputs.len()));
-        };
+        let [input] = exactly(inputs, &self.name())?;
         let (run, counts) = scratch.split_at_mut(scratch.len() - out.len() * 8);
         let counts: &mut [i64] = bytemuck::cast_slice_mut(counts);
         counts.fill(0);

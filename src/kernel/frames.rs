@@ -6,8 +6,7 @@
 //! elements below a bound. That takes 32 passes (64 of doubles) without a branch, whatever the
 //! elements are; what is rejected gets the greatest integer and is never counted.
 
-// The lanes of several rows are walked in step.
-#![allow(clippy::needless_range_loop)]
+#![allow(clippy::needless_range_loop, reason = "the lanes of several rows are walked in step")]
 
 use super::{BlockCx, BlockKernel, Operand, cast, wide::with_avx2};
 use bytemuck::Pod;
@@ -302,7 +301,7 @@ impl<W: Work> Columns<'_, W> {
 }
 
 #[inline(always)]
-#[allow(clippy::eq_op)] // what NaN is known by
+#[allow(clippy::eq_op, reason = "what NaN is known by")]
 fn is_nan<W: Work>(value: W) -> bool {
     value != value
 }

@@ -166,8 +166,10 @@ pub trait BlockKernel: fmt::Debug + Send + Sync {
         false
     }
 
-    /// Bytes it may use beside inputs and output, for boxes of these shapes.
-    fn scratch(&self, inputs: &[Region], output: &Region) -> u64;
+    /// Bytes it may use beside inputs and output, for boxes of these shapes; none unless said.
+    fn scratch(&self, _inputs: &[Region], _output: &Region) -> u64 {
+        0
+    }
 
     /// Computes one block; `out` lies in one run, in C order. `scratch` has the length that [`BlockKernel::scratch`] asked for, is
     /// aligned to 64 bytes and holds anything; closures allocate themselves what they declared there.
@@ -181,4 +183,12 @@ pub trait BlockKernel: fmt::Debug + Send + Sync {
         scratch: &mut [u8],
         cx: &BlockCx,
     ) -> Result<(), String>;
+}
+
+/// The inputs of a kernel that takes `N`.
+pub(crate) fn exactly<'a, 'b, const N: usize>(
+    inputs: &'a [ChunkView<'b>],
+    name: &str,
+) -> Result<&'a [ChunkView<'b>; N], String> {
+    inputs.try_into().map_err(|_| format!("{name} of {} blocks", inputs.len()))
 }

@@ -4,7 +4,7 @@
 //! that it picks for the processor it runs on (Goto and van de Geijn, 2008). Integers wrap and
 //! `bool` is "any of both", as in NumPy; both are added up row by row.
 
-use super::{BlockCx, BlockKernel};
+use super::{BlockCx, BlockKernel, exactly};
 use bytemuck::Pod;
 use freeboard_formats::{
     ChunkMut, ChunkView, DType, Element, Region, Scalar,
@@ -215,10 +215,7 @@ impl BlockKernel for Product {
         scratch: &mut [u8],
         _: &BlockCx,
     ) -> Result<(), String> {
-        let [left, right] = inputs else {
-            return Err(format!("a product of {} blocks", inputs.len()));
-        };
-        let both = [left, right];
+        let both = exactly(inputs, "product")?.each_ref();
         macro_rules! integers {
             ($t:ty) => {
                 self.multiply::<$t>(

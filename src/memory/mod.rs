@@ -8,6 +8,7 @@
 //! | [`arena`] | [`Arena`] and [`Buffer`]: every chunk-sized allocation, under one limit |
 //! | `pages` | the memory itself: anonymous mappings, huge pages, aligned heap blocks |
 //! | [`extents`] | which parts of a slab are taken; pure |
+//! | `slab` | the scratch file: nameless, opened for direct I/O too |
 //! | [`spill`] | [`Spill`]: one nameless file of such extents, verified on the way back |
 //!
 //! # How the accounting matches what the operating system counts
@@ -36,6 +37,7 @@ pub mod budget;
 pub mod extents;
 mod pages;
 pub mod size;
+mod slab;
 pub mod spill;
 
 pub use arena::{Arena, Buffer};

@@ -39,9 +39,7 @@ impl Plan {
 
     /// The demanded units with the longest block, and with the longest box of chunks of each input.
     fn extremes(&self, stage: &Stage) -> Vec<u64> {
-        if matches!(stage.work, Work::Combine { .. } | Work::Read(_)) && stage.grid.rank() == 0
-            || stage.demanded.is_empty()
-        {
+        if stage.demanded.is_empty() {
             return Vec::new();
         }
         let own = |unit: u64| stage.region(unit).volume();

@@ -61,7 +61,11 @@ pub(super) fn blocks(plan: &mut Plan, most: u64) {
             },
             _ => continue,
         };
-        let grid = divided(&this.grid, most / size as u64);
+        let most = most / size as u64;
+        if this.grid.max_chunk().iter().product::<u64>() <= most {
+            continue;
+        }
+        let grid = divided(&this.grid, most);
         let this = &mut plan.stages[stage];
         this.units = grid.len();
         this.demanded = freeboard_formats::Region::whole(&grid.counts());

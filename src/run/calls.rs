@@ -10,7 +10,7 @@
 //! is not as much left. What calls really hold is not known; the resident size of the process is
 //! looked at after each that took long enough to matter.
 
-use super::{Engine, INSIDE_TASK, panicked, steal};
+use super::{Engine, INSIDE_TASK, panicked, steal, workers::on_workers};
 use crate::{
     delayed::{Take, Task, UNDECLARED, Value, Work},
     error::{Error, ErrorKind, Result},
@@ -138,22 +138,7 @@ impl<'a> Calls<'a> {
         run.leaves.append(&mut ready);
         let threads = engine.threads.min(self.tasks.len()).max(1);
         let deques: Vec<Worker<u32>> = (0..threads).map(|_| Worker::new_lifo()).collect();
-        let stealers: Vec<Stealer<u32>> = deques.iter().map(Worker::stealer).collect();
-        std::thread::scope(|scope| {
-            let mut deques = deques.into_iter();
-            let own = deques.next().expect("a thread at least");
-            for (number, deque) in deques.enumerate() {
-                let (run, stealers) = (&run, &stealers);
-                let name = format!("freeboard-{}", number + 1);
-                let spawned = std::thread::Builder::new()
-                    .name(name)
-                    .spawn_scoped(scope, move || run.work(&deque, stealers));
-                if spawned.is_err() {
-                    break; // fewer threads do the same work
-                }
-            }
-            run.work(&own, &stealers);
-        });
+        on_workers(deques, |own, stealers| run.work(&own, stealers));
         if let Some(error) = lock(&run.idle).failed.take() {
             return Err(error);
         }

@@ -19,6 +19,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 mod tile;
+mod workers;
 
 pub(crate) use calls::Calls;
 pub(crate) use results::Collected;
@@ -42,6 +43,7 @@ use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, atomic::AtomicU64, atomic::Ordering},
 };
 use task::{Inputs, Lent, run_batch};
+use workers::on_workers;
 
 thread_local! {
     static INSIDE_TASK: Cell<bool> = const { Cell::new(false) };
@@ -171,24 +173,8 @@ pub(crate) fn run(
         tasks: plan.totals().tasks,
     };
     let deques: Vec<Worker<Assigned>> = (0..threads).map(|_| Worker::new_fifo()).collect();
-    let stealers: Vec<Stealer<Assigned>> = deques.iter().map(Worker::stealer).collect();
-    std::thread::scope(|scope| {
-        let mut deques = deques.into_iter();
-        let own = deques.next().expect("a thread at least");
-        for (number, deque) in deques.enumerate() {
-            let (run, stealers) = (&run, &stealers);
-            let name = format!("freeboard-{}", number + 1);
-            let spawned = std::thread::Builder::new()
-                .name(name)
-                .spawn_scoped(scope, move || run.work(deque, stealers));
-            if spawned.is_err() {
-                break; // fewer threads do the same work
-            }
-        }
-        run.work(own, &stealers);
-    });
-    // Jobs that were given out and not begun hold extents.
-    drop(stealers);
+    // Jobs that were given out and not begun hold extents: the deques end with this call.
+    on_workers(deques, |own, stealers| run.work(own, stealers));
     let counts = |schedule: &Schedule<'_>| {
         let counts = schedule.counts();
         Counts {

@@ -228,20 +228,7 @@ impl<'a> Parser<'a> {
         }
         let name = self.string()?;
         let (order, code) = name.split_at_checked(1).unwrap_or(("", name));
-        let dtype = match code {
-            "b1" => DType::Bool,
-            "u1" => DType::U8,
-            "u2" => DType::U16,
-            "u4" => DType::U32,
-            "u8" => DType::U64,
-            "i1" => DType::I8,
-            "i2" => DType::I16,
-            "i4" => DType::I32,
-            "i8" => DType::I64,
-            "f4" => DType::F32,
-            "f8" => DType::F64,
-            _ => return Err(unsupported(&format!("{name:?}"))),
-        };
+        let dtype = DType::from_numpy(code).ok_or_else(|| unsupported(&format!("{name:?}")))?;
         let big_endian = match order {
             "<" => false,
             ">" => true,

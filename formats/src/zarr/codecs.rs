@@ -51,20 +51,7 @@ pub(super) fn unsupported_dtype(name: &str) -> FormatError {
 /// The dtype of NumPy's type string, and whether it is big endian.
 pub(super) fn dtype_v2(name: &str) -> Result<(DType, bool)> {
     let (order, code) = name.split_at_checked(1).unwrap_or(("", name));
-    let dtype = match code {
-        "b1" => DType::Bool,
-        "u1" => DType::U8,
-        "u2" => DType::U16,
-        "u4" => DType::U32,
-        "u8" => DType::U64,
-        "i1" => DType::I8,
-        "i2" => DType::I16,
-        "i4" => DType::I32,
-        "i8" => DType::I64,
-        "f4" => DType::F32,
-        "f8" => DType::F64,
-        _ => return Err(unsupported_dtype(name)),
-    };
+    let dtype = DType::from_numpy(code).ok_or_else(|| unsupported_dtype(name))?;
     match order {
         "<" => Ok((dtype, false)),
         ">" => Ok((dtype, true)),

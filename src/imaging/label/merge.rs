@@ -5,7 +5,7 @@ use super::{
     Blocks, Steps, linear,
     scan::root,
 };
-use crate::kernel::{BlockCx, BlockKernel};
+use crate::kernel::{BlockCx, BlockKernel, exactly};
 use freeboard_formats::{
     ChunkMut, ChunkView, Dims, Region, Scalar,
     region::{Coordinates, volume},
@@ -256,9 +256,7 @@ impl BlockKernel for Number {
         mut scratch: &mut [u8],
         cx: &BlockCx,
     ) -> Result<(), String> {
-        let [labels, table] = inputs else {
-            return Err(format!("numbers of {} blocks", inputs.len()));
-        };
+        let [labels, table] = exactly(inputs, "numbers")?;
         let labels = labels.as_slice::<i32>().ok_or("labels do not lie in one run")?;
         let table = table.as_slice::<i32>().ok_or("the table does not lie in one run")?;
         let out = out.as_slice::<i32>().ok_or("numbers are no int32")?;

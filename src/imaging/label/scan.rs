@@ -9,7 +9,7 @@ use super::{
     super::{carve, carved},
     Steps,
 };
-use crate::kernel::{BlockCx, BlockKernel};
+use crate::kernel::{BlockCx, BlockKernel, exactly};
 use freeboard_formats::{ChunkMut, ChunkView, Region, Scalar, region::Coordinates};
 use std::borrow::Cow;
 
@@ -105,7 +105,7 @@ impl BlockKernel for Scan {
         mut scratch: &mut [u8],
         cx: &BlockCx,
     ) -> Result<(), String> {
-        let [input] = inputs else { return Err(format!("label of {} blocks", inputs.len())) };
+        let [input] = exactly(inputs, "label")?;
         let out = out.as_slice::<i32>().ok_or("labels are no int32")?;
         let shape = &cx.region.shape;
         let [outer @ .., len] = &shape[..] else { return Err("a block without axes".into()) };
@@ -203,10 +203,6 @@ impl BlockKernel for Faces {
         true
     }
 
-    fn scratch(&self, _: &[Region], _: &Region) -> u64 {
-        0
-    }
-
     fn run(
         &self,
         inputs: &[ChunkView<'_>],
@@ -214,7 +210,7 @@ impl BlockKernel for Faces {
         _: &mut [u8],
         _: &BlockCx,
     ) -> Result<(), String> {
-        let [input] = inputs else { return Err(format!("faces of {} blocks", inputs.len())) };
+        let [input] = exactly(inputs, "faces")?;
         let mut plane = Region::whole(input.shape());
         plane.shape[self.axis] = 1;
         for (to, from) in [0, input.shape()[self.axis] - 1].into_iter().enumerate() {
@@ -239,10 +235,6 @@ impl BlockKernel for Count {
         true
     }
 
-    fn scratch(&self, _: &[Region], _: &Region) -> u64 {
-        0
-    }
-
     fn run(
         &self,
         inputs: &[ChunkView<'_>],
@@ -250,7 +242,7 @@ impl BlockKernel for Count {
         _: &mut [u8],
         _: &BlockCx,
     ) -> Result<(), String> {
-        let [input] = inputs else { return Err(format!("count of {} blocks", inputs.len())) };
+        let [input] = exactly(inputs, "count")?;
         let labels = input.as_slice::<i32>().ok_or("labels do not lie in one run")?;
         let out = out.as_slice::<i32>().ok_or("counts are no int32")?;
         let mut seen = 0;

@@ -24,7 +24,7 @@ pub(in crate::kernel) trait Number: Pod + PartialOrd {
     fn to_f64(self) -> f64;
     /// Whether it is NaN.
     #[inline(always)]
-    #[allow(clippy::eq_op)] // what NaN is known by
+    #[allow(clippy::eq_op, reason = "what NaN is known by")]
     fn is_nan(self) -> bool {
         self != self
     }
