@@ -191,6 +191,13 @@ impl Expr {
         Expr::new(Op::Fold { fold, bins: bins.into() }, [aligned], meta, origin)
     }
 
+    /// The same reduction by another fold, of the same dtypes.
+    pub(crate) fn with_fold(&self, fold: Arc<dyn Fold>) -> Expr {
+        let Op::Fold { bins, .. } = self.op() else { unreachable!("a reduction") };
+        let (bins, meta) = (bins.clone(), self.meta().map(|meta| Arc::new(meta.clone())));
+        Expr::new(Op::Fold { fold, bins }, self.inputs().to_vec(), meta, self.origin())
+    }
+
     /// The inputs, of equal dtype and equal shape but along `axis`, one after the other.
     pub fn concat(inputs: Vec<Expr>, axis: usize, origin: &'static Location<'static>) -> Expr {
         let metas: Result<Vec<&Meta>> = inputs.iter().map(Expr::meta).collect();

@@ -34,6 +34,7 @@ pub use arith::{Binary, binary, select};
 pub use cast::cast;
 pub use copies::{Diagonal, Repeat, Reshape};
 pub use counts::{Bins, Counts};
+pub(crate) use folds::in_order;
 pub use folds::{FoldOp, fold};
 pub use frames::{Center, Combination, Deviation, Frames, SigmaClip};
 pub use lines::{LineOp, Lines};
@@ -45,7 +46,7 @@ pub(crate) use wide::with_avx2;
 
 use freeboard_formats::{ChunkMut, ChunkView, DType, Region, Scalar};
 use smallvec::SmallVec;
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 /// One input of an elementwise kernel over a tile of `n` elements.
 #[derive(Clone, Copy, Debug)]
@@ -113,12 +114,24 @@ pub trait Fold: fmt::Debug + Send + Sync {
     /// The dtype of the result.
     fn output(&self) -> DType;
 
-    /// The dtypes of the state's parts, at most three.
+    /// The dtypes of the state's parts.
     fn state(&self) -> &[DType];
 
     /// Whether [`At::index`] matters.
     fn needs_index(&self) -> bool {
         false
+    }
+
+    /// Whether one state a cell takes all elements, chunk after chunk, so that states are
+    /// never combined.
+    fn is_in_order(&self) -> bool {
+        false
+    }
+
+    /// The same reduction, with bits that depend on nothing but the elements: not on chunks, nor
+    /// on the order in which they come. `None` if they do not, or if there is no such reduction.
+    fn reproducible(&self) -> Option<Arc<dyn Fold>> {
+        None
     }
 
     /// Sets all cells to the state of no element.

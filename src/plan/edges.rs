@@ -6,7 +6,6 @@
 
 use super::{
     Plan,
-    geometry::FAN_IN,
     stage::{Batch, Feed, Holds, Key, PortId, Stage, StageId, Work, part_of},
 };
 use crate::expr::{Access, AxisView};
@@ -89,7 +88,7 @@ impl Plan {
                 self.inputs_read(this, &program.inputs, &this.region(unit), &mut each);
                 for fold in folds.iter().filter(|fold| fold.chain) {
                     let (block, position) = fold.geometry.place(unit);
-                    if position % FAN_IN != 0 {
+                    if position % fold.fan_in != 0 {
                         each(fold.port(1), fold.geometry.chunk(block, position - 1));
                     }
                 }
@@ -99,12 +98,12 @@ impl Plan {
                 let below = fold.count(block, level - 1);
                 let from = fold.port(level - 1);
                 if fold.chain {
-                    if position % FAN_IN != 0 {
+                    if position % fold.fan_in != 0 {
                         each(fold.port(*level), unit - 1);
                     }
                     each(from, fold.unit(level - 1, block, position));
                 } else {
-                    for node in position * FAN_IN..((position + 1) * FAN_IN).min(below) {
+                    for node in position * fold.fan_in..((position + 1) * fold.fan_in).min(below) {
                         each(from, fold.unit(level - 1, block, node));
                     }
                 }
@@ -141,7 +140,7 @@ impl Plan {
             if !plan.is_last(*level, block, position) {
                 let (level, position) = match plan.chain {
                     // Carried on by the next unit of the same stage, unless the group ends here.
-                    true if (position + 1) % FAN_IN != 0
+                    true if (position + 1) % plan.fan_in != 0
                         && position + 1 < plan.count(block, level - 1) =>
                     {
                         let next = match *level {
@@ -150,7 +149,7 @@ impl Plan {
                         };
                         return each(this.stage, next..next + 1);
                     }
-                    _ => (level + 1, position / FAN_IN),
+                    _ => (level + 1, position / plan.fan_in),
                 };
                 let reader = self.ports[plan.port(level) as usize].stage;
                 let unit = match plan.chain {
@@ -274,7 +273,7 @@ impl Plan {
         if fold.is_last(*level, block, position) {
             return None;
         }
-        match (&self.stages[batch.stage as usize].work, position % FAN_IN) {
+        match (&self.stages[batch.stage as usize].work, position % fold.fan_in) {
             (Work::Visit { .. }, 0) => None,
             (Work::Visit { .. }, _) => {
                 Some(Key { port, index: fold.geometry.chunk(block, position - 1) })
@@ -457,7 +456,7 @@ mod tests {
             let expr = x.expr().clone();
             let grid = expr.meta().unwrap().grid.clone();
             let wanted = [Wanted { expr, root: Root { grid, kept: false, stored: false }, sink: None }];
-            let plan = Plan::new(&wanted, Means { arena, workers: 2, fuse }).unwrap();
+            let plan = Plan::new(&wanted, Means { arena, workers: 2, fuse, reproducible: false }).unwrap();
             for (key, reads) in followed(&plan) {
                 let counted = plan.reader_count(key);
                 // Of what is sliced, the box around all that is asked for may be too large.

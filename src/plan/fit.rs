@@ -19,9 +19,12 @@ struct Graph<'a> {
 }
 
 impl Graph<'_> {
-    fn of(wanted: &[Wanted]) -> Result<Graph<'_>> {
+    fn of(wanted: &[Wanted], means: Means) -> Result<Graph<'_>> {
         let exprs: Vec<Expr> = wanted.iter().map(|wanted| wanted.expr.clone()).collect();
-        let (nodes, numbers) = share::share(&exprs)?;
+        let (mut nodes, numbers) = share::share(&exprs)?;
+        if means.reproducible {
+            nodes.iter_mut().for_each(share::make_reproducible);
+        }
         let roots = wanted.iter().map(|wanted| wanted.root.clone());
         let roots = numbers.into_iter().zip(roots).collect();
         Ok(Graph { wanted, nodes, roots })
@@ -51,7 +54,7 @@ impl Plan {
     /// large part of the memory, unless they need more themselves, and, where that does not
     /// fit, with blocks cut into pieces. The one that needs the least, if none fits.
     pub(crate) fn new(wanted: &[Wanted], means: Means) -> Result<Plan> {
-        let graph = Graph::of(wanted)?;
+        let graph = Graph::of(wanted, means)?;
         let below = steps().rev().skip_while(|&step| step > means.arena).take(STEPS_BELOW);
         let mut best: Option<Plan> = None;
         for arena in std::iter::once(means.arena).chain(below) {
@@ -93,7 +96,7 @@ impl Plan {
 
     /// The least arena, of the steps above what there is, in which a plan fits.
     pub(crate) fn least(wanted: &[Wanted], means: Means) -> Result<u64> {
-        let graph = Graph::of(wanted)?;
+        let graph = Graph::of(wanted, means)?;
         for arena in steps().filter(|&step| step > means.arena) {
             for plan in graph.plans(Means { arena, ..means }) {
                 if plan?.totals.largest_task <= arena {

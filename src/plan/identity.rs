@@ -13,14 +13,15 @@ use freeboard_formats::{Fingerprint, FormatError, Provenance};
 use std::{hash::Hash, path::PathBuf};
 use xxhash_rust::xxh3::Xxh3;
 
-/// What `expr` is made from: its sources, its operations, and with closures the program.
+/// What `expr` is made from, with `reproducible` sums or not: its sources, its operations, and with closures the program.
 ///
 /// # Errors
 /// If a source, or the program's file, cannot be looked at.
-pub(crate) fn provenance(expr: &Expr) -> Result<Provenance> {
+pub(crate) fn provenance(expr: &Expr, reproducible: bool) -> Result<Provenance> {
     let (nodes, _) = share::share(std::slice::from_ref(expr))?;
     let mut made_from = Provenance::default();
     let mut hash = Xxh3::new();
+    reproducible.hash(&mut hash);
     let mut closures = false;
     for (number, Shared { expr, inputs }) in nodes.iter().enumerate() {
         let meta = expr.meta()?;
@@ -69,7 +70,7 @@ mod tests {
         let make = |value: f64, op: Unary, chunk: u64| {
             let here = Location::caller();
             let x = Expr::constant(Scalar::F64(value), Grid::regular(&[8], &[chunk]), here);
-            provenance(&Expr::apply(unary(op, DType::F64), &[&x], here)).unwrap()
+            provenance(&Expr::apply(unary(op, DType::F64), &[&x], here), false).unwrap()
         };
         assert_eq!(make(2.0, Unary::Sqrt, 4), make(2.0, Unary::Sqrt, 4));
         for other in

@@ -330,7 +330,8 @@ impl Lowering<'_> {
                 None => geometry,
             };
             let max_count = geometry.max_count();
-            let levels = FoldPlan::levels(max_count).max(u32::from(chain));
+            let fan_in = FoldPlan::fan_in(&*fold, max_count);
+            let levels = FoldPlan::levels(max_count, fan_in).max(u32::from(chain));
             let first = u32::from(chain);
             // Ports first, so that the plan can name them; what they hold names the plan.
             let base = self.plan.ports.len() as PortId;
@@ -346,8 +347,16 @@ impl Lowering<'_> {
                     .is_some_and(|chunk| bin <= chunk || axis.len().is_multiple_of(chunk))
             });
             let uniform = (even && !geometry.chunks.is_empty()).then(|| geometry.elements_of(0));
-            let fold =
-                Arc::new(FoldPlan { fold, geometry, max_count, chain, ports, output, uniform });
+            let fold = Arc::new(FoldPlan {
+                fold,
+                geometry,
+                max_count,
+                chain,
+                fan_in,
+                ports,
+                output,
+                uniform,
+            });
             for level in first..=levels {
                 let stage = if level == first {
                     visit

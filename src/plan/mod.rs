@@ -26,7 +26,6 @@ mod stage;
 pub(crate) use bands::band_of;
 pub(crate) use bands::{Band, bands, slab};
 pub(crate) use edges::blocks_read;
-pub(crate) use geometry::FAN_IN;
 pub(crate) use identity::provenance;
 pub(crate) use lower::Root;
 pub(crate) use program::{Program, Value};
@@ -92,6 +91,8 @@ pub(crate) struct Means {
     pub workers: usize,
     /// Whether elementwise nodes become part of the stages that use them.
     pub fuse: bool,
+    /// Whether sums, means and spreads do not depend on the chunks either.
+    pub reproducible: bool,
 }
 
 /// Where work is cut into smaller pieces, in bytes.

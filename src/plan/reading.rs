@@ -41,7 +41,15 @@ impl Lowering<'_> {
             let kept: Vec<bool> =
                 (0..group.grid.rank()).map(|axis| bins.iter().all(|bin| bin[axis] == 1)).collect();
             let geometry = self.geometry(group.folds[0]);
-            let carried = geometry.blocks.len() * geometry.max_count().div_ceil(FAN_IN);
+            let in_order = |&fold: &usize| match self.nodes[fold].expr.op() {
+                Op::Fold { fold, .. } => fold.is_in_order(),
+                _ => false,
+            };
+            let chains = match group.folds.iter().any(in_order) {
+                true => 1,
+                false => geometry.max_count().div_ceil(FAN_IN),
+            };
+            let carried = geometry.blocks.len() * chains;
             let size = self.meta(self.nodes[group.folds[0]].inputs[0]).dtype.size() as u64;
             let wanted = 4 * self.means.workers as u64;
             let pieces = split::kept_axes(&group.grid, &kept, carried, wanted, size);

@@ -147,7 +147,10 @@ mod tests {
             let expr = root.rechunk(made.clone(), here);
             let root = Root { grid: made, kept: true, stored: false };
             let wanted = [Wanted { expr, root, sink: None }];
-            let plan = Plan::new(&wanted, Means { arena: 1 << 30, workers: 2, fuse: false });
+            let plan = Plan::new(
+                &wanted,
+                Means { arena: 1 << 30, workers: 2, fuse: false, reproducible: false },
+            );
             let needed = plan.unwrap().totals().largest_task;
             assert!(needed >= 900 * 4 * 8, "{needed}");
         }

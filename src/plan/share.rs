@@ -6,6 +6,7 @@
 use crate::{
     error::Result,
     expr::{Access, Expr, Needs, Op},
+    kernel,
 };
 use freeboard_formats::{DType, Dims, Grid, Scalar};
 use smallvec::SmallVec;
@@ -122,6 +123,29 @@ pub(crate) fn share(roots: &[Expr]) -> Result<(Vec<Shared>, Vec<usize>)> {
     }
     let roots = roots.iter().map(|root| by_address[&root.address()]).collect();
     Ok((nodes, roots))
+}
+
+/// Axes up to this length are folded in the order of their elements where that is asked for: all
+/// of a chain is unfolded before its first chunk is read, and it has at most so many.
+const LONGEST_CHAIN: u64 = 1 << 14;
+
+/// Makes a fold one whose bits do not depend on the chunks: along one axis outside others the
+/// elements come in their order, else the fold is one that they may come to in any.
+pub(super) fn make_reproducible(node: &mut Shared) {
+    let Op::Fold { fold, bins } = node.expr.op() else { return };
+    let (Some(free), Ok(input)) = (fold.reproducible(), node.expr.inputs()[0].meta()) else {
+        return;
+    };
+    let shape = input.shape();
+    let mut folded = (0..bins.len()).filter(|&axis| bins[axis] > 1);
+    let is_outside = match (folded.next(), folded.next()) {
+        (Some(axis), None) => {
+            bins[axis] <= LONGEST_CHAIN && shape[axis + 1..].iter().any(|&len| len > 1)
+        }
+        _ => false,
+    };
+    let fold = if is_outside { kernel::in_order(fold.clone()) } else { free };
+    node.expr = node.expr.with_fold(fold);
 }
 
 #[cfg(test)]

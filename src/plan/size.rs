@@ -7,7 +7,6 @@ use super::{
     Plan,
     bands::{self, bands},
     edges::blocks_read,
-    geometry::FAN_IN,
     program::Program,
     stage::{Batch, Feed, Key, Stage, StageId, Work, part_of},
 };
@@ -221,7 +220,7 @@ impl Plan {
                     let level = u32::from(fold.chain);
                     let (block, position) = fold.place(level, unit);
                     let begun = fold.is_last(level, block, position)
-                        && (!fold.chain || position % FAN_IN == 0);
+                        && (!fold.chain || position % fold.fan_in == 0);
                     let bytes = fold.layout(fold.geometry.cells(block)).1 as u64;
                     layout.states.push(begun.then(|| take(&mut at, bytes)));
                 }

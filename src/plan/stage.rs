@@ -147,6 +147,8 @@ pub(crate) struct FoldPlan {
     /// The most chunks that lie in one block.
     pub max_count: u64,
     pub chain: bool,
+    /// How many states are combined at once, and of a chain how many chunks one is carried over.
+    pub fan_in: u64,
     /// The port of each level, from the visit's on; a chain's begin with level 1.
     pub ports: Vec<PortId>,
     /// The number of the program's output that is folded.
@@ -162,14 +164,20 @@ impl FoldPlan {
         let state = cells * fold.state().iter().map(|d| d.size() as u64).sum::<u64>();
         let chunk =
             geometry.chunks.max_chunk().iter().product::<u64>() * fold.input().size() as u64;
-        state > 4096 && state > chunk / 16
+        fold.is_in_order() || state > 4096 && state > chunk / 16
+    }
+
+    /// How many states are combined at once, where a block has at most `max_count` chunks: all
+    /// chunks in one chain, of a fold in order.
+    pub fn fan_in(fold: &dyn Fold, max_count: u64) -> u64 {
+        if fold.is_in_order() { max_count.max(2) } else { FAN_IN }
     }
 
     /// The number of levels beside the first; level `levels()` has one state a block.
-    pub fn levels(max_count: u64) -> u32 {
+    pub fn levels(max_count: u64, fan_in: u64) -> u32 {
         let (mut level, mut count) = (0, max_count);
         while count > 1 {
-            (level, count) = (level + 1, count.div_ceil(FAN_IN));
+            (level, count) = (level + 1, count.div_ceil(fan_in));
         }
         level
     }
@@ -190,12 +198,12 @@ impl FoldPlan {
 
     /// How many states the block with the number `block` has at `level`.
     pub fn count(&self, block: u64, level: u32) -> u64 {
-        (0..level).fold(self.geometry.count(block), |count, _| count.div_ceil(FAN_IN))
+        (0..level).fold(self.geometry.count(block), |count, _| count.div_ceil(self.fan_in))
     }
 
     /// The most states a block has at `level`.
     pub fn stride(&self, level: u32) -> u64 {
-        (0..level).fold(self.max_count, |count, _| count.div_ceil(FAN_IN))
+        (0..level).fold(self.max_count, |count, _| count.div_ceil(self.fan_in))
     }
 
     /// The units of the stage that makes `level`, beyond the visit.
@@ -206,7 +214,7 @@ impl FoldPlan {
     /// The unit, of the stage that makes `level`, whose state is state `node` of `block`.
     pub fn unit(&self, level: u32, block: u64, node: u64) -> u64 {
         let last_child =
-            |level: u32| (node * FAN_IN + FAN_IN - 1).min(self.count(block, level - 1) - 1);
+            |level: u32| ((node + 1) * self.fan_in - 1).min(self.count(block, level - 1) - 1);
         match (self.chain, level) {
             (false, 0) => self.geometry.chunk(block, node),
             (true, 1) => self.geometry.chunk(block, last_child(1)),
@@ -232,7 +240,7 @@ impl FoldPlan {
 
     /// How many elements have been folded into each cell of state `node` of `block` at `level`.
     pub fn elements(&self, level: u32, block: u64, node: u64) -> u64 {
-        let width = FAN_IN.pow(level);
+        let width = self.fan_in.pow(level);
         let count = self.geometry.count(block);
         self.elements_between(block, node * width, ((node + 1) * width).min(count))
     }

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     error::Result,
     memory::Buffer,
-    plan::{FAN_IN, FoldPlan, Program},
+    plan::{FoldPlan, Program},
 };
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -31,7 +31,8 @@ impl<'a> UnitTask<'a, '_> {
         let mut taken: SmallVec<[Option<Buffer>; 2]> = SmallVec::new();
         for fold in folds {
             let (block, position) = fold.place(u32::from(fold.chain), self.unit);
-            let carried = fold.chain && position % FAN_IN != 0 && fold.is_last(1, block, position);
+            let carried =
+                fold.chain && position % fold.fan_in != 0 && fold.is_last(1, block, position);
             taken.push(carried.then(|| {
                 let chunk = fold.geometry.chunk(block, position - 1);
                 let key = self.plan.key(fold.port(1), chunk);
@@ -51,10 +52,12 @@ impl<'a> UnitTask<'a, '_> {
             let cells = fold.geometry.cells(block);
             let len = fold.layout(cells).1;
             let last = fold.is_last(level, block, position);
-            let first = !fold.chain || position % FAN_IN == 0;
+            let first = !fold.chain || position % fold.fan_in == 0;
             let seen = match first {
                 true => 0,
-                false => fold.elements_between(block, position / FAN_IN * FAN_IN, position),
+                false => {
+                    fold.elements_between(block, position / fold.fan_in * fold.fan_in, position)
+                }
             };
             let (bytes, result): (&mut [u8], Option<&mut [u8]>) = match (taken, begun) {
                 (Some(buffer), _) => (buffer.as_mut_slice(), Some(out)),
@@ -96,7 +99,7 @@ impl<'a> UnitTask<'a, '_> {
     }
 
     /// Combines states: of a chain the next one into the one that is carried, else up to
-    /// [`FAN_IN`] of them.
+    /// [`fan_in`](FoldPlan::fan_in) of them.
     pub(super) fn combine(
         &self,
         fold: &FoldPlan,
@@ -107,7 +110,7 @@ impl<'a> UnitTask<'a, '_> {
     ) {
         let (block, position) = fold.place(level, self.unit);
         let below = fold.count(block, level - 1);
-        let group = if fold.chain { position / FAN_IN } else { position };
+        let group = if fold.chain { position / fold.fan_in } else { position };
         // Levels are numbered with gaps where blocks differ in their chunks.
         if group >= fold.count(block, level) || (fold.chain && position >= below) {
             return;
@@ -128,7 +131,7 @@ impl<'a> UnitTask<'a, '_> {
             fold.fold.combine(&mut parts_mut(fold, cells, state), count, &later, elements(node));
         };
         if !fold.chain {
-            let nodes = position * FAN_IN..((position + 1) * FAN_IN).min(below);
+            let nodes = position * fold.fan_in..((position + 1) * fold.fan_in).min(below);
             let state = if last { &mut scratch[..state_len] } else { &mut out[..state_len] };
             state.copy_from_slice(&child(nodes.start)[..state_len]);
             let mut count = elements(nodes.start);
@@ -141,8 +144,8 @@ impl<'a> UnitTask<'a, '_> {
             }
             return;
         }
-        let first = position % FAN_IN == 0;
-        let count = (group * FAN_IN..position).map(elements).sum();
+        let first = position % fold.fan_in == 0;
+        let count = (group * fold.fan_in..position).map(elements).sum();
         match (first, last) {
             // The buffer was handed on as it is.
             (true, false) => {}

@@ -29,7 +29,11 @@ fn compute(x: &Array<f64>, memory: u64, threads: usize, fuse: bool) -> Result<(V
         root: Root { grid: grid.clone(), kept: false, stored: false },
         sink: None,
     }];
-    let plan = Plan::fitting(&wanted, Means { arena: memory, workers: threads, fuse }, 0)?;
+    let plan = Plan::fitting(
+        &wanted,
+        Means { arena: memory, workers: threads, fuse, reproducible: false },
+        0,
+    )?;
     let dir = tempfile::tempdir().expect("a folder");
     let (arena, spill) =
         (Arena::new(memory), Spill::new(dir.path().to_owned(), None).allow_tmpfs(true));
@@ -113,7 +117,8 @@ fn smallest(x: &Array<f64>, threads: usize, fuse: bool) -> u64 {
     let expr = x.expr().clone();
     let grid = expr.meta().expect("no mistake").grid.clone();
     let wanted = [Wanted { expr, root: Root { grid, kept: false, stored: false }, sink: None }];
-    Plan::least(&wanted, Means { arena: 0, workers: threads, fuse }).expect("no mistake")
+    Plan::least(&wanted, Means { arena: 0, workers: threads, fuse, reproducible: false })
+        .expect("no mistake")
 }
 
 fn verb(x: Array<f64>, verb: u8) -> Array<f64> {
@@ -266,7 +271,7 @@ fn one_pass_reads_each_chunk_once() {
             Wanted { expr, root: Root { grid, kept: false, stored: false }, sink: None }
         })
         .collect();
-    let means = Means { arena: 1 << 20, workers: 1, fuse: true };
+    let means = Means { arena: 1 << 20, workers: 1, fuse: true, reproducible: false };
     let plan = Plan::new(&wanted, means).unwrap();
     let (arena, files) = (Arena::new(1 << 20), FileCache::default());
     let spill = Spill::new(std::env::temp_dir(), None);
@@ -307,7 +312,9 @@ fn a_carried_reduction_is_cut_along_what_it_keeps() {
         let expr = y.expr().clone();
         let grid = expr.meta().unwrap().grid.clone();
         let wanted = [Wanted { expr, root: Root { grid, kept: false, stored: false }, sink: None }];
-        let plan = Plan::new(&wanted, Means { arena: 64 << 20, workers, fuse: true }).unwrap();
+        let plan =
+            Plan::new(&wanted, Means { arena: 64 << 20, workers, fuse: true, reproducible: false })
+                .unwrap();
         plan.stages.iter().map(|stage| stage.grid.len()).max().unwrap()
     };
     // Two to be carried by one thread are cut in two, for four threads into the smallest pieces.

@@ -44,6 +44,7 @@ pub struct Builder {
     quota: Option<Memory>,
     observer: Arc<dyn Observer>,
     fuse: bool,
+    reproducible: bool,
     retry: Retry,
 }
 
@@ -93,6 +94,16 @@ impl Builder {
         self
     }
 
+    /// Whether the bits of sums, means, variances and standard deviations of floats (and of means
+    /// and spreads of integers) do not depend on the chunks either; by default they are the same for
+    /// any threads and any memory, but not for the same data in other chunks. Sums along one axis
+    /// outside others are taken in its order, others as if without rounding until the end.
+    #[must_use]
+    pub fn reproducible(mut self, reproducible: bool) -> Builder {
+        self.reproducible = reproducible;
+        self
+    }
+
     /// Whether elementwise operations are computed together, which is the default. Without,
     /// each operation is a task for each chunk: for measuring what tasks cost.
     #[must_use]
@@ -126,6 +137,7 @@ impl Builder {
             files: FileCache::default(),
             observer: self.observer,
             fuse: self.fuse,
+            reproducible: self.reproducible,
             retry: self.retry,
             cancel: Mutex::default(),
             running: Mutex::default(),
@@ -144,6 +156,7 @@ pub struct Session {
     files: FileCache,
     observer: Arc<dyn Observer>,
     fuse: bool,
+    reproducible: bool,
     retry: Retry,
     /// Of the run under way, and those that wait for it.
     cancel: Mutex<Cancel>,
@@ -174,6 +187,7 @@ impl Session {
             quota: None,
             observer: Arc::new(Silent),
             fuse: true,
+            reproducible: false,
             retry: Retry::default(),
         }
     }
@@ -407,7 +421,12 @@ impl Session {
     }
 
     fn means(&self, bytes: u64) -> Means {
-        Means { arena: self.arena_for(bytes), workers: self.threads, fuse: self.fuse }
+        Means {
+            arena: self.arena_for(bytes),
+            workers: self.threads,
+            fuse: self.fuse,
+            reproducible: self.reproducible,
+        }
     }
 
     /// What the arena may take of the memory, for a run with results of `bytes`.

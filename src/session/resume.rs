@@ -37,7 +37,7 @@ impl Session {
         if let Some(chunks) = journal.swept() {
             self.observer.observe(&Event::Swept { output, chunks });
         }
-        if let Some(earlier) = journal.begin(plan::provenance(expr)?)? {
+        if let Some(earlier) = journal.begin(plan::provenance(expr, self.reproducible)?)? {
             self.verify(sink, earlier, &done, cancel)?;
             self.observer.observe(&Event::Resumed { done: done.count(), of: done.len() });
         }

@@ -87,6 +87,9 @@ pub struct Run {
     /// How often a read that fails for a moment is tried again
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub retries: u32,
+    /// Sums, means and spreads with bits that do not depend on how the data are cut into chunks
+    #[arg(long)]
+    pub reproducible: bool,
     /// Show what would be done, and do nothing
     #[arg(long)]
     pub plan: bool,

@@ -61,8 +61,10 @@ impl<'a> Job<'a> {
     /// For the command `name`.
     pub fn new(name: &'static str, run: &'a Run) -> Result<Job<'a>> {
         let progress = Progress::new(name, run.quiet);
-        let mut builder =
-            Session::builder().observer(progress.clone()).retries(run.retries, FIRST_WAIT);
+        let mut builder = Session::builder()
+            .observer(progress.clone())
+            .retries(run.retries, FIRST_WAIT)
+            .reproducible(run.reproducible);
         if let Some(bytes) = run.memory {
             builder = builder.memory(Memory::bytes(bytes));
         }

@@ -8,20 +8,25 @@
 //! | `nanmean` | the mean of what is not NaN |
 //! | `moments` | variances and standard deviations |
 //! | `places` | `argmin` and `argmax` |
+//! | `inorder` | any fold, of elements one by one in the order of their indices |
+//! | `reproducible` | sums, means and spreads whose bits do not depend on the order of elements |
 //!
 //! Values and dtypes are NumPy's, but float32 is summed in doubles and rounded once, at the
 //! end. Of no element (a count of 0) a fold gives its identity, a mean NaN: where NumPy
 //! refuses, as for `min`, the caller does.
 
+mod inorder;
 mod lanes;
 mod moments;
 mod nanmean;
 pub(super) mod number;
 mod places;
+mod reproducible;
 mod single;
 
 use super::Fold;
 use freeboard_formats::{DType, Element, with_dtype};
+pub(crate) use inorder::in_order;
 use moments::{Moments, NanMoments, Spread};
 use nanmean::NanMean;
 use number::Number;
@@ -211,37 +216,34 @@ fn of_numbers<T: Number>(op: FoldOp, dtype: DType) -> Arc<dyn Fold> {
     };
     match op {
         FoldOp::Sum | FoldOp::NanSum => {
-            Arc::new(Single::new::<single::Total<T>>(name, sums, finish_total))
+            Arc::new(Single::new::<single::Total<T>>(op, sums, finish_total))
         }
         FoldOp::Prod | FoldOp::NanProd => {
-            Arc::new(Single::new::<single::Product<T>>(name, sums, finish_total))
+            Arc::new(Single::new::<single::Product<T>>(op, sums, finish_total))
         }
         FoldOp::Mean | FoldOp::NanMean => {
-            Arc::new(Single::new::<single::Real<T>>(name, [dtype, DType::F64, real], finish_mean))
+            Arc::new(Single::new::<single::Real<T>>(op, [dtype, DType::F64, real], finish_mean))
         }
         FoldOp::Min | FoldOp::NanMin => {
-            Arc::new(Single::new::<single::Least<T>>(name, [dtype; 3], as_it_is))
+            Arc::new(Single::new::<single::Least<T>>(op, [dtype; 3], as_it_is))
         }
         FoldOp::Max | FoldOp::NanMax => {
-            Arc::new(Single::new::<single::Greatest<T>>(name, [dtype; 3], as_it_is))
+            Arc::new(Single::new::<single::Greatest<T>>(op, [dtype; 3], as_it_is))
         }
         FoldOp::Any => {
             let dtypes = [dtype, DType::Bool, DType::Bool];
-            Arc::new(Single::new::<single::Any<T>>(name, dtypes, as_it_is))
+            Arc::new(Single::new::<single::Any<T>>(op, dtypes, as_it_is))
         }
         FoldOp::All => {
             let dtypes = [dtype, DType::Bool, DType::Bool];
-            Arc::new(Single::new::<single::All<T>>(name, dtypes, as_it_is))
+            Arc::new(Single::new::<single::All<T>>(op, dtypes, as_it_is))
         }
         FoldOp::Count => {
             let dtypes = [dtype, DType::I64, DType::I64];
-            Arc::new(Single::new::<single::Count<T>>(name, dtypes, as_it_is))
+            Arc::new(Single::new::<single::Count<T>>(op, dtypes, as_it_is))
         }
-        FoldOp::Var { ddof } | FoldOp::NanVar { ddof } => {
-            Arc::new(Moments::new::<T>(Spread { name, ddof, root: false }, dtype, real))
-        }
-        FoldOp::Std { ddof } | FoldOp::NanStd { ddof } => {
-            Arc::new(Moments::new::<T>(Spread { name, ddof, root: true }, dtype, real))
+        FoldOp::Var { .. } | FoldOp::NanVar { .. } | FoldOp::Std { .. } | FoldOp::NanStd { .. } => {
+            Arc::new(Moments::new::<T>(Spread(op), dtype, real))
         }
         FoldOp::ArgMin => Arc::new(Place::new::<T, true, false>(name, dtype)),
         FoldOp::NanArgMin => Arc::new(Place::new::<T, true, true>(name, dtype)),
@@ -256,23 +258,17 @@ where
     single::NanLeast<T>: lanes::Monoid<In = T, Acc = T>,
     single::NanGreatest<T>: lanes::Monoid<In = T, Acc = T>,
 {
-    let name = op.name();
     let sums = [dtype, DType::F64, dtype];
     let finish_total =
         |cells: &[u8], _: u64, out: &mut [u8]| each::<T::Sum, T::Total>(cells, out, T::total);
     Some(match op {
-        FoldOp::NanSum => Arc::new(Single::new::<single::NanTotal<T>>(name, sums, finish_total)),
-        FoldOp::NanProd => Arc::new(Single::new::<single::NanProduct<T>>(name, sums, finish_total)),
+        FoldOp::NanSum => Arc::new(Single::new::<single::NanTotal<T>>(op, sums, finish_total)),
+        FoldOp::NanProd => Arc::new(Single::new::<single::NanProduct<T>>(op, sums, finish_total)),
         FoldOp::NanMean => Arc::new(NanMean::new::<T>(dtype)),
-        FoldOp::NanMin => Arc::new(Single::new::<single::NanLeast<T>>(name, [dtype; 3], as_it_is)),
-        FoldOp::NanMax => {
-            Arc::new(Single::new::<single::NanGreatest<T>>(name, [dtype; 3], as_it_is))
-        }
-        FoldOp::NanVar { ddof } => {
-            Arc::new(NanMoments::new::<T>(Spread { name, ddof, root: false }, dtype))
-        }
-        FoldOp::NanStd { ddof } => {
-            Arc::new(NanMoments::new::<T>(Spread { name, ddof, root: true }, dtype))
+        FoldOp::NanMin => Arc::new(Single::new::<single::NanLeast<T>>(op, [dtype; 3], as_it_is)),
+        FoldOp::NanMax => Arc::new(Single::new::<single::NanGreatest<T>>(op, [dtype; 3], as_it_is)),
+        FoldOp::NanVar { .. } | FoldOp::NanStd { .. } => {
+            Arc::new(NanMoments::new::<T>(Spread(op), dtype))
         }
         _ => return None,
     })

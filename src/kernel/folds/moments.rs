@@ -7,31 +7,32 @@
 //! 1983, 242). So nothing cancels that the data do not cancel themselves.
 
 use super::{
+    FoldOp,
     lanes::{Monoid, join_run},
     number::Number,
+    reproducible::reproducible,
     single::{NanReal, Weight, each},
 };
 use crate::kernel::{At, Fold, wide::with_avx2};
 use freeboard_formats::{DType, Scalar};
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
-/// What distinguishes the folds of this module.
+/// What distinguishes the folds of this module: a variance or a standard deviation.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Spread {
-    /// The fold's name.
-    pub(super) name: &'static str,
-    /// What is subtracted from the count, in the divisor.
-    pub(super) ddof: u64,
-    /// Whether the root is taken.
-    pub(super) root: bool,
-}
+pub(super) struct Spread(pub(super) FoldOp);
 
 impl Spread {
+    /// What is subtracted from the count, in the divisor.
+    fn ddof(self) -> u64 {
+        self.0.ddof().expect("a spread has one")
+    }
+
     /// The variance, or its root, of `count` elements whose squared deviations sum to `squares`.
     #[inline(always)]
     fn of(self, squares: f64, divisor: f64) -> f64 {
         let variance = squares / divisor;
-        if self.root { variance.sqrt() } else { variance }
+        let root = matches!(self.0, FoldOp::Std { .. } | FoldOp::NanStd { .. });
+        if root { variance.sqrt() } else { variance }
     }
 }
 
@@ -111,7 +112,7 @@ impl Moments {
                 step::<T>(means, squares, bytemuck::cast_slice(row), run, seen);
             },
             finish: |spread, squares, count, out| {
-                let divisor = count.saturating_sub(spread.ddof) as f64;
+                let divisor = count.saturating_sub(spread.ddof()) as f64;
                 each(squares, out, |squares: f64| T::real(spread.of(squares, divisor)));
             },
         }
@@ -150,11 +151,11 @@ with_avx2! {
 
 impl Fold for Moments {
     fn name(&self) -> Cow<'static, str> {
-        self.spread.name.into()
+        self.spread.0.name().into()
     }
 
     fn params(&self) -> Vec<Scalar> {
-        vec![Scalar::U64(self.spread.ddof)]
+        vec![Scalar::U64(self.spread.ddof())]
     }
 
     fn input(&self) -> DType {
@@ -167,6 +168,10 @@ impl Fold for Moments {
 
     fn state(&self) -> &[DType] {
         &[DType::F64; 2]
+    }
+
+    fn reproducible(&self) -> Option<Arc<dyn Fold>> {
+        reproducible(self.spread.0, self.input)
     }
 
     fn start(&self, state: &mut [&mut [u8]]) {
@@ -220,7 +225,7 @@ impl NanMoments {
             finish: |spread, counts, squares, out| {
                 let out: &mut [T::Real] = bytemuck::cast_slice_mut(out);
                 for (out, (&n, &squares)) in out.iter_mut().zip(counts.iter().zip(squares)) {
-                    let divisor = n - spread.ddof as f64;
+                    let divisor = n - spread.ddof() as f64;
                     let value = spread.of(squares, divisor);
                     *out = T::real(if divisor > 0.0 { value } else { f64::NAN });
                 }
@@ -266,11 +271,11 @@ fn three<'a>(state: &'a mut [&mut [u8]]) -> [&'a mut [f64]; 3] {
 
 impl Fold for NanMoments {
     fn name(&self) -> Cow<'static, str> {
-        self.spread.name.into()
+        self.spread.0.name().into()
     }
 
     fn params(&self) -> Vec<Scalar> {
-        vec![Scalar::U64(self.spread.ddof)]
+        vec![Scalar::U64(self.spread.ddof())]
     }
 
     fn input(&self) -> DType {
@@ -283,6 +288,10 @@ impl Fold for NanMoments {
 
     fn state(&self) -> &[DType] {
         &[DType::F64; 3]
+    }
+
+    fn reproducible(&self) -> Option<Arc<dyn Fold>> {
+        reproducible(self.spread.0, self.dtype)
     }
 
     fn start(&self, state: &mut [&mut [u8]]) {

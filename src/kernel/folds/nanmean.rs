@@ -1,13 +1,14 @@
 //! The mean of what is not NaN: a count and a sum a cell.
 
 use super::{
-    lanes,
+    FoldOp, lanes,
     number::Number,
+    reproducible::reproducible,
     single::{NanReal, Weight},
 };
 use crate::kernel::{At, Fold};
 use freeboard_formats::DType;
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 /// `nanmean`: the state is [count, sum].
 #[derive(Debug)]
@@ -58,6 +59,10 @@ impl Fold for NanMean {
 
     fn state(&self) -> &[DType] {
         &[DType::F64; 2]
+    }
+
+    fn reproducible(&self) -> Option<Arc<dyn Fold>> {
+        reproducible(FoldOp::NanMean, self.dtype)
     }
 
     fn start(&self, state: &mut [&mut [u8]]) {

@@ -1,18 +1,20 @@
 //! Folds whose state is one value a cell: sums, products, means, extrema, truths, counts.
 
 use super::{
+    FoldOp,
     lanes::{self, Monoid},
     number::{Number, Sum},
+    reproducible::reproducible,
 };
 use crate::kernel::{At, Fold};
 use bytemuck::Pod;
 use freeboard_formats::DType;
-use std::{borrow::Cow, marker::PhantomData};
+use std::{borrow::Cow, marker::PhantomData, sync::Arc};
 
 /// A fold made of a [`Monoid`] and a function of its final value and the count of elements.
 #[derive(Debug)]
 pub(super) struct Single {
-    name: &'static str,
+    op: FoldOp,
     input: DType,
     output: DType,
     state: [DType; 1],
@@ -23,14 +25,14 @@ pub(super) struct Single {
 }
 
 impl Single {
-    /// The fold `name` by `M`, whose values are of the dtype `state`.
+    /// The fold `op` by `M`, whose values are of the dtype `state`.
     pub(super) fn new<M: Monoid>(
-        name: &'static str,
+        op: FoldOp,
         [input, state, output]: [DType; 3],
         finish: fn(&[u8], u64, &mut [u8]),
     ) -> Single {
         Single {
-            name,
+            op,
             input,
             output,
             state: [state],
@@ -68,7 +70,7 @@ pub(super) fn each<A: Pod, O: Pod>(cells: &[u8], out: &mut [u8], f: impl Fn(A) -
 
 impl Fold for Single {
     fn name(&self) -> Cow<'static, str> {
-        self.name.into()
+        self.op.name().into()
     }
 
     fn input(&self) -> DType {
@@ -81,6 +83,10 @@ impl Fold for Single {
 
     fn state(&self) -> &[DType] {
         &self.state
+    }
+
+    fn reproducible(&self) -> Option<Arc<dyn Fold>> {
+        reproducible(self.op, self.input)
     }
 
     fn start(&self, state: &mut [&mut [u8]]) {
