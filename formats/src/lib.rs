@@ -16,6 +16,7 @@
 
 pub mod dtype;
 pub mod error;
+pub mod files;
 pub mod grid;
 pub mod region;
 pub mod view;
@@ -53,6 +54,7 @@ pub mod registry;
 
 pub use dtype::{DType, Element, Scalar};
 pub use error::{ErrorKind, FormatError, Result};
+pub use files::Stamp;
 pub use grid::{AxisGrid, Grid};
 pub use journal::{ChunkSet, Provenance};
 pub use missing::{Missing, MissingFiles};

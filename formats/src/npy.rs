@@ -7,6 +7,7 @@
 
 use crate::{
     error::{ErrorKind, FormatError, Result},
+    files::Stamp,
     grid::Grid,
     journal::{ChunkSet, Journal, Noted, hash_of},
     raw::{RawArray, fetched_bytes, window_bytes},
@@ -119,6 +120,7 @@ fn virtual_grid(shape: &[u64], order: &[usize], size: u64) -> Grid {
 #[derive(Debug)]
 struct NpySource {
     path: PathBuf,
+    stamp: Stamp,
     header: Header,
     meta: Meta,
 }
@@ -127,7 +129,8 @@ impl NpySource {
     fn open(path: &Path) -> Result<NpySource> {
         let here = |error: FormatError| error.at_path(path);
         let mut file = File::open(path).map_err(|e| here(FormatError::io(e)))?;
-        let len = file.metadata().map_err(|e| here(FormatError::io(e)))?.len();
+        let about = file.metadata().map_err(|e| here(FormatError::io(e)))?;
+        let (len, stamp) = (about.len(), Stamp::from(&about));
         let header = Header::read(&mut file.by_ref().take(len)).map_err(here)?;
         let bytes = header.data_bytes().map_err(here)?;
         if len - header.len.min(len) < bytes {
@@ -138,7 +141,7 @@ impl NpySource {
         let order = stored_order(header.shape.len(), header.fortran);
         let grid = virtual_grid(&header.shape, &order, header.dtype.size() as u64);
         let meta = Meta::new(header.dtype, grid);
-        Ok(NpySource { path: path.to_owned(), header, meta })
+        Ok(NpySource { path: path.to_owned(), stamp, header, meta })
     }
 
     fn bytes(&self, region: &Region) -> u64 {
@@ -167,7 +170,7 @@ impl ChunkSource for NpySource {
         let order = stored_order(shape.len(), fortran);
         let in_order = |dims: &[u64]| -> Dims { order.iter().map(|&axis| dims[axis]).collect() };
         let stored = Region { start: in_order(&region.start), shape: in_order(&region.shape) };
-        let file = cx.files.open(&self.path)?;
+        let file = cx.files.open_unchanged(&self.path, self.stamp)?;
         let raw = RawArray { file: &file, base, shape: &in_order(shape), dtype, swap };
         let window = (self.cost(region).scratch as usize).min(cx.scratch.len());
         raw.read(&stored, &mut out.permute_axes(&order), &mut cx.scratch[..window])

@@ -18,6 +18,8 @@
 //! * **Hostile files.** A size found in a file is checked against the file's length and
 //!   [`ReadCx::limit`] before it is allocated or multiplied. Nothing panics on bad bytes.
 
+pub use crate::files::FileCache;
+
 use crate::{
     dtype::DType,
     error::{ErrorKind, FormatError, Result},
@@ -30,11 +32,9 @@ use crate::{
 use std::{
     collections::BTreeMap,
     fmt,
-    fs::File,
-    num::NonZeroUsize,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -218,51 +218,6 @@ impl Cancel {
             true => Err(FormatError::new(ErrorKind::Cancelled, "cancelled")),
             false => Ok(()),
         }
-    }
-}
-
-/// Open files, the least recently used closed first: one cap for a whole session.
-pub struct FileCache {
-    open: Mutex<lru::LruCache<PathBuf, Arc<File>>>,
-}
-
-impl FileCache {
-    /// A cache that keeps at most `cap` files open.
-    pub fn new(cap: NonZeroUsize) -> FileCache {
-        FileCache { open: Mutex::new(lru::LruCache::new(cap)) }
-    }
-
-    /// Closes all files, so that they are opened anew.
-    pub fn clear(&self) {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    }
-
-    /// The file at `path`, open for reading.
-    ///
-    /// # Errors
-    /// If it cannot be opened; the error names the path.
-    pub fn open(&self, path: &Path) -> Result<Arc<File>> {
-        let lock = || self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(file) = lock().get(path) {
-            return Ok(file.clone());
-        }
-        // Opened without the lock: two threads may open the same file, and one is dropped.
-        let file = Arc::new(File::open(path).map_err(|e| FormatError::io(e).at_path(path))?);
-        lock().put(path.to_owned(), file.clone());
-        Ok(file)
-    }
-}
-
-impl Default for FileCache {
-    /// At most 128 files.
-    fn default() -> FileCache {
-        FileCache::new(NonZeroUsize::new(128).expect("not zero"))
-    }
-}
-
-impl fmt::Debug for FileCache {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FileCache").finish_non_exhaustive()
     }
 }
 

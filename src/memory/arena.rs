@@ -24,7 +24,7 @@ use std::{
     fmt,
     ops::{Deref, DerefMut},
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
@@ -64,11 +64,31 @@ struct State {
     empty: HashMap<u64, Vec<Range>>,
 }
 
+/// All arenas of the process.
+fn arenas() -> MutexGuard<'static, Vec<Weak<Shared>>> {
+    static ARENAS: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
+    ARENAS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Gives the idle bytes of all arenas but `own` back to the operating system.
+pub(crate) fn trim_others(own: &Arena) {
+    let others: Vec<Arc<Shared>> = arenas().iter().filter_map(Weak::upgrade).collect();
+    for other in others.into_iter().filter(|other| !Arc::ptr_eq(other, &own.0)) {
+        Arena(other).trim();
+    }
+}
+
 impl Arena {
     /// An arena of `limit` bytes; it takes nothing yet.
     pub fn new(limit: u64) -> Arena {
         let state = Mutex::default();
-        Arena(Arc::new(Shared { limit: AtomicU64::new(limit), state, given_back: Condvar::new() }))
+        let shared = Shared { limit: AtomicU64::new(limit), state, given_back: Condvar::new() };
+        let arena = Arena(Arc::new(shared));
+        let mut all = arenas();
+        all.retain(|arena| arena.strong_count() > 0);
+        all.push(Arc::downgrade(&arena.0));
+        drop(all);
+        arena
     }
 
     /// The most bytes that may be live and idle together.

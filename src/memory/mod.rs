@@ -40,6 +40,7 @@ pub mod size;
 mod slab;
 pub mod spill;
 
+pub(crate) use arena::trim_others;
 pub use arena::{Arena, Buffer};
 pub use budget::{Machine, peak_resident, reset_peak, resident};
 pub use size::{GIB, KIB, MIB, Memory, TIB, format_bytes, parse_bytes};

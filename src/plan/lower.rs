@@ -16,7 +16,11 @@ use super::{
 use crate::expr::{Access, Op};
 use freeboard_formats::{Dims, Grid, Region};
 use smallvec::{SmallVec, smallvec};
-use std::{collections::HashMap, panic::Location, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    panic::Location,
+    sync::Arc,
+};
 
 /// How the elements of a root leave the plan.
 #[derive(Clone, Debug)]
@@ -42,13 +46,12 @@ pub(super) enum Owner {
 /// Folds that are computed together.
 pub(super) struct Group {
     pub(super) folds: Vec<usize>,
-    pub(super) depth: u32,
     pub(super) grid: Grid,
     /// The boxes of the folds that are chained.
     pub(super) chained: Option<Dims>,
     /// The chunks that are visited, where they are pieces of those of `grid`.
     pub(super) pieces: Option<Grid>,
-    pub(super) leaves: Vec<usize>,
+    pub(super) leaves: HashSet<usize>,
 }
 
 pub(super) struct Lowering<'a> {
@@ -61,6 +64,10 @@ pub(super) struct Lowering<'a> {
     pub(super) made: Vec<bool>,
     pub(super) groups: Vec<Group>,
     group_of: HashMap<usize, usize>,
+    /// The groups of a depth that visit a leaf, in their order.
+    visiting: HashMap<(u32, usize), Vec<usize>>,
+    /// All of `uses`, to look one up: a node may have as many as there are nodes.
+    used: HashSet<(usize, Owner, Access)>,
     pub(super) feeds: HashMap<usize, Feed>,
     plan: Plan,
     pub(super) means: Means,
@@ -77,6 +84,8 @@ pub(crate) fn lower(nodes: &[Shared], roots: &[(usize, Root)], means: Means) -> 
         made: vec![false; nodes.len()],
         groups: Vec::new(),
         group_of: HashMap::new(),
+        visiting: HashMap::new(),
+        used: HashSet::new(),
         feeds: HashMap::new(),
         plan: Plan::default(),
         means,
@@ -132,15 +141,22 @@ impl Lowering<'_> {
                     (Some(a), Some(b)) => a == b,
                     _ => true,
                 };
-                self.means.fuse
-                    && group.depth == depths[number]
-                    && chains
-                    && group.grid == geometry.chunks
-                    && group.leaves.iter().any(|leaf| leaves.contains(leaf))
+                chains && group.grid == geometry.chunks
             };
-            let found = self.groups.iter().position(fits);
+            let depth = depths[number];
+            let visiting = leaves.iter().filter_map(|&leaf| self.visiting.get(&(depth, leaf)));
+            let first = |groups: &Vec<usize>| {
+                groups.iter().copied().find(|&group| fits(&self.groups[group]))
+            };
+            let found = visiting.filter_map(first).min().filter(|_| self.means.fuse);
             let number_of_group = found.unwrap_or(self.groups.len());
             self.group_of.insert(number, number_of_group);
+            for &leaf in &leaves {
+                let known = found.is_some_and(|group| self.groups[group].leaves.contains(&leaf));
+                if !known {
+                    self.visiting.entry((depth, leaf)).or_default().push(number_of_group);
+                }
+            }
             match found {
                 Some(at) => {
                     let group = &mut self.groups[at];
@@ -150,7 +166,6 @@ impl Lowering<'_> {
                 }
                 None => self.groups.push(Group {
                     folds: vec![number],
-                    depth: depths[number],
                     grid: geometry.chunks,
                     chained,
                     pieces: None,
@@ -161,8 +176,8 @@ impl Lowering<'_> {
     }
 
     /// The nodes with elements of their own that `node` is computed from, a few hundred at the most.
-    fn leaves(&self, node: usize) -> Vec<usize> {
-        let (mut leaves, mut stack, mut looked_at) = (Vec::new(), vec![node], 0);
+    fn leaves(&self, node: usize) -> HashSet<usize> {
+        let (mut leaves, mut stack, mut looked_at) = (HashSet::new(), vec![node], 0);
         while let Some(node) = stack.pop() {
             looked_at += 1;
             if looked_at > 500 {
@@ -172,7 +187,7 @@ impl Lowering<'_> {
                 Op::View(_) | Op::Rechunk | Op::Apply(_) => stack.extend(&self.nodes[node].inputs),
                 Op::Constant(_) => {}
                 Op::Source(_) | Op::Fold { .. } | Op::Block { .. } | Op::Concat { .. } => {
-                    leaves.push(node)
+                    leaves.insert(node);
                 }
             }
         }
@@ -180,9 +195,8 @@ impl Lowering<'_> {
     }
 
     fn add_use(&mut self, node: usize, owner: Owner, access: Access) {
-        let used = &mut self.uses[node];
-        if !used.iter().any(|(o, a)| *o == owner && *a == access) {
-            used.push((owner, access));
+        if self.used.insert((node, owner, access.clone())) {
+            self.uses[node].push((owner, access));
         }
     }
 

@@ -202,10 +202,12 @@ impl Plan {
             }
             if let Some(root) = this.root.filter(|_| this.ports.is_empty()) {
                 let bytes = region.volume() * self.root_dtype(root).size() as u64;
+                // Blocks beside each other share a slab of the result, which is locked to be filled.
+                let alone = this.grid.counts().iter().skip(1).product::<u64>() <= 1;
                 let lent = program.and_then(Program::copied_input).is_some_and(|input| {
-                    !self.is_stored(root)
-                        || (layout.fetches[0] == Fetch::InPlace
-                            && is_plain(&this.inputs[input].access, region.rank()))
+                    let in_place = layout.fetches[0] == Fetch::InPlace
+                        && is_plain(&this.inputs[input].access, region.rank());
+                    in_place || (!self.is_stored(root) && alone)
                 });
                 // A copy goes straight to its place; a sink is lent a block that is whole.
                 if !lent {

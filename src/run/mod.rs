@@ -142,6 +142,7 @@ pub(crate) fn run(
     targets: &[Target<'_>],
 ) -> Result<(HashMap<Key, Slot>, Counts)> {
     let spilled_before = engine.spill.stats().bytes_written;
+    engine.files.begin();
     // A plan of few tasks is done before a second thread has begun.
     let threads = engine.threads.min((plan.totals().tasks as usize).div_ceil(2)).max(1);
     let done = targets.iter().map(|target| match target {
@@ -191,7 +192,7 @@ pub(crate) fn run(
     // What a failed run leaves; and chunks that others were expected to read: where a view
     // jumps over blocks, or two views of a block function ask for distant ones, more readers
     // are counted than there are.
-    let failed = state.failed.take();
+    let failed = state.failed.take().or_else(|| engine.files.verify().err().map(Error::from));
     let stays = |key: &Key| failed.is_none() && plan.ports[key.port as usize].kept;
     for (_, slot) in state.store.extract_if(|key, _| !stays(key)) {
         slot.free_extent(engine.spill);

@@ -1,7 +1,7 @@
 //! Arrays and delayed values that are computed together: first all arrays, in one plan; then
 //! the functions, some of which are called with them.
 
-use super::{Begun, Session, lock};
+use super::{Begun, RUNNING, Session, lock};
 use crate::{
     array::{AnyVec, Computed, Root},
     delayed::{Task, Value},
@@ -76,7 +76,7 @@ impl Session {
         }
         run::refuse_inside_task()?;
         let cancel = lock(&self.cancel).clone();
-        let guard = lock(&self.running);
+        let guard = lock(&RUNNING);
         let memory = self.arena_for(0);
         let begun = Begun { plan: Plan::default(), memory, cancel, _guard: guard };
         calls.run(&self.engine(&begun), given)

@@ -140,13 +140,21 @@ impl Builder {
             reproducible: self.reproducible,
             retry: self.retry,
             cancel: Mutex::default(),
-            running: Mutex::default(),
             persisted: Mutex::default(),
         })
     }
 }
 
+/// The least that an operating system counts, in bytes.
+const PAGE: usize = 4096;
+
+/// Held by the run that has the memory: what other sessions hold counts for all of the process.
+static RUNNING: Mutex<()> = Mutex::new(());
+
 /// What computes: memory, threads and scratch.
+///
+/// One run at a time has the process's memory: another one, of this session or of another,
+/// waits for its end. So a task must not wait for a run, on whatever thread.
 #[derive(Debug)]
 pub struct Session {
     memory: u64,
@@ -161,7 +169,6 @@ pub struct Session {
     /// Of the run under way, and those that wait for it.
     cancel: Mutex<Cancel>,
     /// Held by the run under way: each has the whole budget.
-    running: Mutex<()>,
     persisted: Mutex<Vec<Weak<Persisted>>>,
 }
 
@@ -256,7 +263,8 @@ impl Session {
         Ok((results.into_iter().zip(shapes).collect(), report))
     }
 
-    /// Computes an array into memory of the caller's, which does not count as freeboard's.
+    /// Computes an array into memory of the caller's. As far as the operating system counts it to
+    /// the process, it counts to the session's memory.
     ///
     /// # Errors
     /// As for [`Session::compute`]; and if `out` is of another shape or not in C order.
@@ -279,10 +287,13 @@ impl Session {
                 "the array to compute into is not in C order",
             ));
         };
-        // What is not touched yet is not resident, and will be.
-        let bytes = size_of_val(elements) as u64;
-        let out = vec![bytemuck::cast_slice_mut(elements)];
-        self.compute_roots(&[array.expr().clone()], out, bytes)?;
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(elements);
+        self.check_results(bytes.len() as u64)?;
+        // What is not touched yet is not resident, and would not be seen where memory is measured.
+        for page in bytes.chunks_mut(PAGE) {
+            page[0] = std::hint::black_box(page[0]);
+        }
+        self.compute_roots(&[array.expr().clone()], vec![bytes], 0)?;
         Ok(())
     }
 
@@ -439,7 +450,8 @@ impl Session {
     fn begin(&self, wanted: &[Wanted], bytes: u64) -> Result<Begun<'_>> {
         run::refuse_inside_task()?;
         let cancel = lock(&self.cancel).clone();
-        let guard = lock(&self.running);
+        let guard = lock(&RUNNING);
+        memory::trim_others(&self.arena);
         let means = self.means(bytes);
         let arena = means.arena;
         let mut plan = Plan::fitting(wanted, means, self.beside() + bytes)?;

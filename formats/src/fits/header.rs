@@ -7,6 +7,7 @@
 use super::{gzip::MOST_RATIO, input::Input};
 use crate::{
     error::{ErrorKind, FormatError, Result},
+    files::Stamp,
     region::{Dims, checked_volume},
     source::Attributes,
 };
@@ -231,6 +232,8 @@ pub(super) struct Hdu {
     pub(super) data_bytes: u64,
     /// The bytes of the file as it is, where that is gzipped.
     pub(super) zipped: Option<u64>,
+    /// What its file was when it was opened.
+    pub(super) stamp: Stamp,
 }
 
 /// What an HDU holds.
@@ -293,6 +296,7 @@ pub(super) struct Hdus<'a> {
     /// the most that it can inflate to.
     pub(super) file_bytes: u64,
     zipped: Option<u64>,
+    stamp: Stamp,
     at: u64,
     index: usize,
 }
@@ -301,11 +305,12 @@ impl<'a> Hdus<'a> {
     /// Begins with the primary HDU.
     pub(super) fn of(file: &'a File, path: &'a Path) -> Result<Hdus<'a>> {
         let io = |e: std::io::Error| FormatError::io(e).at_path(path);
-        let len = file.metadata().map_err(io)?.len();
+        let about = file.metadata().map_err(io)?;
+        let (len, stamp) = (about.len(), Stamp::from(&about));
         let (input, is_zipped) = Input::of(file).map_err(io)?;
         let file_bytes = if is_zipped { len.saturating_mul(MOST_RATIO) } else { len };
         let zipped = is_zipped.then_some(len);
-        Ok(Hdus { input, path, file_bytes, zipped, at: 0, index: 0 })
+        Ok(Hdus { input, path, file_bytes, zipped, stamp, at: 0, index: 0 })
     }
 
     /// The next HDU; `None` after the last. What follows the last and is no HDU is left alone.
@@ -359,6 +364,7 @@ impl<'a> Hdus<'a> {
                         data_start,
                         data_bytes,
                         zipped: self.zipped,
+                        stamp: self.stamp,
                     };
                     self.at = data_bytes
                         .checked_next_multiple_of(BLOCK)

@@ -190,7 +190,7 @@ impl ChunkSource for Image {
         if region.is_empty() {
             return Ok(());
         }
-        let file = cx.files.open(&self.origin.path)?;
+        let file = self.origin.open(cx.files)?;
         let mut input = self.origin.input(&file);
         let Steps { outer, row, pitch, rows, .. } = self.steps(region);
         // The axis along which rows are taken together is the last of the outer ones.

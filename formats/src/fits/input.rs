@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     error::{ErrorKind, FormatError, Result},
+    files::{FileCache, Stamp},
     source::{Fingerprint, ReadCost, SourceSpec},
 };
 use std::{
@@ -14,6 +15,7 @@ use std::{
     io,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// The place of one image.
@@ -22,6 +24,7 @@ pub(super) struct Origin {
     pub(super) path: PathBuf,
     pub(super) hdu: usize,
     hash: u128,
+    stamp: Stamp,
     zipped: Option<Zipped>,
 }
 
@@ -42,7 +45,12 @@ impl Origin {
             let end = hdu.data_start.saturating_add(hdu.data_bytes);
             Zipped { len, end, marks: Marks::new(end, super::CHUNK) }
         });
-        Origin { path: path.to_owned(), hdu: hdu.index, hash: hdu.hash, zipped }
+        Origin { path: path.to_owned(), hdu: hdu.index, hash: hdu.hash, stamp: hdu.stamp, zipped }
+    }
+
+    /// The file, open.
+    pub(super) fn open(&self, files: &FileCache) -> Result<Arc<File>> {
+        files.open_unchanged(&self.path, self.stamp)
     }
 
     /// The bytes of the open file.

@@ -345,7 +345,7 @@ impl ChunkSource for Tiled {
         if region.is_empty() {
             return Ok(());
         }
-        let file = cx.files.open(&self.origin.path)?;
+        let file = self.origin.open(cx.files)?;
         let mut input = self.origin.input(&file);
         let cancel = cx.cancel;
         let needs = self.needs(region);

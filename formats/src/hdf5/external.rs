@@ -8,7 +8,7 @@
 use super::file::{Container, corrupt, translate};
 use crate::{
     error::{ErrorKind, FormatError, Result},
-    source::FileCache,
+    files::FileCache,
 };
 use hdf5_reader::{
     local_heap::LocalHeap,

@@ -11,7 +11,10 @@ use super::{
     shared::SharedHeap,
     virtual_::Nesting,
 };
-use crate::error::{ErrorKind, FormatError, Result};
+use crate::{
+    error::{ErrorKind, FormatError, Result},
+    files::Stamp,
+};
 use hdf5_reader::{
     Hdf5File, OpenOptions,
     error::Error as ReaderError,
@@ -122,6 +125,8 @@ pub(super) struct Container {
     pub(super) path: PathBuf,
     /// The whole file's bytes.
     pub(super) len: u64,
+    /// What the file was when it was opened.
+    pub(super) stamp: Stamp,
     /// The global heap that was read last, by its address.
     pub(super) heap: RefCell<Option<(u64, GlobalHeapCollection)>>,
     /// The names of objects by their address, once one was asked for.
@@ -133,12 +138,13 @@ pub(super) struct Container {
 impl Container {
     pub(super) fn open(path: &Path) -> Result<Container> {
         let file = File::open(path).map_err(FormatError::io)?;
-        let len = file.metadata().map_err(FormatError::io)?.len();
+        let about = file.metadata().map_err(FormatError::io)?;
+        let (len, stamp) = (about.len(), Stamp::from(&about));
         let options = OpenOptions::default().with_chunk_cache_bytes(0);
         let storage = Arc::new(MetadataFile { file, len });
         let file = Hdf5File::from_storage_with_options(storage, options).map_err(translate)?;
         let (heap, names, shared_heaps) = (RefCell::default(), OnceCell::new(), OnceCell::new());
-        Ok(Container { file, path: path.to_owned(), len, heap, names, shared_heaps })
+        Ok(Container { file, path: path.to_owned(), len, stamp, heap, names, shared_heaps })
     }
 
     /// Bytes of an address and of a length in this file.
@@ -181,6 +187,8 @@ impl Container {
 pub(super) struct Found {
     /// The file that holds it: another one, where an external link led there.
     pub(super) path: PathBuf,
+    /// What that file was when it was opened.
+    pub(super) stamp: Stamp,
     /// Its path in that file.
     pub(super) item: String,
     /// Where its elements lie, or why they cannot be read.
@@ -211,7 +219,7 @@ pub(super) fn open(path: &Path, item: Option<&str>, nesting: &Nesting) -> Result
             .help(choices(&container)));
         }
         let index = read_index(&inside, &header, nesting).map_err(named);
-        Ok(Found { path: inside.path.clone(), item, index })
+        Ok(Found { path: inside.path.clone(), stamp: inside.stamp, item, index })
     })
 }
 

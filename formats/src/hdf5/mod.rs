@@ -166,7 +166,9 @@ fn listed(name: String, index: &Index) -> Item {
 fn open_at(path: &Path, item: Option<&str>, nesting: &Nesting) -> Result<Arc<dyn ChunkSource>> {
     let found = file::open(path, item, nesting)?;
     match found.index {
-        Ok(index) => Ok(odd::source(source::Source::new(&found.path, found.item, index))),
+        Ok(index) => {
+            Ok(odd::source(source::Source::new(&found.path, found.item, index, found.stamp)))
+        }
         #[cfg(feature = "hdf5")]
         Err(error) if error.kind() == ErrorKind::Unsupported => {
             match library::Source::open(&found.path, found.item) {

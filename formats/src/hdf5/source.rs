@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     error::{ErrorKind, FormatError, Result},
+    files::Stamp,
     region::{Coordinates, Region},
     source::{ChunkSource, Fingerprint, Meta, ReadCost, ReadCx, SourceSpec, Storage},
     view::{ChunkMut, ChunkView},
@@ -28,11 +29,12 @@ pub(super) struct Source {
     path: PathBuf,
     item: String,
     index: Index,
+    stamp: Stamp,
 }
 
 impl Source {
-    pub(super) fn new(path: &Path, item: String, index: Index) -> Source {
-        Source { path: path.to_owned(), item, index }
+    pub(super) fn new(path: &Path, item: String, index: Index, stamp: Stamp) -> Source {
+        Source { path: path.to_owned(), item, index, stamp }
     }
 
     pub(super) fn index(&self) -> &Index {
@@ -169,7 +171,7 @@ impl ChunkSource for Source {
                 out.assign(&ChunkView::new(meta.dtype, &words[..bytes], &shape).sub(region));
             }
             Layout::Contiguous(address) => {
-                let file = cx.files.open(&self.path)?;
+                let file = cx.files.open_unchanged(&self.path, self.stamp)?;
                 let fetch = |bytes: &mut [u8], at| raw::exact(&file, bytes, address + at);
                 raw::read_box(&fetch, meta.dtype, &meta.shape(), region, out.reborrow(), cx)
                     .map_err(|error| self.at(error))?;
@@ -185,7 +187,7 @@ impl ChunkSource for Source {
                 return mapping.read(region, &mut out, cx).map_err(|error| self.at(error));
             }
             Layout::Chunked(chunks) => {
-                let file = cx.files.open(&self.path)?;
+                let file = cx.files.open_unchanged(&self.path, self.stamp)?;
                 for at in Coordinates::of(meta.grid.covering(region)) {
                     cx.cancel.check()?;
                     self.read_chunk(chunks, &file, &at, region, &mut out, cx).map_err(|error| {

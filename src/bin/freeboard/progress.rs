@@ -110,7 +110,8 @@ impl Observer for Progress {
         if inner.terminal {
             let bar = inner.bar.get_or_init(|| bar(inner.name));
             bar.set_length(of);
-            bar.set_position(done);
+            // Workers tell of their tasks side by side, and not always in order.
+            bar.set_position(done.max(bar.position()));
             return;
         }
         let mut said = inner.said.lock().unwrap_or_else(PoisonError::into_inner);
