@@ -24,6 +24,7 @@ mod workers;
 pub(crate) use calls::Calls;
 pub(crate) use results::Collected;
 pub(crate) use retry::Retry;
+pub use schedule::Eviction;
 pub(crate) use task::Target;
 use task::TaskCx;
 
@@ -71,6 +72,7 @@ pub(crate) struct Engine<'a> {
     pub threads: usize,
     pub observer: &'a dyn Observer,
     pub retry: Retry,
+    pub eviction: Eviction,
     /// What the process may hold.
     pub process: u64,
 }
@@ -164,7 +166,7 @@ pub(crate) fn run(
             written: AtomicU64::new(0),
         },
         state: Mutex::new(State {
-            schedule: Schedule::new(plan, engine.memory, threads, done.collect()),
+            schedule: Schedule::new(plan, engine.memory, threads, engine.eviction, done.collect()),
             store: HashMap::new(),
             failed: None,
             sleeping: 0,

@@ -11,11 +11,14 @@
 //! **Memory.** A batch is granted all it needs at once: results, scratch, and inputs that
 //! must come back; what is in memory already is pinned. Grants are given in priority order:
 //! where the best batch does not fit, nothing passes it, and chunks are evicted for it, the
-//! one that is needed last first. What a source gives again is dropped, other chunks are
+//! one that is needed last first ([`Eviction`]). What a source gives again is dropped, other chunks are
 //! spilled once. A running batch never waits for memory, and a batch that fits alone is
 //! granted when nothing else runs, so there is no deadlock (the plan was checked for that).
 
+mod evict;
 mod skip;
+
+pub use evict::Eviction;
 
 use crate::{
     error::{Error, Result},
@@ -69,6 +72,8 @@ struct Chunk {
     clean: bool,
     /// Priorities about which the batches that are known to read it run.
     uses: SmallVec<[u64; 2]>,
+    /// When it was used last, as a running number.
+    touched: u64,
     /// Batches that wait for it.
     waiting: SmallVec<[Batch; 2]>,
 }
@@ -126,8 +131,11 @@ pub(crate) struct Schedule<'p> {
     ready: BinaryHeap<Reverse<(u64, Batch)>>,
     /// Granted batches whose inputs are all back.
     granted: VecDeque<Batch>,
-    /// Chunks that may be evicted, by when they are needed.
+    eviction: Eviction,
+    /// Chunks that may be evicted, by their rank: the last goes first.
     evictable: BTreeSet<(u64, Key)>,
+    /// How often chunks were made, or read by their last reader of the moment.
+    clock: u64,
     sequence: u64,
     /// Jobs that were given out and are not finished.
     running: usize,
@@ -143,6 +151,7 @@ impl<'p> Schedule<'p> {
         plan: &'p Plan,
         arena: u64,
         workers: usize,
+        eviction: Eviction,
         done: Vec<Option<&'p ChunkSet>>,
     ) -> Schedule<'p> {
         let cursors: Vec<(StageId, u64, u64)> = plan
@@ -164,7 +173,9 @@ impl<'p> Schedule<'p> {
             chunks: HashMap::new(),
             ready: BinaryHeap::new(),
             granted: VecDeque::new(),
+            eviction,
             evictable: BTreeSet::new(),
+            clock: 0,
             sequence: 0,
             running: 0,
             spilling: 0,
@@ -300,6 +311,7 @@ impl<'p> Schedule<'p> {
                 pins: 0,
                 clean: false,
                 uses: SmallVec::new(),
+                touched: 0,
                 waiting: SmallVec::new(),
             };
             self.chunks.insert(key, chunk);
@@ -316,11 +328,11 @@ impl<'p> Schedule<'p> {
         let chunk = self.chunks.get_mut(&key).expect("entered");
         let listed = chunk.state == State::Resident && chunk.pins == 0;
         if listed {
-            self.evictable.remove(&(next_use(chunk), key));
+            self.evictable.remove(&(self.eviction.rank(chunk), key));
         }
         chunk.uses.push(about);
         if listed {
-            self.evictable.insert((next_use(chunk), key));
+            self.evictable.insert((self.eviction.rank(chunk), key));
         }
         if chunk.state == State::Pending {
             chunk.waiting.push(batch);
@@ -405,48 +417,6 @@ impl<'p> Schedule<'p> {
         matches!(self.plan.stages[stage as usize].work, Work::Read(_))
     }
 
-    /// Whether `need` bytes are free, after evicting what can be evicted at once; where that is
-    /// not enough, chunks begin to be spilled.
-    fn make_room(&mut self, need: u64, jobs: &mut Vec<Job>, freed: &mut Vec<Key>) -> bool {
-        while self.used + need > self.arena {
-            if self.used + need <= self.arena + self.spilling {
-                return false;
-            }
-            let Some((_, key)) = self.evictable.pop_last() else { return false };
-            let droppable = self.is_remade(key);
-            let chunk = self.chunks.get_mut(&key).expect("evictable");
-            if droppable || chunk.clean {
-                chunk.state = State::Away;
-                self.used -= chunk.bytes;
-                self.counts.dropped += 1;
-                freed.push(key);
-            } else {
-                chunk.state = State::Spilling;
-                self.spilling += chunk.bytes;
-                self.counts.spilled += 1;
-                self.running += 1;
-                jobs.push(Job::Spill(key));
-            }
-        }
-        true
-    }
-
-    fn pin(&mut self, key: Key) {
-        let chunk = self.chunks.get_mut(&key).expect("made");
-        if chunk.pins == 0 && chunk.state == State::Resident {
-            self.evictable.remove(&(next_use(chunk), key));
-        }
-        chunk.pins += 1;
-    }
-
-    fn unpin(&mut self, key: Key) {
-        let chunk = self.chunks.get_mut(&key).expect("made");
-        chunk.pins -= 1;
-        if chunk.pins == 0 && chunk.state == State::Resident {
-            self.evictable.insert((next_use(chunk), key));
-        }
-    }
-
     /// A batch was run: what it made is in the store. Chunks that nobody needs any more are
     /// added to `freed`.
     pub fn finished(&mut self, batch: Batch, freed: &mut Vec<Key>) {
@@ -473,7 +443,8 @@ impl<'p> Schedule<'p> {
         for key in self.plan.made_by(batch) {
             let chunk = self.chunks.get_mut(&key).expect("entered");
             chunk.state = State::Resident;
-            self.evictable.insert((next_use(chunk), key));
+            self.list(key);
+            let chunk = self.chunks.get_mut(&key).expect("entered");
             for waiting in std::mem::take(&mut chunk.waiting) {
                 let task = self.tasks.get_mut(&waiting).expect("it waits");
                 task.missing -= 1;
@@ -492,7 +463,7 @@ impl<'p> Schedule<'p> {
         }
         if chunk.state == State::Resident {
             self.used -= chunk.bytes;
-            self.evictable.remove(&(next_use(chunk), key));
+            self.evictable.remove(&(self.eviction.rank(chunk), key));
         }
         self.chunks.remove(&key);
         freed.push(key);
@@ -508,7 +479,7 @@ impl<'p> Schedule<'p> {
         if chunk.pins > 0 || chunk.readers == 0 {
             chunk.state = State::Resident;
             if chunk.pins == 0 {
-                self.evictable.insert((next_use(chunk), key));
+                self.list(key);
             }
             self.free_unread(key, freed);
             return false;
@@ -559,9 +530,4 @@ impl<'p> Schedule<'p> {
             assert_eq!(held, self.used, "nothing runs: all that is used is held");
         }
     }
-}
-
-/// When a chunk is needed next; late, if nobody is known to.
-fn next_use(chunk: &Chunk) -> u64 {
-    chunk.uses.iter().copied().min().unwrap_or(u64::MAX)
 }

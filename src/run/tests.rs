@@ -1,16 +1,19 @@
 //! Whole runs, on arenas of any size: the same bits whatever the budget, the number of
 //! threads and what was spilled, and nothing left behind.
 
-use super::{Collected, Counts, Engine, Retry, Target, run};
+mod eviction;
+
+use super::{Collected, Counts, Engine, Eviction, Retry, Target, run};
 use crate::{
     array::{AnyVec, Array},
     error::Result,
     event::Silent,
+    expr::Expr,
     memory::{Arena, Spill},
     plan::{Means, Plan, Root, Wanted},
 };
 use freeboard_formats::{
-    Cancel, ChunkMut, ChunkSource, FileCache, Fingerprint, Grid, Meta, ReadCost, ReadCx, Region,
+    Cancel, ChunkMut, ChunkSource, FileCache, Fingerprint, Meta, ReadCost, ReadCx, Region,
     SourceSpec, Storage,
     memory::MemorySource,
     region::Coordinates,
@@ -20,45 +23,93 @@ use ndarray::{ArrayD, IxDyn};
 use proptest::prelude::*;
 use std::sync::Arc;
 
-/// Computes `x` with so many bytes and threads, and checks that nothing is left.
-fn compute(x: &Array<f64>, memory: u64, threads: usize, fuse: bool) -> Result<(Vec<u64>, Counts)> {
-    let expr = x.expr().clone();
-    let grid = expr.meta()?.grid.clone();
-    let wanted = [Wanted {
-        expr,
-        root: Root { grid: grid.clone(), kept: false, stored: false },
-        sink: None,
-    }];
-    let plan = Plan::fitting(
-        &wanted,
-        Means { arena: memory, workers: threads, fuse, reproducible: false },
-        0,
-    )?;
+/// How a plan is carried out.
+#[derive(Clone, Copy, Debug)]
+struct How {
+    memory: u64,
+    threads: usize,
+    fuse: bool,
+    eviction: Eviction,
+}
+
+impl How {
+    fn new(memory: u64, threads: usize) -> How {
+        How { memory, threads, fuse: true, eviction: Eviction::default() }
+    }
+
+    fn means(self) -> Means {
+        Means { arena: self.memory, workers: self.threads, fuse: self.fuse, reproducible: false }
+    }
+}
+
+/// What came of a run.
+struct Ran {
+    /// The elements of each root that is not kept.
+    outs: Vec<AnyVec>,
+    counts: Counts,
+    /// The most that the arena held, and what came back from scratch, in bytes.
+    peak: u64,
+    loaded: u64,
+}
+
+/// A root whose elements are handed out, or, if `kept`, stay in the store.
+fn wanted(expr: &Expr, kept: bool) -> Wanted {
+    let grid = expr.meta().expect("no mistake").grid.clone();
+    Wanted { expr: expr.clone(), root: Root { grid, kept, stored: false }, sink: None }
+}
+
+/// Carries out the plan for some roots, and checks that nothing is left.
+fn carried_out(wanted: &[Wanted], how: How) -> Result<Ran> {
+    let plan = Plan::fitting(wanted, how.means(), 0)?;
     let dir = tempfile::tempdir().expect("a folder");
-    let (arena, spill) =
-        (Arena::new(memory), Spill::new(dir.path().to_owned(), None).allow_tmpfs(true));
+    let arena = Arena::new(how.memory);
+    let spill = Spill::new(dir.path().to_owned(), None).allow_tmpfs(true);
     let engine = Engine {
         arena: &arena,
-        memory,
+        memory: how.memory,
         spill: &spill,
         files: &FileCache::default(),
         cancel: &Cancel::default(),
-        threads,
+        threads: how.threads,
         observer: &Silent,
         retry: Retry::default(),
-        process: memory,
+        eviction: how.eviction,
+        process: how.memory,
     };
-    let shape = grid.shape();
-    let mut out =
-        AnyVec::zeroed(freeboard_formats::DType::F64, shape.iter().product::<u64>() as usize);
-    let target =
-        Target::Collect(Collected::new(freeboard_formats::DType::F64, &grid, out.as_bytes_mut()));
-    let (kept, counts) = run(&engine, &plan, &[target])?;
-    assert!(kept.is_empty());
+    let mut outs = Vec::new();
+    for wanted in wanted.iter().filter(|wanted| !wanted.root.kept) {
+        let count = wanted.root.grid.shape().iter().product::<u64>();
+        outs.push(AnyVec::zeroed(wanted.expr.meta()?.dtype, count as usize));
+    }
+    let mut free = outs.iter_mut();
+    let targets: Vec<Target<'_>> = wanted
+        .iter()
+        .map(|wanted| match wanted.root.kept {
+            true => Target::Keep,
+            false => {
+                let out = free.next().expect("one for each");
+                let dtype = out.dtype();
+                Target::Collect(Collected::new(dtype, &wanted.root.grid, out.as_bytes_mut()))
+            }
+        })
+        .collect();
+    let (kept, counts) = run(&engine, &plan, &targets)?;
+    drop(targets);
+    let chunks = wanted.iter().filter(|wanted| wanted.root.kept);
+    assert_eq!(kept.len() as u64, chunks.map(|wanted| wanted.root.grid.len()).sum::<u64>());
+    kept.into_values().for_each(|slot| slot.free_extent(&spill));
     assert_eq!(arena.live(), 0, "grants and pins are 0 at the end");
     assert_eq!(spill.stats().live, 0, "no extent is left");
-    assert!(arena.peak() <= memory);
-    Ok((bytemuck::cast_slice::<u8, u64>(out.as_bytes()).to_vec(), counts))
+    assert!(arena.peak() <= how.memory);
+    Ok(Ran { outs, counts, peak: arena.peak(), loaded: spill.stats().bytes_read })
+}
+
+/// Computes `x` with so many bytes and threads.
+fn compute(x: &Array<f64>, memory: u64, threads: usize, fuse: bool) -> Result<(Vec<u64>, Counts)> {
+    x.expr().meta()?;
+    let how = How { fuse, ..How::new(memory, threads) };
+    let ran = carried_out(&[wanted(x.expr(), false)], how)?;
+    Ok((bytemuck::cast_slice::<u8, u64>(ran.outs[0].as_bytes()).to_vec(), ran.counts))
 }
 
 fn array(shape: &[usize], chunk: &[u64], seed: u64) -> Array<f64> {
@@ -81,7 +132,8 @@ impl ChunkSource for Whole {
     fn cost(&self, region: &Region) -> ReadCost {
         let grid = &self.meta().grid;
         let chunks = Coordinates::of(grid.covering(region));
-        let decoded = chunks.map(|index| grid.region(&index).volume() * 8).sum();
+        let decoded = chunks.map(|index| grid.region(&index).volume());
+        let decoded = decoded.sum::<u64>() * self.meta().dtype.size() as u64;
         ReadCost { decoded, scratch: 10_000, ..ReadCost::default() }
     }
     fn read(
@@ -114,11 +166,11 @@ fn counted(source: impl ChunkSource + 'static) -> (Array<f64>, Arc<Counters>) {
 
 /// The budget in which the largest task just fits, to an eighth.
 fn smallest(x: &Array<f64>, threads: usize, fuse: bool) -> u64 {
-    let expr = x.expr().clone();
-    let grid = expr.meta().expect("no mistake").grid.clone();
-    let wanted = [Wanted { expr, root: Root { grid, kept: false, stored: false }, sink: None }];
-    Plan::least(&wanted, Means { arena: 0, workers: threads, fuse, reproducible: false })
-        .expect("no mistake")
+    least(&[wanted(x.expr(), false)], How { fuse, ..How::new(0, threads) })
+}
+
+fn least(wanted: &[Wanted], how: How) -> u64 {
+    Plan::least(wanted, Means { arena: 0, ..how.means() }).expect("no mistake")
 }
 
 fn verb(x: Array<f64>, verb: u8) -> Array<f64> {
@@ -263,44 +315,10 @@ fn a_hundred_thousand_stages_one_above_the_other() {
 fn one_pass_reads_each_chunk_once() {
     let values = ArrayD::from_shape_fn(IxDyn(&[20, 30]), |i| (i[0] * 30 + i[1]) as f64);
     let (x, counters) = whole(&values, &[4, 30]);
-    let wanted: Vec<Wanted> = [x.sum(..), x.mean(0), x.max(..), (&x * &x).sum(1)]
-        .into_iter()
-        .map(|array| {
-            let expr = array.expr().clone();
-            let grid: Grid = expr.meta().unwrap().grid.clone();
-            Wanted { expr, root: Root { grid, kept: false, stored: false }, sink: None }
-        })
-        .collect();
-    let means = Means { arena: 1 << 20, workers: 1, fuse: true, reproducible: false };
-    let plan = Plan::new(&wanted, means).unwrap();
-    let (arena, files) = (Arena::new(1 << 20), FileCache::default());
-    let spill = Spill::new(std::env::temp_dir(), None);
-    let engine = Engine {
-        arena: &arena,
-        memory: 1 << 20,
-        spill: &spill,
-        files: &files,
-        cancel: &Cancel::default(),
-        threads: 1,
-        observer: &Silent,
-        retry: Retry::default(),
-        process: 1 << 30,
-    };
-    let mut outs: Vec<Vec<f64>> = wanted
-        .iter()
-        .map(|w| vec![0.0; w.root.grid.shape().iter().product::<u64>() as usize])
-        .collect();
-    let targets: Vec<Target<'_>> = wanted
-        .iter()
-        .zip(&mut outs)
-        .map(|(wanted, out)| {
-            let out = bytemuck::cast_slice_mut(out);
-            Target::Collect(Collected::new(freeboard_formats::DType::F64, &wanted.root.grid, out))
-        })
-        .collect();
-    run(&engine, &plan, &targets).unwrap();
-    drop(targets);
-    assert_eq!(outs[0], [values.sum()]);
+    let results = [x.sum(..), x.mean(0), x.max(..), (&x * &x).sum(1)];
+    let results = results.map(|array| wanted(array.expr(), false));
+    let ran = carried_out(&results, How::new(1 << 20, 1)).unwrap();
+    assert_eq!(ran.outs[0].as_bytes(), values.sum().to_ne_bytes());
     assert_eq!(counters.reads(), 5);
 }
 
@@ -309,12 +327,8 @@ fn a_carried_reduction_is_cut_along_what_it_keeps() {
     let x = array(&[20, 256, 512], &[1, 256, 512], 7);
     let y = x.std(0) + x.max(0);
     let pieces = |workers: usize| {
-        let expr = y.expr().clone();
-        let grid = expr.meta().unwrap().grid.clone();
-        let wanted = [Wanted { expr, root: Root { grid, kept: false, stored: false }, sink: None }];
-        let plan =
-            Plan::new(&wanted, Means { arena: 64 << 20, workers, fuse: true, reproducible: false })
-                .unwrap();
+        let means = How::new(64 << 20, workers).means();
+        let plan = Plan::new(&[wanted(y.expr(), false)], means).unwrap();
         plan.stages.iter().map(|stage| stage.grid.len()).max().unwrap()
     };
     // Two to be carried by one thread are cut in two, for four threads into the smallest pieces.

@@ -10,6 +10,7 @@ mod persist;
 mod report;
 mod resume;
 
+pub use crate::run::Eviction;
 pub use report::Report;
 
 use crate::{
@@ -45,6 +46,7 @@ pub struct Builder {
     observer: Arc<dyn Observer>,
     fuse: bool,
     reproducible: bool,
+    eviction: Eviction,
     retry: Retry,
 }
 
@@ -112,6 +114,14 @@ impl Builder {
         self
     }
 
+    /// Which chunk leaves memory first when another needs the room; by default the one that is
+    /// needed last. For measuring what knowing the future saves: values do not depend on it.
+    #[must_use]
+    pub fn eviction(mut self, eviction: Eviction) -> Builder {
+        self.eviction = eviction;
+        self
+    }
+
     /// The session.
     ///
     /// # Errors
@@ -138,6 +148,7 @@ impl Builder {
             observer: self.observer,
             fuse: self.fuse,
             reproducible: self.reproducible,
+            eviction: self.eviction,
             retry: self.retry,
             cancel: Mutex::default(),
             persisted: Mutex::default(),
@@ -165,6 +176,7 @@ pub struct Session {
     observer: Arc<dyn Observer>,
     fuse: bool,
     reproducible: bool,
+    eviction: Eviction,
     retry: Retry,
     /// Of the run under way, and those that wait for it.
     cancel: Mutex<Cancel>,
@@ -195,6 +207,7 @@ impl Session {
             observer: Arc::new(Silent),
             fuse: true,
             reproducible: false,
+            eviction: Eviction::default(),
             retry: Retry::default(),
         }
     }
@@ -494,6 +507,7 @@ impl Session {
             threads: self.threads,
             observer: &*self.observer,
             retry: self.retry,
+            eviction: self.eviction,
         }
     }
 
