@@ -23,6 +23,8 @@ use std::{borrow::Cow, sync::LazyLock};
 
 #[path = "oracle/combine.rs"]
 mod combine;
+#[path = "oracle/measure.rs"]
+mod measure;
 #[path = "oracle/numpy.rs"]
 mod numpy;
 #[path = "oracle/products.rs"]

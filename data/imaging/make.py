@@ -81,6 +81,20 @@ class Draw:
         return f", structure=generate_binary_structure({self.ndim}, {rng.randrange(1, self.ndim + 1)})"
 
 
+REGIONS = "sum_labels mean variance standard_deviation minimum maximum minimum_position center_of_mass".split()
+
+
+class Measured(Draw):
+    """An array, its labels, and which of them are measured."""
+
+    def labels(self):
+        return rng.choice([f"label(x > {rng.choice([-5, 0, 5])})[0]", "(x > 0) * 3", "(x // 20).astype('i8')"])
+
+    def chosen(self):
+        listed = [[1, 2, 3], [3, 1], [2, 2, 900, 1], list(range(1, 12))]
+        return rng.choice(["", ", 1", ", index=2", *(f", index={labels}" for labels in listed), ", arange(1, 5)"])
+
+
 EXTREMES = "minimum_filter maximum_filter grey_erosion grey_dilation grey_opening grey_closing".split()
 BINARY = "binary_erosion binary_dilation".split()
 
@@ -103,15 +117,27 @@ SPECS = [
     (40, 0, lambda d: f"{rng.choice(BINARY)}(x > 0{d.structure()}{rng.choice(['', ', iterations=2', ', border_value=1'])})"),
     (30, 0, lambda d: f"{rng.choice(['binary_opening', 'binary_closing'])}(x > 5{d.structure()}{rng.choice(['', ', iterations=2'])})"),
     (80, 0, lambda d: f"label(x > {rng.choice([-5, 0, 5, 10])}{rng.choice(['', f', structure=generate_binary_structure({d.ndim}, {d.ndim})', f', generate_binary_structure({d.ndim}, {min(2, d.ndim)})'])})[0]"),
+    (120, 1e-6, lambda d: f"ndimage.{rng.choice(REGIONS)}(x, {d.labels()}{d.chosen()})"),
+    (15, 1e-6, lambda d: f"ndimage.{rng.choice(REGIONS)}(x)"),
+    (15, 0, lambda d: f"find_objects({d.labels()}, {rng.choice([1, 4, 9])})"),
+    (15, 0, lambda d: f"ndimage.histogram(x, {rng.choice([-20, 0])}, {rng.choice([30, 90.5])}, {rng.choice([1, 5, 12])}, {d.labels()}, {rng.choice([[1, 2], [2, 1]])})"),
 ]  # fmt: skip
+
+
+def boxes(labels, max_label):
+    """The boxes around regions as numbers: start and stop along each axis, 0 where there is no such region."""
+    found = ndi.find_objects(labels, max_label)
+    none = (slice(0, 0),) * labels.ndim
+    return np.array([[[cut.start, cut.stop] for cut in box or none] for box in found])
 
 
 def calls():
     names = {name: getattr(ndi, name) for name in dir(ndi) if not name.startswith("_")}
+    names |= {"ndimage": ndi, "arange": np.arange, "list": list, "find_objects": boxes}
     lines, expected, refused = [], bytearray(), 0
     for count, tolerance, draw in SPECS:
         for _ in range(count):
-            d = Draw()
+            d = Measured()
             x, text = POOL[d.index], draw(d)
             if x.dtype == bool and text.startswith(("sobel", "prewitt")):
                 continue  # between two passes SciPy has more than true and false
@@ -119,11 +145,22 @@ def calls():
                 continue  # ranks along one axis: SciPy takes the footprint for a box
             if x.dtype.kind == "u" and "cval=-" in text:
                 continue  # what no element can be: it is converted or not, filter by filter
+            if x.dtype == bool and ("//" in text or "ndimage.histogram" in text):
+                continue  # no labels
+            if x.dtype.kind != "f" and "_position" in text:
+                continue  # which of equal elements is named, is a matter of how SciPy sorts
+            precise = x.dtype == np.float32 and text.startswith(("ndimage.s", "ndimage.me", "ndimage.v", "ndimage.c"))
             try:
-                value = np.asarray(eval(text, names | {"x": x}))
+                # Of one region SciPy sums float32 in float32.
+                value = np.asarray(eval(text, names | {"x": x.astype("f8") if precise else x}))
             except (RuntimeError, ValueError):
-                refused += 1  # a footprint of nothing, a rank beyond it
+                refused += 1  # a footprint of nothing, a rank beyond it; extrema of nothing
                 continue
+            if text.startswith(("ndimage.sum", "ndimage.hist")):
+                if value.dtype == object and any(one is None for one in value):
+                    continue  # regions without elements have no counts
+                value = np.stack(value) if value.dtype == object else value
+                value = value.astype("f8" if "sum" in text else "i8")  # of one region SciPy's are of any dtype
             if value.dtype == bool:
                 value = value.view("u1") != 0  # SciPy leaves any byte in them
             cuts = ",".join(str(rng.randrange(1, n + 1)) for n in x.shape)

@@ -387,7 +387,7 @@ pub(super) fn automatic(shape: &[u64], element: u64, bytes: u64) -> Grid {
 
 /// Axes cut so that a block has `most` elements at the most, and, where chunks are joined for it,
 /// about a quarter of them at the least; the last axis has the longest stretches.
-pub(super) fn fitted(axes: &[AxisGrid], most: u64) -> Vec<AxisGrid> {
+pub(crate) fn fitted(axes: &[AxisGrid], most: u64) -> Vec<AxisGrid> {
     let mut room = most;
     let mut cuts: Vec<AxisGrid> = axes
         .iter()

@@ -20,6 +20,7 @@
 //! | `order` | sorts, medians and other quantiles |
 //! | `rearrange` | rolls, tiles, quarter turns, parts |
 //! | `pad` | [`Pad`]: elements put around an array |
+//! | `partials` | what blocks were reduced to, joined in a tree |
 //! | `differences` | differences, gradients and integrals along an axis |
 //! | `join` | [`stack`], [`concatenate`], [`block`] |
 //! | `slice_str` | slices as NumPy writes them |
@@ -50,6 +51,7 @@ mod matrices;
 mod ops;
 mod order;
 mod pad;
+mod partials;
 mod products;
 mod random;
 mod rearrange;
@@ -61,8 +63,8 @@ mod slice_str;
 mod take;
 
 pub use any::{AnyArray, AnyVec};
-pub(crate) use args::axis_of;
 pub use args::{Axes, Bytes, Chunks, Sizes, keepdims};
+pub(crate) use args::{axis_of, fitted};
 pub use combine::Combine;
 pub use compute::{Compute, Computed, Root};
 pub use create::{
@@ -76,8 +78,10 @@ pub use kind::{Dyn, Kind};
 pub use matrices::{Indexing, diag, eye, indices, meshgrid};
 pub use ops::{Operand, Term};
 pub use pad::{Pad, PadWidths};
+pub(crate) use partials::joined;
 pub use random::{Random, random};
 pub use reduce::Rebinned;
+pub(crate) use shape::{broadcast, rechunked, view};
 pub(crate) use slice_str::{Part, range};
 
 use crate::{

@@ -15,7 +15,7 @@ use ndarray::SliceInfoElem;
 use std::panic::Location;
 
 /// `expr` through `access`; itself where that changes nothing.
-pub(super) fn view(expr: &Expr, access: Access, shape: &[u64], at: Line) -> Expr {
+pub(crate) fn view(expr: &Expr, access: Access, shape: &[u64], at: Line) -> Expr {
     let same = access.is_identity(shape.len())
         && expr.meta().is_ok_and(|meta| meta.grid.shape().as_slice() == shape);
     if same { expr.clone() } else { expr.view(access, shape, at) }
@@ -296,7 +296,7 @@ impl<T: Kind> Array<T> {
 }
 
 /// An array of `shape` repeated to `target`, by NumPy's rule.
-pub(super) fn broadcast(shape: &[u64], target: Dims) -> Result<(Access, Dims), String> {
+pub(crate) fn broadcast(shape: &[u64], target: Dims) -> Result<(Access, Dims), String> {
     let skip = target.len().checked_sub(shape.len());
     let fits =
         |skip: usize| shape.iter().zip(&target[skip..]).all(|(&len, &to)| len == to || len == 1);
@@ -318,7 +318,7 @@ pub(super) fn permuted(order: &[usize], shape: &[u64]) -> (Access, Dims) {
 }
 
 /// `expr` on another grid. What is made from coordinates alone is made on it at once.
-pub(super) fn rechunked(expr: &Expr, grid: Grid, at: Line) -> Expr {
+pub(crate) fn rechunked(expr: &Expr, grid: Grid, at: Line) -> Expr {
     match expr.op() {
         Op::Constant(value) if expr.meta().is_ok() => Expr::constant(*value, grid, at),
         Op::Source(source) => match source.rechunked(&grid) {

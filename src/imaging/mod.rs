@@ -15,6 +15,7 @@
 //! | `filters` | the filters by their names: what they weigh, and along which axes |
 //! | `derivatives` | derivatives by their names |
 //! | `label` | [`label()`]: connected regions across chunks |
+//! | `measure` | [`measure()`]: what there is in labelled regions, in one pass |
 //! | `morphology` | erosion and dilation, opening and closing |
 
 mod derivatives;
@@ -23,6 +24,7 @@ mod filters;
 mod footprint;
 mod label;
 mod lines;
+mod measure;
 mod morphology;
 mod overlap;
 mod rows;
@@ -36,6 +38,7 @@ pub use filters::{
     rank_filter, uniform_filter,
 };
 pub use label::label;
+pub use measure::{Measure, Measurements, Regions, Table, measure};
 pub use morphology::{
     binary_closing, binary_dilation, binary_erosion, binary_opening, generate_binary_structure,
     grey_closing, grey_dilation, grey_erosion, grey_opening,

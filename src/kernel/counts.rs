@@ -61,8 +61,8 @@ impl Counts {
     }
 }
 
-/// The bin of `edges` in which `value` lies, if it lies in one.
-fn bin(edges: &[f64], even: bool, value: f64) -> Option<usize> {
+/// The bin of `edges` in which `value` lies, if it lies in one; `even` edges are at about equal distances.
+pub(crate) fn bin(edges: &[f64], even: bool, value: f64) -> Option<usize> {
     let (first, last, bins) = (edges[0], edges[edges.len() - 1], edges.len() - 1);
     // NaN neither.
     if !(first <= value && value <= last) {

@@ -33,6 +33,7 @@ mod wide;
 pub use arith::{Binary, binary, select};
 pub use cast::cast;
 pub use copies::{Diagonal, Repeat, Reshape};
+pub(crate) use counts::bin;
 pub use counts::{Bins, Counts};
 pub(crate) use folds::in_order;
 pub use folds::{FoldOp, fold};

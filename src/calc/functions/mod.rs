@@ -12,6 +12,7 @@
 mod arguments;
 mod create;
 mod elementwise;
+mod measure;
 mod ndimage;
 mod order;
 mod products;
@@ -46,7 +47,7 @@ macro_rules! functions {
 use functions;
 
 /// The families.
-const TABLE: [&[Function]; 7] = [
+const TABLE: [&[Function]; 8] = [
     elementwise::FUNCTIONS,
     reduce::FUNCTIONS,
     order::FUNCTIONS,
@@ -54,6 +55,7 @@ const TABLE: [&[Function]; 7] = [
     products::FUNCTIONS,
     create::FUNCTIONS,
     ndimage::FUNCTIONS,
+    measure::FUNCTIONS,
 ];
 
 /// The functions of NumPy that its arrays have as methods, with the array as first argument.
