@@ -114,6 +114,20 @@ def visp(check):
     check.compare(str(DATA / "visp/visp/I_*.fits"), np.array(stokes[0], "f4"), ["zarr", "npy"])
 
 
+def hdf5_axes(check):
+    """Named axes have labels and scales, as h5py tells them."""
+    check.done += 1
+    out, error = check.convert(DATA / "visp/visp/{stokes}_{raster:03d}.fits", "h5")
+    if error is None:
+        with h5py.File(out, "r") as file:
+            dims = file["data"].dims
+            told = [(dim.label, [scale.name for scale in dim.values()]) for dim in dims]
+        wanted = [(name, [f"/{name}"] if name else []) for name in ["stokes", "raster", "", ""]]
+        error = None if told == wanted else f"axes {told}, not {wanted}"
+    if error is not None:
+        check.wrong.append(error)
+
+
 def fits_fixtures(check):
     for entry in json.loads((DATA / "fits/manifest.json").read_text()):
         path = DATA / "fits" / entry["file"]
@@ -219,7 +233,7 @@ def main():
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         check = Check(options.binary, folder)
-        for part in (visp, fits_fixtures, hdf5_fixtures, zarr_fixtures, npy_fixtures):
+        for part in (visp, hdf5_axes, fits_fixtures, hdf5_fixtures, zarr_fixtures, npy_fixtures):
             part(check)
             check.part(part.__name__)
         random_arrays(check, options.seed)

@@ -4,11 +4,12 @@
 //! chunk index are read once (`header`, `shared`, `index`, `number`, `chunks`, `attributes`), then raw chunks
 //! are fetched by positioned reads (`raw`) and decoded on the calling thread (`filter`, `source`);
 //! no lock is held while bytes are decoded, and the C library's global lock is nowhere on the
-//! way. [`Hdf5Writer`] names an output (`sink`).
+//! way. [`Hdf5Writer`] names an output (`sink`, `output`).
 //!
 //! | | read | written |
 //! |---|---|---|
 //! | layouts | contiguous, compact, chunked (all six kinds of index), external files, virtual data sets | chunked; contiguous without axes or elements |
+//! | beside the elements | attributes, names of axes, fill value | the same; dimension scales, with coordinates where they are given |
 //! | filters | deflate, shuffle, Fletcher-32, n-bit, scale-offset, LZF, LZ4, zstd, blosc, bitshuffle | shuffle + deflate, or none |
 //! | dtypes | integers of 1 to 8 bytes and any number of bits, f32, f64, either byte order; h5py's `bool`, enumerations as their numbers | all, little-endian |
 //!
@@ -28,6 +29,7 @@ mod library;
 mod links;
 mod number;
 mod odd;
+mod output;
 mod raw;
 mod shared;
 mod sink;

@@ -1,12 +1,15 @@
 //! Writing: one data set in a new file, chunk by chunk, from any thread.
 //!
-//! Chunks are shuffled and deflated here, in parallel and in scratch; `rust-hdf5` only puts
-//! the bytes into the file and keeps the chunk index. It stands behind [`Container`], the
-//! four calls that a writer of HDF5 files has to offer, so that it can be replaced.
+//! Chunks are shuffled and deflated here, in parallel and in scratch; what stands behind
+//! [`Output`] only puts the bytes into the file and keeps the chunk index.
 
-use super::{attributes::AXIS_NAMES, filter};
+use super::{
+    attributes::AXIS_NAMES,
+    filter,
+    output::{ALIGNED, FILL_VALUE, Layout, Output, RustHdf5, Wanted, element},
+};
 use crate::{
-    dtype::DType,
+    dtype::Scalar,
     error::{ErrorKind, FormatError, Result},
     grid::Grid,
     region::{Dims, Region, checked_volume, volume},
@@ -15,7 +18,6 @@ use crate::{
     transform,
     view::{ChunkMut, ChunkView},
 };
-use rust_hdf5::{FilterPipeline, H5Dataset, H5File, HBool, Hdf5Error, VarLenUnicode};
 use serde_json::Value;
 use std::{
     fmt,
@@ -38,6 +40,9 @@ pub struct Hdf5Writer {
     dataset: String,
     chunks: Option<Vec<u64>>,
     level: Option<u32>,
+    fill: Option<Scalar>,
+    axes: Option<Vec<String>>,
+    coordinates: Vec<(String, Vec<f64>)>,
     attributes: Attributes,
     mode: Mode,
 }
@@ -49,6 +54,9 @@ impl Hdf5Writer {
             dataset: DEFAULT_DATASET.into(),
             chunks: None,
             level: Some(DEFAULT_LEVEL),
+            fill: None,
+            axes: None,
+            coordinates: Vec::new(),
             attributes: Attributes::new(),
             mode: Mode::default(),
         }
@@ -82,6 +90,36 @@ impl Hdf5Writer {
         self
     }
 
+    /// The value that readers take for elements that were never written, cast to the array's
+    /// dtype; by default that of the attribute `_FillValue`, or 0. (All chunks are stored, their
+    /// ends beyond the array filled with it; a program that enlarges the array later uses it.)
+    #[must_use]
+    pub fn fill_value(mut self, value: impl Into<Scalar>) -> Hdf5Writer {
+        self.fill = Some(value.into());
+        self
+    }
+
+    /// Names of the axes, outermost first, in place of those that the array brings; empty where
+    /// an axis has none. A named axis has a dimension scale of that name, which h5py,
+    /// netCDF-4 and xarray know it by.
+    #[must_use]
+    pub fn axes<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Hdf5Writer {
+        self.axes = Some(names.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// The coordinates along the axis of this name, one for each of its positions. They are
+    /// the values of the axis' dimension scale, a data set beside the array.
+    #[must_use]
+    pub fn coordinates(
+        mut self,
+        axis: impl Into<String>,
+        values: impl IntoIterator<Item = f64>,
+    ) -> Hdf5Writer {
+        self.coordinates.push((axis.into(), values.into_iter().collect()));
+        self
+    }
+
     /// Adds an attribute of the data set, beside those that the array brings. Objects and
     /// mixed arrays are written as their JSON text.
     #[must_use]
@@ -111,6 +149,54 @@ impl Hdf5Writer {
             None => Ok(()),
         };
         checked.map_err(|error| error.at_path(&self.path))
+    }
+
+    /// The array with the names of axes that it is written with.
+    fn named(&self, meta: &Meta) -> Result<Meta> {
+        let mut meta = meta.clone();
+        match &self.axes {
+            Some(axes) if axes.len() != meta.grid.rank() => {
+                let (have, rank) = (axes.len(), meta.grid.rank());
+                let message = format!("{have} names of axes for an array of {rank} axes");
+                Err(FormatError::new(ErrorKind::Invalid, message))
+            }
+            axes => {
+                meta.axes = axes.clone().unwrap_or(meta.axes);
+                Ok(meta)
+            }
+        }
+    }
+
+    /// Whether coordinates are of axes that the array has, and as long as these.
+    fn check_coordinates(&self, meta: &Meta, dataset: &str) -> Result<()> {
+        let shape = meta.shape();
+        for (axis, values) in &self.coordinates {
+            let invalid = |message: String| Err(FormatError::new(ErrorKind::Invalid, message));
+            let place = meta.axes.iter().position(|name| name == axis);
+            let Some(place) = place.filter(|_| !axis.is_empty()) else {
+                let message =
+                    format!("coordinates of an axis {axis:?}, and the array has {:?}", meta.axes);
+                return invalid(message);
+            };
+            if values.len() as u64 != shape[place] {
+                let (len, have) = (shape[place], values.len());
+                return invalid(format!(
+                    "{have} coordinates of the axis {axis:?}, which has {len} positions"
+                ));
+            }
+            if axis == dataset || axis == "." || axis.contains(['/', '\0']) {
+                return invalid(format!("coordinates cannot be a data set of the name {axis:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What elements are that were never written.
+    fn fill(&self, meta: &Meta) -> Scalar {
+        let said = self.attributes.get(FILL_VALUE).or_else(|| meta.attributes.get(FILL_VALUE));
+        let said = said.and_then(|value| element(value, meta.dtype));
+        let zero = Scalar::zero(meta.dtype);
+        self.fill.map(|fill| fill.cast(meta.dtype)).or(said).unwrap_or(zero)
     }
 
     /// The parts of the data set's path.
@@ -168,19 +254,23 @@ impl Writer for Hdf5Writer {
             )));
         }
         let names = self.names().map_err(place)?;
+        let meta = &self.named(meta).map_err(place)?;
+        self.check_coordinates(meta, names[names.len() - 1]).map_err(place)?;
         let level = self.level.map(filter::deflate_level).transpose().map_err(place)?;
         let staging = Staging::create(&self.path, self.mode)?;
         let chunk = meta.grid.max_chunk();
         // A data set without axes or without elements cannot have chunks.
         let chunked = !chunk.is_empty() && !meta.grid.is_empty();
         let element = meta.dtype.size();
-        let layout = match (chunked, level) {
+        let layout = match (chunked, self.level) {
             (false, _) => Layout::Contiguous,
             (true, None) => Layout::Plain,
-            (true, Some(_)) => Layout::Deflated { shuffle: element > 1 },
+            (true, Some(level)) => Layout::Deflated { shuffle: element > 1, level },
         };
-        let container = RustHdf5::create(staging.path(), &names, meta, &chunk, layout, self.level)
-            .map_err(place)?;
+        let fill = self.fill(meta);
+        let coordinates = &self.coordinates[..];
+        let wanted = Wanted { names: &names, meta, chunk: &chunk, layout, fill, coordinates };
+        let output = RustHdf5::create(staging.path(), &wanted).map_err(place)?;
         let names = meta.axes.iter().map(|name| Value::from(name.as_str())).collect();
         let named = meta.axes.iter().any(|name| !name.is_empty());
         let axes = named.then(|| (AXIS_NAMES.to_owned(), Value::Array(names)));
@@ -191,7 +281,7 @@ impl Writer for Hdf5Writer {
             .chain(&self.attributes)
             .chain(axes.iter().map(|(name, value)| (name, value)))
         {
-            container.attr(name, value).map_err(|error| {
+            output.attr(name, value).map_err(|error| {
                 place(error.help(format!("while writing the attribute {name:?}")))
             })?;
         }
@@ -202,7 +292,8 @@ impl Writer for Hdf5Writer {
             bytes,
             layout,
             level,
-            container: Mutex::new(Some(Arc::new(container))),
+            fill,
+            output: Mutex::new(Some(Arc::new(output))),
             staging,
             path: self.path.clone(),
         }))
@@ -213,67 +304,38 @@ impl Writer for Hdf5Writer {
     }
 }
 
-/// How chunks lie in the output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Layout {
-    /// All elements in one run.
-    Contiguous,
-    /// Chunks as they are.
-    Plain,
-    /// Chunks as zlib streams, shuffled before where elements have more than one byte.
-    Deflated { shuffle: bool },
-}
-
-/// What a writer of HDF5 files has to offer to [`Sink`].
-trait Container: Send + Sync + Sized {
-    /// A file with one data set, at the path `names` in it.
-    fn create(
-        path: &Path,
-        names: &[&str],
-        meta: &Meta,
-        chunk: &[u64],
-        layout: Layout,
-        level: Option<u32>,
-    ) -> Result<Self>;
-    /// Stores the encoded bytes of one chunk; of an array without axes, its element.
-    fn put_chunk(&self, index: &[u64], bytes: &[u8]) -> Result<()>;
-    /// Adds an attribute to the data set.
-    fn attr(&self, name: &str, value: &Value) -> Result<()>;
-    /// Makes the file whole and durable.
-    fn finish(self) -> Result<()>;
-}
-
 /// An array on its way into a file.
 struct Sink {
     meta: Meta,
-    /// The shape of every chunk; those at the upper edges are padded with zeros.
+    /// The shape of every chunk; those at the upper edges are padded with `fill`.
     chunk: Dims,
     /// The bytes of a chunk.
     bytes: usize,
     layout: Layout,
     level: Option<libdeflater::CompressionLvl>,
+    fill: Scalar,
     /// `None` once it was finished.
-    container: Mutex<Option<Arc<RustHdf5>>>,
-    /// Removed after the container, which is dropped first, let go of the file.
+    output: Mutex<Option<Arc<RustHdf5>>>,
+    /// Removed after the output, which is dropped first, let go of the file.
     staging: Staging,
     path: PathBuf,
 }
 
 impl Sink {
-    fn container(&self) -> Option<Arc<RustHdf5>> {
-        self.container.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn output(&self) -> Option<Arc<RustHdf5>> {
+        self.output.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Bytes of each of the two buffers that encoding a chunk needs.
     fn buffer(&self) -> usize {
         match self.layout {
             Layout::Contiguous | Layout::Plain => self.bytes,
-            Layout::Deflated { .. } => filter::deflate_bound(self.bytes),
+            Layout::Deflated { .. } => filter::deflate_bound(self.bytes).next_multiple_of(ALIGNED),
         }
     }
 
     fn put(&self, index: &[u64], data: &ChunkView<'_>, cx: &mut ReadCx<'_>) -> Result<u64> {
-        let container = self.container().ok_or_else(|| {
+        let output = self.output().ok_or_else(|| {
             FormatError::new(ErrorKind::Invalid, "a chunk is written after the file was sealed")
         })?;
         let (first, mut rest) = cx.split_scratch(self.buffer());
@@ -282,27 +344,30 @@ impl Sink {
             Some(bytes) => bytes,
             None => {
                 let padded = &mut first[..self.bytes];
-                padded.fill(0);
                 let mut chunk = ChunkMut::new(self.meta.dtype, padded, &self.chunk);
+                chunk.fill(self.fill);
                 chunk.sub(&Region::whole(data.shape())).assign(data);
                 &*padded
             }
         };
-        let (Layout::Deflated { shuffle }, Some(level)) = (self.layout, self.level) else {
-            container.put_chunk(index, plain)?;
+        let (Layout::Deflated { shuffle, .. }, Some(level)) = (self.layout, self.level) else {
+            output.put_chunk(index, plain)?;
             return Ok(plain.len() as u64);
         };
         let (second, _) = rest.split_scratch(self.buffer());
-        let (encoded, len) = if shuffle {
+        let (encoded, len): (&mut [u8], _) = if shuffle {
             transform::shuffle(plain, &mut second[..self.bytes], self.meta.dtype.size());
             let len = filter::deflate(level, &second[..self.bytes], first)?;
-            (&*first, len)
+            (first, len)
         } else {
             let len = filter::deflate(level, plain, second)?;
-            (&*second, len)
+            (second, len)
         };
-        container.put_chunk(index, &encoded[..len])?;
-        Ok(len as u64)
+        // A stream tells where it ends; what follows is not looked at.
+        let aligned = len.next_multiple_of(ALIGNED);
+        encoded[len..aligned].fill(0);
+        output.put_chunk(index, &encoded[..aligned])?;
+        Ok(aligned as u64)
     }
 }
 
@@ -324,18 +389,18 @@ impl ChunkSink for Sink {
     }
 
     fn seal(&self) -> Result<()> {
-        let container = self.container.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(container) = container else { return Ok(()) };
-        let container = Arc::into_inner(container).ok_or_else(|| {
+        let output = self.output.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(output) = output else { return Ok(()) };
+        let output = Arc::into_inner(output).ok_or_else(|| {
             FormatError::new(ErrorKind::Invalid, "sealed while a chunk is being written")
                 .at_path(&self.path)
         })?;
-        container.finish().map_err(|error| error.at_path(&self.path))?;
+        output.finish().map_err(|error| error.at_path(&self.path))?;
         self.staging.sync()
     }
 
     fn publish(&self) -> Result<()> {
-        if self.container().is_some() {
+        if self.output().is_some() {
             return Err(FormatError::new(ErrorKind::Invalid, "published before it was sealed")
                 .at_path(&self.path));
         }
@@ -351,176 +416,4 @@ impl fmt::Debug for Sink {
             .field("layout", &self.layout)
             .finish_non_exhaustive()
     }
-}
-
-/// The crate `rust-hdf5` as a [`Container`].
-struct RustHdf5 {
-    dataset: H5Dataset,
-    file: H5File,
-    layout: Layout,
-}
-
-impl Container for RustHdf5 {
-    fn create(
-        path: &Path,
-        names: &[&str],
-        meta: &Meta,
-        chunk: &[u64],
-        layout: Layout,
-        level: Option<u32>,
-    ) -> Result<RustHdf5> {
-        let file = H5File::options().no_locking().create(path).map_err(translate)?;
-        let mut group = file.root_group();
-        let (name, groups) = names.split_last().expect("a data set has a name");
-        for name in groups {
-            group = group.create_group(name).map_err(translate)?;
-        }
-        let sizes = |shape: &[u64]| -> Vec<usize> { shape.iter().map(|&n| n as usize).collect() };
-        macro_rules! create {
-            ($t:ty) => {{
-                let mut builder = group.new_dataset::<$t>().shape(sizes(&meta.shape()));
-                if layout != Layout::Contiguous {
-                    builder = builder.chunk(&sizes(chunk));
-                }
-                if let Layout::Deflated { shuffle } = layout {
-                    let level = level.unwrap_or(DEFAULT_LEVEL);
-                    let element = meta.dtype.size() as u32;
-                    builder = builder.filter_pipeline(match shuffle {
-                        true => FilterPipeline::shuffle_deflate(element, level),
-                        false => FilterPipeline::deflate(level),
-                    });
-                }
-                builder.create(name)
-            }};
-        }
-        let dataset = match meta.dtype {
-            DType::Bool => create!(HBool),
-            DType::U8 => create!(u8),
-            DType::U16 => create!(u16),
-            DType::U32 => create!(u32),
-            DType::U64 => create!(u64),
-            DType::I8 => create!(i8),
-            DType::I16 => create!(i16),
-            DType::I32 => create!(i32),
-            DType::I64 => create!(i64),
-            DType::F32 => create!(f32),
-            DType::F64 => create!(f64),
-        }
-        .map_err(translate)?;
-        Ok(RustHdf5 { dataset, file, layout })
-    }
-
-    fn put_chunk(&self, index: &[u64], bytes: &[u8]) -> Result<()> {
-        let at: Vec<usize> = index.iter().map(|&i| i as usize).collect();
-        match self.layout {
-            Layout::Contiguous => self.dataset.write_raw_bytes(bytes),
-            Layout::Plain => self.dataset.write_chunk_at(&at, bytes),
-            Layout::Deflated { .. } => self.dataset.write_chunk_raw_at(&at, bytes, 0),
-        }
-        .map_err(translate)
-    }
-
-    fn attr(&self, name: &str, value: &Value) -> Result<()> {
-        macro_rules! number {
-            ($t:ty, $value:expr) => {
-                self.dataset
-                    .new_attr::<$t>()
-                    .shape(())
-                    .create(name)
-                    .and_then(|attr| attr.write_numeric::<$t>(&$value))
-            };
-        }
-        macro_rules! numbers {
-            ($t:ty, $shape:expr, $values:expr) => {
-                self.dataset
-                    .new_attr::<$t>()
-                    .shape($shape)
-                    .create(name)
-                    .and_then(|attr| attr.write_array::<$t>(&$values))
-            };
-        }
-        let text = |text: &str| {
-            self.dataset
-                .new_attr::<VarLenUnicode>()
-                .shape(())
-                .create(name)
-                .and_then(|attr| attr.write_string(text))
-        };
-        let written = match value {
-            Value::Bool(value) => number!(HBool, HBool::from(*value)),
-            Value::String(value) => text(value),
-            Value::Number(value) => match (value.as_i64(), value.as_u64(), value.as_f64()) {
-                (Some(value), _, _) => number!(i64, value),
-                (_, Some(value), _) => number!(u64, value),
-                (_, _, value) => number!(f64, value.unwrap_or(f64::NAN)),
-            },
-            Value::Array(_) => {
-                let (mut shape, mut values) = (Vec::new(), Vec::new());
-                let regular = flatten(value, 0, &mut shape, &mut values) && !values.is_empty();
-                let strings: Option<Vec<&str>> = values.iter().map(|v| v.as_str()).collect();
-                let whole: Option<Vec<i64>> = values.iter().map(|v| v.as_i64()).collect();
-                let floats: Option<Vec<f64>> = values.iter().map(|v| v.as_f64()).collect();
-                match (strings, whole, floats) {
-                    _ if !regular => text(&value.to_string()),
-                    (Some(strings), _, _) => self
-                        .dataset
-                        .new_attr::<VarLenUnicode>()
-                        .shape(shape)
-                        .create(name)
-                        .and_then(|attr| attr.write_string_array(&strings)),
-                    (_, Some(whole), _) => numbers!(i64, shape, whole),
-                    (_, _, Some(floats)) => numbers!(f64, shape, floats),
-                    _ => text(&value.to_string()),
-                }
-            }
-            _ => text(&value.to_string()),
-        };
-        written.map_err(translate)
-    }
-
-    fn finish(self) -> Result<()> {
-        drop(self.dataset);
-        self.file.close().map_err(translate)
-    }
-}
-
-/// The values of nested arrays in C order, and their shape; `false` if they are ragged.
-pub(super) fn flatten<'v>(
-    value: &'v Value,
-    depth: usize,
-    shape: &mut Vec<usize>,
-    values: &mut Vec<&'v Value>,
-) -> bool {
-    let Value::Array(rows) = value else {
-        values.push(value);
-        return depth == shape.len();
-    };
-    if shape.len() == depth {
-        // A first row: no value may have been met on this level.
-        if !values.is_empty() {
-            return false;
-        }
-        shape.push(rows.len());
-    }
-    shape[depth] == rows.len() && rows.iter().all(|row| flatten(row, depth + 1, shape, values))
-}
-
-fn translate(error: Hdf5Error) -> FormatError {
-    let kind = match &error {
-        Hdf5Error::Io(_) | Hdf5Error::IoLayer(_) => match system_error(&error.to_string()) {
-            Some(io) => FormatError::io(io).kind(),
-            None => ErrorKind::Io,
-        },
-        Hdf5Error::Unsupported(_) | Hdf5Error::TypeMismatch(_) => ErrorKind::Unsupported,
-        Hdf5Error::InvalidState(_) | Hdf5Error::NotFound(_) => ErrorKind::Invalid,
-        _ => ErrorKind::Io,
-    };
-    FormatError::new(kind, error.to_string()).because(error)
-}
-
-/// The system's error of which a text tells: the crate keeps its errors of I/O private, and
-/// a full disk must be known as one.
-fn system_error(text: &str) -> Option<std::io::Error> {
-    let (_, code) = text.rsplit_once("(os error ")?;
-    Some(std::io::Error::from_raw_os_error(code.split_once(')')?.0.parse().ok()?))
 }

@@ -94,8 +94,8 @@ fn an_irregular_grid_becomes_regular_and_options_are_checked() {
         assert_eq!(made(options).is_ok(), good, "{codec:?}");
     }
     let ragged = json!([[1, 2], [3]]);
-    assert!(!sink::flatten(&ragged, 0, &mut Vec::new(), &mut Vec::new()));
-    assert!(!sink::flatten(&json!([1, [2]]), 0, &mut Vec::new(), &mut Vec::new()));
+    assert!(!output::flatten(&ragged, 0, &mut Vec::new(), &mut Vec::new()));
+    assert!(!output::flatten(&json!([1, [2]]), 0, &mut Vec::new(), &mut Vec::new()));
     let huge = Meta::new(DType::F64, Grid::whole(&[1 << 30]));
     assert_eq!(writer.grid(&huge).unwrap_err().kind(), ErrorKind::Invalid);
     for name in ["", "/", "a/./b"] {
@@ -158,4 +158,77 @@ fn chunks_are_written_from_many_threads() {
         drop(sink);
         assert_eq!(read_all(&path, "data").unwrap().1, all);
     }
+}
+
+#[test]
+fn axes_have_scales_and_those_may_have_coordinates() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.h5");
+    let meta = Meta::new(DType::I16, Grid::regular(&[5, 7, 5], &[2, 3, 5]));
+    let wave = [1.0, 1.5, 2.0, 2.5, 3.5, 5.0, 8.0];
+    let writer = Hdf5::create(&path).dataset("raw/cube").axes(["y", "wave", "y"]);
+    write(&writer.coordinates("wave", wave), &meta).unwrap();
+    let (found, bytes) = read_all(&path, "raw/cube").unwrap();
+    assert_eq!(found.axes, ["y", "wave", "y"]);
+    assert_eq!(bytes, values(DType::I16, &[5, 7, 5]));
+    // A dimension without values is no array, one with values is; the array is still the one meant.
+    let names: Vec<_> = Hdf5.list(&path).unwrap().into_iter().map(|item| item.name).collect();
+    assert_eq!(names, ["/raw/cube", "/raw/wave"]);
+    assert!(Hdf5.open(&path, None).unwrap().spec().location.ends_with("::/raw/cube"));
+    let (_, bytes) = read_all(&path, "raw/wave").unwrap();
+    assert_eq!(bytes, bytemuck::cast_slice::<f64, u8>(&wave));
+}
+
+#[test]
+fn a_scale_without_values_takes_no_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.h5");
+    let long = 1 << 33;
+    let meta = Meta::new(DType::U8, Grid::regular(&[long], &[1 << 31]));
+    let sink = Hdf5::create(&path).axes(["time"]).create(&meta).unwrap();
+    sink.seal().unwrap();
+    sink.publish().unwrap();
+    assert!(std::fs::metadata(&path).unwrap().len() < 256 << 10);
+    assert_eq!(Hdf5.open(&path, None).unwrap().meta().axes, ["time"]);
+}
+
+#[test]
+fn axes_and_coordinates_that_do_not_fit_are_refused() {
+    let meta = Meta::new(DType::U8, Grid::whole(&[2, 3]));
+    let refused = |writer: Hdf5Writer| {
+        let error = writer.create(&meta).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+        error.to_string()
+    };
+    let writer = || Hdf5::create("never.h5").axes(["y", "x"]);
+    assert!(refused(writer().axes(["y"])).contains("1 names of axes for an array of 2"));
+    assert!(refused(writer().coordinates("z", [0.0])).contains("coordinates of an axis \"z\""));
+    assert!(refused(writer().coordinates("x", [0.0])).contains("which has 3 positions"));
+    let error = refused(writer().dataset("x").coordinates("x", [0.0; 3]));
+    assert!(error.contains("cannot be a data set"), "{error}");
+}
+
+#[test]
+fn the_fill_value_is_stored_and_ends_are_filled_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.h5");
+    let fill = |item: &str| {
+        let found = file::open(&path, Some(item), &Nesting::default()).unwrap();
+        found.index.unwrap().fill.to_vec()
+    };
+    let meta = Meta::new(DType::I16, Grid::regular(&[3], &[2]));
+    let writer = || Hdf5::create(&path).overwrite().uncompressed();
+    write(&writer(), &meta).unwrap();
+    assert_eq!(fill("data"), 0i16.to_ne_bytes());
+    write(&writer().attribute("_FillValue", -99), &meta).unwrap();
+    assert_eq!(fill("data"), (-99i16).to_ne_bytes());
+    assert_eq!(read_all(&path, "data").unwrap().0.attributes["_FillValue"], -99);
+    write(&writer().fill_value(0x1234i16).attribute("_FillValue", 1.5), &meta).unwrap();
+    assert_eq!(fill("data"), 0x1234i16.to_ne_bytes());
+    assert_eq!(read_all(&path, "data").unwrap().0.attributes["_FillValue"], 1.5);
+    // The second chunk: the last element, and one beyond the array.
+    let last = &values(DType::I16, &[3])[4..];
+    let chunk = [last, &0x1234i16.to_ne_bytes()].concat();
+    let bytes = std::fs::read(&path).unwrap();
+    assert!(bytes.windows(4).any(|window| window == chunk));
 }
