@@ -39,7 +39,7 @@ pub use freeboard_formats::npy::Npy;
 pub use freeboard_formats::registry::{Nested, OpenOptions};
 #[cfg(feature = "zarr")]
 pub use freeboard_formats::zarr::Zarr;
-pub use freeboard_formats::{DType, Element, Missing, Scalar};
+pub use freeboard_formats::{Blank, DType, Element, Missing, Scalar};
 pub use memory::{GIB, KIB, MIB, Memory};
 pub use ndarray::s;
 pub use open::{open, open_all, open_masked, open_nested};

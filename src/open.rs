@@ -32,8 +32,9 @@ pub fn open_all<L: AsRef<str>>(
 }
 
 /// Opens as [`open_all`], and tells which elements are missing: the elements of files that
-/// are not there or cannot be read are 0, and true in the second array. It has the shape and
-/// chunks of the first; of a single file it is false throughout.
+/// are not there or cannot be read are 0, and true in the second array, which has the shape and
+/// chunks of the first. With [`OpenOptions::blank`] and [`Blank::Mask`](crate::Blank::Mask) so are undefined
+/// elements of FITS images: of integers those of the value BLANK, of floats NaN.
 ///
 /// # Errors
 /// As for [`open_all`].

@@ -138,6 +138,10 @@ impl ChunkSource for Decoded {
         })
     }
 
+    fn mask(&self) -> Option<Arc<dyn ChunkSource>> {
+        self.packed.mask()
+    }
+
     fn fingerprint(&self) -> Result<Fingerprint> {
         Ok(self.packed.fingerprint()?.and(Fingerprint::of(OPTION.as_bytes())))
     }

@@ -57,7 +57,7 @@ pub use error::{ErrorKind, FormatError, Result};
 pub use files::Stamp;
 pub use grid::{AxisGrid, Grid};
 pub use journal::{ChunkSet, Provenance};
-pub use missing::{Missing, MissingFiles};
+pub use missing::{Blank, Missing, MissingFiles};
 pub use region::{Dims, Region};
 pub use source::{
     Attributes, Cancel, ChunkSink, ChunkSource, Content, Entry, FileCache, Fingerprint, Format,

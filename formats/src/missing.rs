@@ -1,5 +1,5 @@
-//! What becomes of the files of a stack that are not there or cannot be read: the policy
-//! that a user chooses, and the tally of the files that it was applied to.
+//! What becomes of what is missing, as a user chooses: files of a stack that are not there or
+//! cannot be read, with the tally of these files, and elements that a file marks as undefined.
 
 use crate::error::{ErrorKind, FormatError};
 use std::{
@@ -75,6 +75,46 @@ impl FromStr for Missing {
     }
 }
 
+/// What undefined elements of a FITS image are: pixels of the value BLANK (ZBLANK) in integers,
+/// NaN in floats.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Blank {
+    /// They are NaN: integers that may have some become floats, as in astropy. (Unsigned
+    /// integers and `int8` stay as they are.)
+    #[default]
+    Nan,
+    /// They are 0, of the dtype that an image without BLANK has, and the array's mask is true
+    /// there.
+    Mask,
+}
+
+impl Blank {
+    /// What [`SourceSpec::options`](crate::source::SourceSpec::options) calls it.
+    pub(crate) const OPTION: &'static str = "blank";
+}
+
+impl fmt::Display for Blank {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Blank::Nan => "nan",
+            Blank::Mask => "mask",
+        })
+    }
+}
+
+impl FromStr for Blank {
+    type Err = FormatError;
+
+    fn from_str(text: &str) -> Result<Blank, FormatError> {
+        [Blank::Nan, Blank::Mask].into_iter().find(|blank| blank.to_string() == text).ok_or_else(
+            || {
+                let message = format!("{text:?} is no way to treat undefined elements");
+                FormatError::new(ErrorKind::Invalid, message).help("choose nan or mask")
+            },
+        )
+    }
+}
+
 /// The files of a stack that were taken as missing since it was opened, and why.
 ///
 /// A file counts when its elements are first asked for, so a stack of which a part is read
@@ -132,6 +172,8 @@ mod tests {
         assert!(!Missing::Mask.takes(&io(emfile)));
         assert_eq!("nan".parse::<Missing>().unwrap(), Missing::Nan);
         assert!("zero".parse::<Missing>().is_err());
+        assert_eq!("mask".parse::<Blank>().unwrap(), Blank::Mask);
+        assert!("error".parse::<Blank>().is_err());
     }
 
     #[test]

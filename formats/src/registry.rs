@@ -19,7 +19,7 @@ use crate::{
     arrange::FileList,
     cf,
     error::{ErrorKind, FormatError, Result},
-    missing::Missing,
+    missing::{Blank, Missing},
     pattern,
     source::{ChunkSource, Entry, Format, Item, SourceSpec, WriteOptions, Writer},
     stack::{Opener, Stack, StackOptions},
@@ -81,13 +81,14 @@ pub fn open_with(locations: &[String], options: &OpenOptions) -> Result<Arc<dyn 
 pub struct Masked {
     /// The array.
     pub array: Arc<dyn ChunkSource>,
-    /// True where an element is missing, on the same grid; `None` where none can be, of an
-    /// array that is no stack.
+    /// True where an element is missing or undefined, on the same grid; `None` where none can
+    /// be.
     pub mask: Option<Arc<dyn ChunkSource>>,
 }
 
-/// Opens as [`open_with`], with the mask of what is missing (true) where several files are
-/// stacked; missing elements are 0.
+/// Opens as [`open_with`], with the mask of what is missing (true): of files that are not
+/// there, where several are stacked, and, if the options say [`Blank::Mask`], of undefined
+/// elements. What is missing is 0.
 ///
 /// # Errors
 /// As [`open_with`].
@@ -215,7 +216,7 @@ enum Opened {
 impl Opened {
     fn masked(self) -> Masked {
         match self {
-            Opened::One(array) => Masked { array, mask: None },
+            Opened::One(array) => Masked { mask: array.mask(), array },
             Opened::Stack(stack) => {
                 let mask = Arc::new(stack.mask());
                 Masked { array: stack, mask: Some(mask) }
@@ -237,8 +238,8 @@ impl Registry {
             items.push(item);
             match self.find(text, options.may_lack()) {
                 Ok(Found::One(path)) if alone => {
-                    let source = self.format_of(&path)?.open(&path, item)?;
-                    return Ok(Opened::One(unpacked(source, options.decode_cf)));
+                    let source = open_one(self.format_of(&path)?, &path, item, options)?;
+                    return Ok(Opened::One(source));
                 }
                 Ok(Found::One(path)) => files.paths.push(Some(path)),
                 Ok(Found::Many(list)) => {
@@ -302,12 +303,13 @@ impl Registry {
                 "a location is needed: a path, folder, glob or pattern",
             ));
         }
-        let opener = self.opener(item, options.decode_cf);
+        let opener = self.opener(item, options);
         let options = StackOptions {
             fields: files.fields,
             stacked,
             keep_axes: options.keep_axes,
             missing: options.missing,
+            blank: options.blank,
             spec,
         };
         Stack::open(files.paths, opener, options).map(Arc::new)
@@ -315,8 +317,9 @@ impl Registry {
 
     /// What opens files. Those that end like the first that is of a format are of that
     /// format: each is opened once, not also sniffed at.
-    fn opener(self, item: Option<&str>, decode_cf: bool) -> Opener {
+    fn opener(self, item: Option<&str>, options: &OpenOptions) -> Opener {
         let item = item.map(str::to_owned);
+        let options = options.clone();
         let known = OnceLock::new();
         Arc::new(move |path: &Path| {
             let extension = extension_of(path);
@@ -328,7 +331,7 @@ impl Registry {
                     format
                 }
             };
-            format.open(path, item.as_deref()).map(|source| unpacked(source, decode_cf))
+            open_one(format, path, item.as_deref(), &options)
         })
     }
 
@@ -542,9 +545,18 @@ fn split_item(location: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// What was opened, its elements unpacked if that is asked for.
-fn unpacked(source: Arc<dyn ChunkSource>, decode_cf: bool) -> Arc<dyn ChunkSource> {
-    if decode_cf { cf::decoded(source) } else { source }
+/// Opens one array of a file as the options say.
+fn open_one(
+    format: &dyn Format,
+    path: &Path,
+    item: Option<&str>,
+    options: &OpenOptions,
+) -> Result<Arc<dyn ChunkSource>> {
+    let source = match options.blank {
+        Blank::Nan => format.open(path, item),
+        Blank::Mask => format.open_masked(path, item),
+    }?;
+    Ok(if options.decode_cf { cf::decoded(source) } else { source })
 }
 
 /// The one item that all locations name, or none does.

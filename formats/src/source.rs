@@ -297,6 +297,12 @@ pub trait ChunkSource: fmt::Debug + Send + Sync {
     /// How it lies on storage, for people.
     fn storage(&self) -> Storage;
 
+    /// Which elements are undefined: true, on the same grid. `None` where none can be, or
+    /// where what is undefined is NaN.
+    fn mask(&self) -> Option<Arc<dyn ChunkSource>> {
+        None
+    }
+
     /// The files that were taken as missing so far, of a source that can go on without some.
     fn missing_files(&self) -> Option<&MissingFiles> {
         None
@@ -492,6 +498,16 @@ pub trait Format: fmt::Debug + Send + Sync {
     /// # Errors
     /// If it is damaged, there is no such item, or several could be meant (the error lists them).
     fn open(&self, path: &Path, item: Option<&str>) -> Result<Arc<dyn ChunkSource>>;
+
+    /// Opens one array as [`Format::open`] does, but for elements that the file marks as
+    /// undefined: these are 0, and the source's [`mask`](ChunkSource::mask) tells which they
+    /// are. By default a format has no such marks.
+    ///
+    /// # Errors
+    /// As [`Format::open`].
+    fn open_masked(&self, path: &Path, item: Option<&str>) -> Result<Arc<dyn ChunkSource>> {
+        self.open(path, item)
+    }
 
     /// Cards or attributes alone: of the array that [`Format::open`] opens, or of what `item`
     /// names.

@@ -4,7 +4,7 @@
 //! elements, and made elements there while they are in cache.
 
 use super::{
-    convert::{Cells, Convert, Order},
+    convert::{Cells, Convert, Order, Undefined},
     hcompress,
     header::Header,
     plio,
@@ -114,7 +114,7 @@ pub(super) struct Room<'a> {
 }
 
 /// How the tiles of one image are decoded.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct TileCodec {
     /// From stored pixels (ZBITPIX) to elements.
     pub(super) convert: Convert,
@@ -223,8 +223,9 @@ impl TileCodec {
             dither: self.dither,
             seed: self.seed + (tile % 10_000) as i64,
         };
-        match self.convert.stored {
-            DType::F32 => quantum.to_f32(both, order),
+        match (self.convert.undefined, self.convert.stored) {
+            (Undefined::True, _) => return Ok(quantum.to_mask(both, order)),
+            (_, DType::F32) => quantum.to_f32(both, order),
             _ => quantum.to_f64(both, order),
         }
         self.convert.apply(Cells::InPlace(target), Order::Native);

@@ -8,6 +8,7 @@ use super::header::Header;
 use crate::{
     dtype::DType,
     error::{ErrorKind, FormatError, Result},
+    missing::Blank,
 };
 
 /// How the bytes of stored pixels lie.
@@ -71,6 +72,20 @@ pub(super) struct Convert {
     /// The dtype of the elements.
     pub(super) dtype: DType,
     rule: Rule,
+    /// The pixel that stands for an undefined element, of integers.
+    blank: Option<i64>,
+    pub(super) undefined: Undefined,
+}
+
+/// What is made of undefined elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Undefined {
+    /// NaN, where elements are floats.
+    Nan,
+    /// 0
+    Zero,
+    /// `true`; all others are `false`.
+    True,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -79,14 +94,19 @@ enum Rule {
     Keep,
     /// The most significant bit is turned: integers of the other signedness.
     Flip,
-    /// `pixel * scale + zero`, and NaN for the pixel `blank`.
-    Scale { scale: f64, zero: f64, blank: Option<i64> },
+    /// `pixel * scale + zero`
+    Scale { scale: f64, zero: f64 },
 }
 
 impl Convert {
     /// The rule of an image with this header; `bitpix` and `blank` apart, since compressed
-    /// images name them otherwise.
-    pub(super) fn new(bitpix: i64, header: &Header, blank: Option<i64>) -> Result<Convert> {
+    /// images name them otherwise. Undefined elements are treated as `policy` says.
+    pub(super) fn new(
+        bitpix: i64,
+        header: &Header,
+        blank: Option<i64>,
+        policy: Blank,
+    ) -> Result<Convert> {
         let stored = stored_dtype(bitpix).ok_or_else(|| {
             FormatError::new(
                 ErrorKind::Corrupt,
@@ -103,31 +123,39 @@ impl Convert {
             DType::I64 if zero == 2f64.powi(63) => Some(DType::U64),
             _ => None,
         };
+        let floats = blank.is_some() && policy == Blank::Nan;
         let (dtype, rule) = match other_sign {
             // The standard lets blanks be among unsigned integers, where no NaN can stand
             // for them: they stay the number that they are.
             Some(dtype) if scale == 1.0 => (dtype, Rule::Flip),
-            _ if scale == 1.0 && zero == 0.0 && blank.is_none() => (stored, Rule::Keep),
+            _ if scale == 1.0 && zero == 0.0 && !floats => (stored, Rule::Keep),
             _ => {
                 let dtype = match stored {
                     DType::U8 | DType::I16 | DType::F32 => DType::F32,
                     _ => DType::F64,
                 };
-                (dtype, Rule::Scale { scale, zero, blank })
+                (dtype, Rule::Scale { scale, zero })
             }
         };
-        Ok(Convert { stored, dtype, rule })
+        let undefined = match policy {
+            Blank::Mask if blank.is_some() || stored.is_float() => Undefined::Zero,
+            _ => Undefined::Nan,
+        };
+        Ok(Convert { stored, dtype, rule, blank, undefined })
     }
 
     /// The same with another missing value, where there is one at all.
     pub(super) fn with_blank(&self, other: i64) -> Convert {
-        let rule = match self.rule {
-            Rule::Scale { scale, zero, blank: Some(_) } => {
-                Rule::Scale { scale, zero, blank: Some(other) }
-            }
-            rule => rule,
-        };
-        Convert { rule, ..self.clone() }
+        Convert { blank: self.blank.map(|_| other), ..self.clone() }
+    }
+
+    /// What tells which elements are undefined, if they are 0 by this rule.
+    pub(super) fn mask(&self) -> Option<Convert> {
+        (self.undefined == Undefined::Zero).then(|| Convert {
+            dtype: DType::Bool,
+            undefined: Undefined::True,
+            ..self.clone()
+        })
     }
 
     /// Whether elements are of the size of stored pixels.
@@ -149,9 +177,16 @@ impl Convert {
                 if BIG { <$t>::from_be_bytes($cell) } else { <$t>::from_ne_bytes($cell) }
             };
         }
+        // Elements of the type of pixels: these, with what `$undefined` holds of made 0.
         macro_rules! keep {
             ($t:ty) => {
                 each(cells, |cell| load!($t, cell).to_ne_bytes())
+            };
+            ($t:ty, $flip:expr, $undefined:expr) => {
+                each(cells, |cell| {
+                    let pixel = load!($t, cell);
+                    (if $undefined(pixel) { 0 } else { pixel ^ $flip }).to_ne_bytes()
+                })
             };
         }
         macro_rules! flip {
@@ -165,42 +200,80 @@ impl Convert {
                 let (scale, zero) = ($scale as $f, if $zero == 0.0 { -0.0 } else { $zero as $f });
                 each(cells, |cell| (load!($t, cell) as $f * scale + zero).to_ne_bytes())
             }};
-            ($t:ty, $f:ty, $scale:expr, $zero:expr, $blank:expr) => {
-                match $blank.and_then(|blank| <$t>::try_from(blank).ok()) {
-                    None => scale!($t, $f, $scale, $zero),
-                    Some(blank) => {
-                        let (scale, zero) = ($scale as $f, $zero as $f);
-                        each(cells, |cell| {
-                            let pixel = load!($t, cell);
-                            let value = pixel as $f * scale + zero;
-                            (if pixel == blank { <$f>::NAN } else { value }).to_ne_bytes()
-                        })
-                    }
-                }
+            ($t:ty, $f:ty, $scale:expr, $zero:expr, $undefined:expr, $instead:expr) => {{
+                let (scale, zero) = ($scale as $f, $zero as $f);
+                each(cells, |cell| {
+                    let pixel = load!($t, cell);
+                    let value = pixel as $f * scale + zero;
+                    (if $undefined(pixel) { $instead } else { value }).to_ne_bytes()
+                })
+            }};
+        }
+        macro_rules! tell {
+            ($t:ty, $undefined:expr) => {
+                each(cells, |cell| [u8::from($undefined(load!($t, cell)))])
             };
         }
-        match (self.rule, self.stored) {
-            (Rule::Keep, DType::I16) if BIG => keep!(u16),
-            (Rule::Keep, DType::I32 | DType::F32) if BIG => keep!(u32),
-            (Rule::Keep, DType::I64 | DType::F64) if BIG => keep!(u64),
-            (Rule::Keep, _) => {
-                if let Cells::Into(source, target) = cells {
-                    let len = source.len().min(target.len());
-                    target[..len].copy_from_slice(&source[..len]);
+        // Integers: with a number for undefined elements that is one of the type, or none.
+        macro_rules! integers {
+            ($t:ty, $unsigned:ty, $f:ty) => {{
+                let blank = self.blank.and_then(|blank| <$t>::try_from(blank).ok());
+                let undefined = |pixel: $t| Some(pixel) == blank;
+                let of_bits = |bits: $unsigned| undefined(bits as $t);
+                match (self.rule, self.undefined) {
+                    (_, Undefined::True) => tell!($t, undefined),
+                    (Rule::Keep, Undefined::Zero) => keep!($unsigned, 0, of_bits),
+                    (Rule::Keep, Undefined::Nan) => keep!($unsigned),
+                    (Rule::Flip, Undefined::Zero) => {
+                        keep!($unsigned, 1 << (<$unsigned>::BITS - 1), of_bits)
+                    }
+                    (Rule::Flip, Undefined::Nan) => flip!($unsigned),
+                    (Rule::Scale { scale, zero }, _) if blank.is_none() => {
+                        scale!($t, $f, scale, zero)
+                    }
+                    (Rule::Scale { scale, zero }, how) => {
+                        let instead = if how == Undefined::Zero { 0.0 } else { <$f>::NAN };
+                        scale!($t, $f, scale, zero, undefined, instead)
+                    }
                 }
+            }};
+        }
+        macro_rules! floats {
+            ($f:ty, $bits:ty) => {{
+                let undefined = |pixel: $f| pixel.is_nan();
+                match (self.rule, self.undefined) {
+                    (_, Undefined::True) => tell!($f, undefined),
+                    (Rule::Scale { scale, zero }, Undefined::Zero) => {
+                        scale!($f, $f, scale, zero, undefined, 0.0)
+                    }
+                    (Rule::Scale { scale, zero }, Undefined::Nan) => {
+                        scale!($f, $f, scale, zero)
+                    }
+                    (_, Undefined::Zero) => {
+                        keep!($bits, 0, |bits: $bits| undefined(<$f>::from_bits(bits)))
+                    }
+                    (_, Undefined::Nan) => keep!($bits),
+                }
+            }};
+        }
+        // As stored: nothing is turned, and in place nothing is to do.
+        if self.rule == Rule::Keep
+            && self.undefined == Undefined::Nan
+            && (!BIG || self.stored.size() == 1)
+        {
+            if let Cells::Into(source, target) = cells {
+                let len = source.len().min(target.len());
+                target[..len].copy_from_slice(&source[..len]);
             }
-            (Rule::Flip, DType::U8) => flip!(u8),
-            (Rule::Flip, DType::I16) => flip!(u16),
-            (Rule::Flip, DType::I32) => flip!(u32),
-            (Rule::Flip, _) => flip!(u64),
-            (Rule::Scale { scale, zero, blank }, stored) => match stored {
-                DType::U8 => scale!(u8, f32, scale, zero, blank),
-                DType::I16 => scale!(i16, f32, scale, zero, blank),
-                DType::I32 => scale!(i32, f64, scale, zero, blank),
-                DType::I64 => scale!(i64, f64, scale, zero, blank),
-                DType::F32 => scale!(f32, f32, scale, zero),
-                _ => scale!(f64, f64, scale, zero),
-            },
+            return;
+        }
+        match self.stored {
+            DType::U8 => integers!(u8, u8, f32),
+            DType::I16 => integers!(i16, u16, f32),
+            DType::I32 => integers!(i32, u32, f64),
+            DType::I64 => integers!(i64, u64, f64),
+            DType::F32 => floats!(f32, u32),
+            _ => floats!(f64, u64),
         }
     }
 }
@@ -250,15 +323,18 @@ mod tests {
             (-64, vec![], Some(3), DType::F64),
         ];
         for (bitpix, cards, blank, dtype) in rules {
-            assert_eq!(Convert::new(bitpix, &header(&cards), blank).unwrap().dtype, dtype);
+            assert_eq!(
+                Convert::new(bitpix, &header(&cards), blank, Blank::Nan).unwrap().dtype,
+                dtype
+            );
         }
-        assert!(Convert::new(24, &header(&[]), None).is_err());
+        assert!(Convert::new(24, &header(&[]), None, Blank::Nan).is_err());
     }
 
     #[test]
     fn blanks_become_nan_and_others_are_scaled() {
-        let convert =
-            Convert::new(16, &header(&[("BSCALE", 0.5), ("BZERO", 1.0)]), Some(-3)).unwrap();
+        let cards = header(&[("BSCALE", 0.5), ("BZERO", 1.0)]);
+        let convert = Convert::new(16, &cards, Some(-3), Blank::Nan).unwrap();
         let source: Vec<u8> = [4i16, -3, 7].iter().flat_map(|v| v.to_be_bytes()).collect();
         let mut target = [0f32; 3];
         convert.apply(Cells::Into(&source, bytemuck::cast_slice_mut(&mut target)), Order::Big);
@@ -271,8 +347,8 @@ mod tests {
         let mut cells: Vec<u8> = (0..16).collect();
         let before = cells.clone();
         to_file_order(DType::U32, &mut cells);
-        let convert = Convert::new(32, &header(&[("BZERO", 2147483648.0)]), None).unwrap();
-        convert.apply(Cells::InPlace(&mut cells), Order::Big);
+        let convert = Convert::new(32, &header(&[("BZERO", 2147483648.0)]), None, Blank::Nan);
+        convert.unwrap().apply(Cells::InPlace(&mut cells), Order::Big);
         assert_eq!(cells, before);
     }
 }

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     error::{ErrorKind, FormatError, Result},
+    missing::Blank,
     region::{Coordinates, Dims, Region, checked_volume, volume},
     source::{Attributes, ChunkSource, Fingerprint, Meta, ReadCost, ReadCx, SourceSpec, Storage},
     view::ChunkMut,
@@ -28,7 +29,7 @@ const LONG_ROW: u64 = 32 << 10;
 /// A plain image in a file.
 #[derive(Debug)]
 pub(super) struct Image {
-    origin: Origin,
+    origin: Arc<Origin>,
     meta: Meta,
     convert: Convert,
     data_start: u64,
@@ -36,10 +37,10 @@ pub(super) struct Image {
 
 impl Image {
     /// The image of `hdu`, checked against the length of the file.
-    pub(super) fn new(path: &Path, hdu: &Hdu, file_bytes: u64) -> Result<Image> {
+    pub(super) fn new(path: &Path, hdu: &Hdu, file_bytes: u64, blank: Blank) -> Result<Image> {
         let header = &hdu.header;
         let bitpix = header.int("BITPIX")?.unwrap_or(0);
-        let convert = Convert::new(bitpix, header, header.int("BLANK")?)?;
+        let convert = Convert::new(bitpix, header, header.int("BLANK")?, blank)?;
         let shape = hdu.image_shape()?;
         super::check_shape(&shape)?;
         let end = hdu.data_start.checked_add(hdu.data_bytes).filter(|&end| end <= file_bytes);
@@ -55,7 +56,12 @@ impl Image {
         let ones = Dims::from_elem(1, shape.len());
         let mut meta = Meta::new(convert.dtype, super::chunk_grid(&shape, &ones, convert.dtype));
         meta.attributes = Arc::new(image_cards(header));
-        Ok(Image { origin: Origin::new(path, hdu), meta, convert, data_start: hdu.data_start })
+        Ok(Image {
+            origin: Arc::new(Origin::new(path, hdu)),
+            meta,
+            convert,
+            data_start: hdu.data_start,
+        })
     }
 
     fn steps(&self, region: &Region) -> Steps {
@@ -228,12 +234,19 @@ impl ChunkSource for Image {
         Ok(())
     }
 
+    fn mask(&self) -> Option<Arc<dyn ChunkSource>> {
+        let convert = self.convert.mask()?;
+        let meta = Meta::new(convert.dtype, self.meta.grid.clone());
+        let (origin, data_start) = (self.origin.clone(), self.data_start);
+        Some(Arc::new(Image { origin, meta, convert, data_start }))
+    }
+
     fn fingerprint(&self) -> Result<Fingerprint> {
-        self.origin.fingerprint()
+        self.origin.fingerprint(&self.convert)
     }
 
     fn spec(&self) -> SourceSpec {
-        self.origin.spec()
+        self.origin.spec(&self.convert)
     }
 
     fn storage(&self) -> Storage {

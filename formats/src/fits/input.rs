@@ -1,6 +1,7 @@
 //! Where an image lies, and how its bytes are got: by positioned reads, or out of a gzip stream.
 
 use super::{
+    convert::{Convert, Undefined},
     gzip::{Compressed, Lent, MAGIC, Marks},
     header::Hdu,
     place,
@@ -8,6 +9,7 @@ use super::{
 use crate::{
     error::{ErrorKind, FormatError, Result},
     files::{FileCache, Stamp},
+    missing::Blank,
     source::{Fingerprint, ReadCost, SourceSpec},
 };
 use std::{
@@ -88,17 +90,27 @@ impl Origin {
         error.at(place(&self.path, self.hdu))
     }
 
-    /// Changes with the file and with the header.
-    pub(super) fn fingerprint(&self) -> Result<Fingerprint> {
-        Ok(Fingerprint::of_file(&self.path)?.and(Fingerprint(self.hash)))
+    /// Changes with the file, with the header and with what is made of undefined elements.
+    pub(super) fn fingerprint(&self, convert: &Convert) -> Result<Fingerprint> {
+        let own = Fingerprint::of_file(&self.path)?.and(Fingerprint(self.hash));
+        Ok(match convert.undefined {
+            Undefined::Nan => own,
+            Undefined::Zero => own.and(Fingerprint::of(b"masked")),
+            Undefined::True => own.and(Fingerprint::of(b"mask")),
+        })
     }
 
-    /// How to open it again.
-    pub(super) fn spec(&self) -> SourceSpec {
-        SourceSpec {
-            format: "fits".into(),
-            location: place(&self.path, self.hdu),
-            ..SourceSpec::default()
+    /// How to open it again; of a mask nothing, as only this process knows one by itself.
+    pub(super) fn spec(&self, convert: &Convert) -> SourceSpec {
+        let (format, location) = ("fits".into(), place(&self.path, self.hdu));
+        let spec = SourceSpec { format, location, ..SourceSpec::default() };
+        match convert.undefined {
+            Undefined::Nan => spec,
+            Undefined::Zero => {
+                let masked = (Blank::OPTION.to_owned(), Blank::Mask.to_string());
+                SourceSpec { options: [masked].into(), ..spec }
+            }
+            Undefined::True => SourceSpec::default(),
         }
     }
 }

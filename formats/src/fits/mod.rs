@@ -4,7 +4,7 @@
 //! primary HDU being 0, or by EXTNAME (and EXTVER: `SCI,2`). Without a name the first one
 //! with an image is meant, compressed ones included. Axes are in NumPy's order: NAXISn
 //! reversed. The values are those that astropy gives, to the bit: scaled by BSCALE and
-//! BZERO, NaN for BLANK, unsigned integers for the BZERO that says so.
+//! BZERO, NaN for BLANK (or 0, with a mask beside the array), unsigned integers for the BZERO that says so.
 //!
 //! | file | owns |
 //! |---|---|
@@ -42,6 +42,7 @@ use crate::{
     dtype::DType,
     error::{ErrorKind, FormatError, Result},
     grid::{AxisGrid, Grid},
+    missing::Blank,
     region::checked_volume,
     source::{Attributes, ChunkSource, Content, Entry, Format, Item, WriteOptions, Writer},
 };
@@ -164,13 +165,15 @@ fn describe(hdu: &Hdu) -> String {
     format!("{}{name} ({what}{shape})", hdu.index)
 }
 
-fn image_of(path: &Path, hdu: &Hdu, file_bytes: u64) -> Result<Arc<dyn ChunkSource>> {
+fn image_of(path: &Path, hdu: &Hdu, file_bytes: u64, blank: Blank) -> Result<Arc<dyn ChunkSource>> {
     let refuse =
         |what: &str| FormatError::new(ErrorKind::Unsupported, format!("{what} not supported"));
     let source: Result<Arc<dyn ChunkSource>> = match hdu.kind() {
-        Kind::Image => image::Image::new(path, hdu, file_bytes).map(|image| Arc::new(image) as _),
+        Kind::Image => {
+            image::Image::new(path, hdu, file_bytes, blank).map(|image| Arc::new(image) as _)
+        }
         Kind::Compressed => {
-            tiled::Tiled::new(path, hdu, file_bytes).map(|image| Arc::new(image) as _)
+            tiled::Tiled::new(path, hdu, file_bytes, blank).map(|image| Arc::new(image) as _)
         }
         Kind::Empty => Err(FormatError::new(ErrorKind::NotFound, "this HDU is empty (NAXIS = 0)")),
         Kind::BinaryTable => Err(refuse("binary tables are")),
@@ -208,6 +211,40 @@ fn image_elements(hdu: &Hdu) -> Option<bool> {
     }
 }
 
+/// Opens the image of the HDU that `item` names, or else the first that has elements.
+fn open(path: &Path, item: Option<&str>, blank: Blank) -> Result<Arc<dyn ChunkSource>> {
+    let file = open_file(path)?;
+    let mut hdus = Hdus::of(&file, path)?;
+    let wanted = item.map(Wanted::of);
+    let (mut seen, mut without_elements) = (Vec::new(), None);
+    while let Some(hdu) = hdus.next()? {
+        match &wanted {
+            Some(wanted) if wanted.is(&hdu) => return image_of(path, &hdu, hdus.file_bytes, blank),
+            None if image_elements(&hdu) == Some(true) => {
+                return image_of(path, &hdu, hdus.file_bytes, blank);
+            }
+            _ => {}
+        }
+        seen.push(describe(&hdu));
+        if image_elements(&hdu) == Some(false) {
+            without_elements.get_or_insert(hdu);
+        }
+    }
+    if let (None, Some(hdu)) = (&wanted, without_elements) {
+        return image_of(path, &hdu, hdus.file_bytes, blank);
+    }
+    let message = match item {
+        Some(item) => format!("no HDU '{item}'"),
+        None => "no HDU with an image".to_owned(),
+    };
+    let more = seen.len().saturating_sub(20);
+    seen.truncate(20);
+    let tail = if more > 0 { format!(", and {more} more") } else { String::new() };
+    Err(FormatError::new(ErrorKind::NotFound, message)
+        .at_path(path)
+        .help(format!("the file has {}{tail}", seen.join(", "))))
+}
+
 impl Format for Fits {
     fn name(&self) -> &'static str {
         "fits"
@@ -232,7 +269,7 @@ impl Format for Fits {
         let mut items = Vec::new();
         while let Some(hdu) = hdus.next()? {
             if image_elements(&hdu).is_some() {
-                let source = image_of(path, &hdu, hdus.file_bytes)?;
+                let source = image_of(path, &hdu, hdus.file_bytes, Blank::Nan)?;
                 items.push(item_of(&hdu, &*source));
             }
         }
@@ -245,10 +282,12 @@ impl Format for Fits {
         let mut entries = Vec::new();
         while let Some(hdu) = hdus.next()? {
             let content = match hdu.kind() {
-                Kind::Image | Kind::Compressed => match image_of(path, &hdu, hdus.file_bytes) {
-                    Ok(source) => Content::Array(Box::new(item_of(&hdu, &*source))),
-                    Err(error) => Content::Unreadable(error.to_string()),
-                },
+                Kind::Image | Kind::Compressed => {
+                    match image_of(path, &hdu, hdus.file_bytes, Blank::Nan) {
+                        Ok(source) => Content::Array(Box::new(item_of(&hdu, &*source))),
+                        Err(error) => Content::Unreadable(error.to_string()),
+                    }
+                }
                 kind => Content::Other(what(kind).to_owned()),
             };
             entries.push(Entry { name: hdu.index.to_string(), title: hdu.name(), content });
@@ -257,36 +296,11 @@ impl Format for Fits {
     }
 
     fn open(&self, path: &Path, item: Option<&str>) -> Result<Arc<dyn ChunkSource>> {
-        let file = open_file(path)?;
-        let mut hdus = Hdus::of(&file, path)?;
-        let wanted = item.map(Wanted::of);
-        let (mut seen, mut without_elements) = (Vec::new(), None);
-        while let Some(hdu) = hdus.next()? {
-            match &wanted {
-                Some(wanted) if wanted.is(&hdu) => return image_of(path, &hdu, hdus.file_bytes),
-                None if image_elements(&hdu) == Some(true) => {
-                    return image_of(path, &hdu, hdus.file_bytes);
-                }
-                _ => {}
-            }
-            seen.push(describe(&hdu));
-            if image_elements(&hdu) == Some(false) {
-                without_elements.get_or_insert(hdu);
-            }
-        }
-        if let (None, Some(hdu)) = (&wanted, without_elements) {
-            return image_of(path, &hdu, hdus.file_bytes);
-        }
-        let message = match item {
-            Some(item) => format!("no HDU '{item}'"),
-            None => "no HDU with an image".to_owned(),
-        };
-        let more = seen.len().saturating_sub(20);
-        seen.truncate(20);
-        let tail = if more > 0 { format!(", and {more} more") } else { String::new() };
-        Err(FormatError::new(ErrorKind::NotFound, message)
-            .at_path(path)
-            .help(format!("the file has {}{tail}", seen.join(", "))))
+        open(path, item, Blank::Nan)
+    }
+
+    fn open_masked(&self, path: &Path, item: Option<&str>) -> Result<Arc<dyn ChunkSource>> {
+        open(path, item, Blank::Mask)
     }
 
     /// The cards of the HDU that `item` names, whatever it holds; without one those of the

@@ -74,15 +74,20 @@ impl Walk {
     }
 }
 
+#[inline(always)]
+fn load(cell: [u8; 4], order: Order) -> i32 {
+    match order {
+        Order::Big => i32::from_be_bytes(cell),
+        Order::Native => i32::from_ne_bytes(cell),
+    }
+}
+
 macro_rules! dequantise {
     ($name:ident, $f:ty, $size:literal) => {
         /// Makes floats of pixels of 4 bytes.
         pub(super) fn $name(self, cells: Cells<'_>, order: Order) {
             let Quantum { scale, zero, blank, dither, seed } = self;
-            let load = move |cell: [u8; 4]| match order {
-                Order::Big => i32::from_be_bytes(cell),
-                Order::Native => i32::from_ne_bytes(cell),
-            };
+            let load = move |cell| load(cell, order);
             if dither == Dither::None {
                 let plain = |pixel: i32| (f64::from(pixel) * scale + zero) as $f;
                 return match blank {
@@ -116,6 +121,11 @@ macro_rules! dequantise {
 impl Quantum {
     dequantise!(to_f32, f32, 4);
     dequantise!(to_f64, f64, 8);
+
+    /// Tells of pixels of 4 bytes which mean NaN.
+    pub(super) fn to_mask(self, cells: Cells<'_>, order: Order) {
+        each::<4, 1>(cells, |cell| [u8::from(Some(load(cell, order)) == self.blank)]);
+    }
 }
 
 #[cfg(test)]

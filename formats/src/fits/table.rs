@@ -58,7 +58,7 @@ pub(super) struct Extent {
 }
 
 /// The layout of the table's rows and heap.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Table {
     /// Where the rows begin in the file.
     pub(super) start: u64,

@@ -1,6 +1,8 @@
 //! The adapter against what astropy read (`data/fits/`), against itself on parts and on
 //! damaged files, and what it writes against what it reads.
 
+mod blanks;
+
 use super::*;
 use crate::{
     conformance::{self, Deviations},

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     error::{ErrorKind, FormatError, Result},
     grid::Grid,
+    missing::Blank,
     region::{Coordinates, Region, volume},
     source::{Attributes, ChunkSource, Fingerprint, Meta, ReadCost, ReadCx, SourceSpec, Storage},
     view::{ChunkMut, ChunkView},
@@ -34,7 +35,7 @@ const GAP: u64 = 8 << 10;
 /// A compressed image in a file.
 #[derive(Debug)]
 pub(super) struct Tiled {
-    origin: Origin,
+    origin: Arc<Origin>,
     meta: Meta,
     table: Table,
     codec: TileCodec,
@@ -44,7 +45,7 @@ pub(super) struct Tiled {
 
 impl Tiled {
     /// The compressed image of `hdu`, checked against the length of the file.
-    pub(super) fn new(path: &Path, hdu: &Hdu, file_bytes: u64) -> Result<Tiled> {
+    pub(super) fn new(path: &Path, hdu: &Hdu, file_bytes: u64, policy: Blank) -> Result<Tiled> {
         let header = &hdu.header;
         let corrupt = |message: String| FormatError::new(ErrorKind::Corrupt, message);
         let shape = hdu.image_shape()?;
@@ -57,7 +58,7 @@ impl Tiled {
             let least = table.has_blank_column().then(|| i64::MIN >> (64 - bitpix.clamp(1, 64)));
             blank = blank.or(header.int("ZBLANK")?).or(least);
         }
-        let convert = Convert::new(bitpix, header, blank)?;
+        let convert = Convert::new(bitpix, header, blank, policy)?;
         let algorithm = Algorithm::of(header)?;
         let dither = match header.text("ZQUANTIZ").unwrap_or("NO_DITHER").trim() {
             "SUBTRACTIVE_DITHER_1" => Dither::Subtractive,
@@ -91,7 +92,7 @@ impl Tiled {
         let dtype = codec.convert.dtype;
         let mut meta = Meta::new(dtype, super::chunk_grid(&shape, &tile, dtype));
         meta.attributes = Arc::new(image_cards(header));
-        Ok(Tiled { origin: Origin::new(path, hdu), meta, table, codec, tiles })
+        Ok(Tiled { origin: Arc::new(Origin::new(path, hdu)), meta, table, codec, tiles })
     }
 
     fn needs(&self, region: &Region) -> Needs {
@@ -387,12 +388,19 @@ impl ChunkSource for Tiled {
         Ok(())
     }
 
+    fn mask(&self) -> Option<Arc<dyn ChunkSource>> {
+        let codec = TileCodec { convert: self.codec.convert.mask()?, ..self.codec.clone() };
+        let meta = Meta::new(codec.convert.dtype, self.meta.grid.clone());
+        let (origin, table) = (self.origin.clone(), self.table.clone());
+        Some(Arc::new(Tiled { origin, meta, table, codec, tiles: self.tiles.clone() }))
+    }
+
     fn fingerprint(&self) -> Result<Fingerprint> {
-        self.origin.fingerprint()
+        self.origin.fingerprint(&self.codec.convert)
     }
 
     fn spec(&self) -> SourceSpec {
-        self.origin.spec()
+        self.origin.spec(&self.codec.convert)
     }
 
     fn storage(&self) -> Storage {

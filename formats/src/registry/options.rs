@@ -4,7 +4,7 @@
 use crate::{
     cf,
     error::{ErrorKind, FormatError, Result},
-    missing::Missing,
+    missing::{Blank, Missing},
     source::SourceSpec,
 };
 use std::collections::BTreeMap;
@@ -21,6 +21,8 @@ pub struct OpenOptions {
     pub cards: Vec<String>,
     /// What is done where a file is missing or cannot be read.
     pub missing: Missing,
+    /// What undefined elements of FITS images are.
+    pub blank: Blank,
     /// Whether elements are unpacked as their attributes say, by the conventions of netCDF:
     /// `_FillValue` and `missing_value` become NaN, the rest is scaled by `scale_factor` and
     /// `add_offset`. What has none of these is as it is stored.
@@ -57,6 +59,13 @@ impl OpenOptions {
         self
     }
 
+    /// What undefined elements of FITS images are; NaN by default.
+    #[must_use]
+    pub fn blank(mut self, policy: Blank) -> OpenOptions {
+        self.blank = policy;
+        self
+    }
+
     /// Unpacks elements as their attributes say, by the conventions of netCDF:
     /// [`OpenOptions::decode_cf`].
     #[must_use]
@@ -87,6 +96,9 @@ impl OpenOptions {
         if self.may_lack() {
             say("missing", self.missing.to_string());
         }
+        if self.blank != Blank::default() {
+            say(Blank::OPTION, self.blank.to_string());
+        }
         if self.decode_cf {
             say(cf::OPTION, "true".to_owned());
         }
@@ -97,8 +109,10 @@ impl OpenOptions {
     pub(super) fn from_spec(spec: &SourceSpec) -> Result<(Vec<String>, OpenOptions)> {
         let said = |key: &str| spec.options.get(key);
         let decode_cf = said(cf::OPTION).is_some_and(|said| said == "true");
+        let blank = said(Blank::OPTION).map(|policy| policy.parse()).transpose()?;
+        let blank: Blank = blank.unwrap_or_default();
         if spec.format != "stack" {
-            let options = OpenOptions { decode_cf, ..OpenOptions::default() };
+            let options = OpenOptions { blank, decode_cf, ..OpenOptions::default() };
             return Ok((vec![spec.location.clone()], options));
         }
         let stacked = said("stacked").map(|text| {
@@ -114,6 +128,7 @@ impl OpenOptions {
                 .map(|cards| cards.split('\n').map(str::to_owned).collect())
                 .unwrap_or_default(),
             missing: said("missing").map(|policy| policy.parse()).transpose()?.unwrap_or_default(),
+            blank,
             decode_cf,
         };
         Ok((spec.location.split('\n').map(str::to_owned).collect(), options))

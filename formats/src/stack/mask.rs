@@ -1,19 +1,21 @@
 //! Which elements of a stack are missing, as an array of booleans beside it.
 //!
-//! The mask is true in every chunk of a file that cannot be read whole, and only there: so
-//! it does not depend on what else was read, and where it is false the element is real. To
-//! know that, a chunk may have to be read for its mask alone; of files of one chunk it is
-//! kept, so that array and mask computed together seldom read one twice.
+//! The mask is true in every chunk of a file that cannot be read whole: so it does not depend
+//! on what else was read, and where it is false the element is real. To know that, a chunk
+//! may have to be read for its mask alone; of files of one chunk it is kept, so that array and
+//! mask computed together seldom read one twice. In chunks that can be read it is true where
+//! the file marks elements as undefined, if it was opened so that these are masked, and
+//! nowhere else.
 
 use super::{Stack, read_within};
 use crate::{
     dtype::{DType, Scalar},
     error::Result,
     grid::Grid,
-    missing::{Missing, MissingFiles},
+    missing::{Blank, Missing, MissingFiles},
     region::{Coordinates, Region},
     source::{ChunkSource, Fingerprint, Labels, Meta, ReadCost, ReadCx, SourceSpec, Storage},
-    view::ChunkMut,
+    view::{ChunkMut, ChunkView},
 };
 use std::sync::{
     Arc,
@@ -70,34 +72,61 @@ impl Mask {
         self.stack.meta.max_chunk_bytes().next_multiple_of(64)
     }
 
-    /// Whether the chunk `inner` of the file can be read whole.
-    fn is_good(&self, file: usize, inner: &Region, cx: &mut ReadCx<'_>) -> Result<bool> {
+    /// Fills `out` with the mask of `within`, a part of the chunk `chunk` of the file.
+    fn read_chunk(
+        &self,
+        file: usize,
+        chunk: &Region,
+        within: &Region,
+        mut out: ChunkMut<'_>,
+        cx: &mut ReadCx<'_>,
+    ) -> Result<()> {
         let stack = &*self.stack;
         let one_chunk = self.inner_grid().len() <= 1;
-        if let (true, Some(verdict)) = (one_chunk, stack.verdicts.get(file)) {
-            return Ok(verdict);
+        let verdict = stack.verdicts.get(file).filter(|_| one_chunk);
+        if let (Some(good), true) = (verdict, stack.blank == Blank::Nan || verdict == Some(false)) {
+            out.fill(Scalar::Bool(!good));
+            return Ok(());
         }
         let path = stack.files.path(file);
         stack.files.check_unchanged(file, &path)?;
         let read = stack.source(file).and_then(|source| {
-            let leading = source.meta().grid.rank() - inner.rank();
+            let leading = source.meta().grid.rank() - chunk.rank();
             let mut region = Region::whole(&source.meta().shape());
-            region.start[leading..].copy_from_slice(&inner.start);
-            region.shape[leading..].copy_from_slice(&inner.shape);
-            let bytes = region.volume() as usize * stack.meta.dtype.size();
+            region.start[leading..].copy_from_slice(&chunk.start);
+            region.shape[leading..].copy_from_slice(&chunk.shape);
+            // The file's own mask takes reading as much as its elements do.
+            let mask = source.mask();
+            let landed = mask.as_ref().unwrap_or(&source);
+            let dtype = landed.meta().dtype;
+            let bytes = region.volume() as usize * dtype.size();
             let (landing, mut cx) = cx.split_scratch(bytes);
-            let out = ChunkMut::new(stack.meta.dtype, landing, &region.shape);
-            read_within(&*source, &region, out, &mut cx).map_err(|e| e.at_path(&path))
+            if mask.is_some() || verdict.is_none() {
+                let landing = ChunkMut::new(dtype, landing, &region.shape);
+                read_within(&**landed, &region, landing, &mut cx).map_err(|e| e.at_path(&path))?;
+            }
+            match mask {
+                None => out.fill(Scalar::Bool(false)),
+                Some(_) => {
+                    let landing = ChunkView::new(dtype, landing, &chunk.shape);
+                    let part = landing.sub(&within.relative_to(&chunk.start));
+                    out.reborrow().with_unit_axes(&within.shape).assign(&part);
+                }
+            }
+            Ok(())
         });
         let good = match read {
             Ok(()) => true,
-            Err(error) if stack.takes(file, &error) => false,
+            Err(error) if stack.takes(file, &error) => {
+                out.fill(Scalar::Bool(true));
+                false
+            }
             Err(error) => return Err(error),
         };
         if one_chunk {
             stack.verdicts.set(file, good);
         }
-        Ok(good)
+        Ok(())
     }
 }
 
@@ -114,7 +143,9 @@ impl ChunkSource for Mask {
         // Whole chunks are read, one at a time.
         let whole = grid.span(&grid.covering(region));
         let cost = self.stack.cost(&whole);
-        ReadCost { scratch: cost.scratch + self.landing(), ..cost }
+        let mask = self.stack.template.mask();
+        let masks = mask.map_or(0, |mask| self.stack.cost_like(&*mask, &whole).scratch);
+        ReadCost { scratch: cost.scratch.max(masks) + self.landing(), ..cost }
     }
 
     fn labels(&self, axis: usize) -> Option<&Labels> {
@@ -132,16 +163,15 @@ impl ChunkSource for Mask {
             for chunk in Coordinates::of(grid.covering(&inner)) {
                 cx.cancel.check()?;
                 let chunk = grid.region(&chunk);
-                let good = self.is_good(self.stack.file_of(&at), &chunk, cx)?;
                 let Some(within) = chunk.intersection(&inner) else { continue };
                 let mut part = Region::whole(&region.shape);
                 for axis in 0..outer {
                     (part.start[axis], part.shape[axis]) = (at[axis] - region.start[axis], 1);
                 }
-                let within = within.relative_to(&inner.start);
-                part.start[outer..].copy_from_slice(&within.start);
-                part.shape[outer..].copy_from_slice(&within.shape);
-                out.sub(&part).fill(Scalar::Bool(!good));
+                let target = within.relative_to(&inner.start);
+                part.start[outer..].copy_from_slice(&target.start);
+                part.shape[outer..].copy_from_slice(&target.shape);
+                self.read_chunk(self.stack.file_of(&at), &chunk, &within, out.sub(&part), cx)?;
             }
         }
         Ok(())

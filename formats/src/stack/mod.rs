@@ -24,7 +24,7 @@ use crate::{
     dtype::Scalar,
     error::{ErrorKind, FormatError, Result},
     grid::{AxisGrid, Grid},
-    missing::{Missing, MissingFiles},
+    missing::{Blank, Missing, MissingFiles},
     region::{Coordinates, Dims, Region, checked_volume},
     source::{ChunkSource, Fingerprint, Labels, Meta, ReadCost, ReadCx, SourceSpec, Storage},
     view::ChunkMut,
@@ -54,6 +54,8 @@ pub struct StackOptions {
     pub keep_axes: bool,
     /// What is done where a file is missing or cannot be read.
     pub missing: Missing,
+    /// What undefined elements of the files are, as the opener makes them.
+    pub blank: Blank,
     /// How to open the stack again elsewhere.
     pub spec: SourceSpec,
 }
@@ -77,6 +79,7 @@ pub struct Stack {
     opened: Mutex<lru::LruCache<usize, Arc<dyn ChunkSource>>>,
     keep_axes: bool,
     policy: Missing,
+    blank: Blank,
     /// The files taken as missing so far.
     missing: MissingFiles,
     /// Which files are known to be whole, or not.
@@ -98,7 +101,7 @@ impl Stack {
         opener: Opener,
         options: StackOptions,
     ) -> Result<Stack> {
-        let StackOptions { fields, stacked, keep_axes, missing: policy, spec } = options;
+        let StackOptions { fields, stacked, keep_axes, missing: policy, blank, spec } = options;
         let paths: Vec<Option<PathBuf>> = paths.into_iter().map(Into::into).collect();
         let files = Files::stat(&paths, policy != Missing::Error)?;
         drop(paths);
@@ -144,6 +147,7 @@ impl Stack {
             opened: Mutex::new(lru::LruCache::new(KEPT)),
             keep_axes,
             policy,
+            blank,
             missing: MissingFiles::default(),
             spec,
         })
@@ -311,6 +315,21 @@ impl Stack {
         }
     }
 
+    /// What reading `region` takes, if the files are like `one`.
+    fn cost_like(&self, one: &dyn ChunkSource, region: &Region) -> ReadCost {
+        if region.is_empty() {
+            return ReadCost::default();
+        }
+        let leading = one.meta().grid.rank() + self.outer - self.meta.grid.rank();
+        let one = one.cost(&self.inner_region(region, leading));
+        let files = checked_volume(&region.shape[..self.outer]).unwrap_or(u64::MAX);
+        ReadCost {
+            bytes: one.bytes.saturating_mul(files),
+            decoded: one.decoded.saturating_mul(files),
+            scratch: one.scratch,
+        }
+    }
+
     fn file_of(&self, at: &[u64]) -> usize {
         at.iter().zip(self.meta.grid.axes()).fold(0, |n, (&i, axis)| n * axis.len() + i) as usize
     }
@@ -433,17 +452,7 @@ impl ChunkSource for Stack {
     }
 
     fn cost(&self, region: &Region) -> ReadCost {
-        if region.is_empty() {
-            return ReadCost::default();
-        }
-        let leading = self.template.meta().grid.rank() + self.outer - self.meta.grid.rank();
-        let one = self.template.cost(&self.inner_region(region, leading));
-        let files = checked_volume(&region.shape[..self.outer]).unwrap_or(u64::MAX);
-        ReadCost {
-            bytes: one.bytes.saturating_mul(files),
-            decoded: one.decoded.saturating_mul(files),
-            scratch: one.scratch,
-        }
+        self.cost_like(&*self.template, region)
     }
 
     fn labels(&self, axis: usize) -> Option<&Labels> {

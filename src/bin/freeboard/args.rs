@@ -1,7 +1,7 @@
 //! What may be said on the command line: one place for each option and its help.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use freeboard::{Array, Missing, calc::is_name, memory::parse_bytes};
+use freeboard::{Array, Blank, Missing, calc::is_name, memory::parse_bytes};
 use std::{num::NonZeroUsize, path::PathBuf};
 
 /// N-dimensional arrays over thousands of FITS, Zarr, HDF5 and npy files, in bounded memory.
@@ -54,6 +54,9 @@ pub struct Stacking {
     /// What becomes of files that are missing or cannot be read: error, nan, or mask (0)
     #[arg(long, value_name = "POLICY", default_value = "error", hide_default_value = true)]
     pub missing: Missing,
+    /// What undefined elements of FITS images (BLANK) are: nan, or mask (0; integers stay integers)
+    #[arg(long, value_name = "POLICY", default_value = "nan", hide_default_value = true)]
+    pub blank: Blank,
     /// Unpack elements as netCDF's attributes say: _FillValue, scale_factor, add_offset
     #[arg(long)]
     pub decode_cf: bool,
@@ -67,6 +70,10 @@ pub struct Input {
     /// Take this part, as NumPy writes it: '0, ..., :200'
     #[arg(long, value_name = "SLICE", allow_hyphen_values = true)]
     pub slice: Option<String>,
+    /// Take, instead of the elements, which of them are missing: true in files that cannot be
+    /// read, and, with --blank mask, for undefined elements
+    #[arg(long)]
+    pub mask: bool,
 }
 
 /// What a run may use, and what it tells.

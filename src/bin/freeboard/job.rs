@@ -12,6 +12,7 @@ use freeboard::{
         ChunkSource, ErrorKind, FormatError, WriteOptions, Writer,
         registry::{self, OpenOptions},
     },
+    open_masked,
 };
 use std::{
     fs,
@@ -30,6 +31,7 @@ pub fn options(stacking: &Stacking) -> OpenOptions {
         keep_axes: stacking.keep_axes,
         cards: stacking.stack_by.clone(),
         missing: stacking.missing,
+        blank: stacking.blank,
         decode_cf: stacking.decode_cf,
     }
 }
@@ -41,7 +43,10 @@ pub fn source(paths: &[String], stacking: &Stacking) -> Result<Arc<dyn ChunkSour
 
 /// The array at `paths`, or the part of it that is asked for.
 pub fn open(paths: &[String], input: &Input) -> Result<Array> {
-    let array = Array::from_source(source(paths, &input.stacking)?);
+    let array = match input.mask {
+        true => open_masked(paths, &options(&input.stacking))?.1.to_dyn(),
+        false => Array::from_source(source(paths, &input.stacking)?),
+    };
     let array = match &input.slice {
         Some(slice) => array.slice_numpy(slice),
         None => array,
