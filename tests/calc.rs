@@ -101,7 +101,7 @@ fn alike(made: &AnyVec, recorded: &AnyVec, tolerance: f64) -> bool {
 
 /// The result of a formula as one array.
 fn value(formula: &str, inputs: &BTreeMap<String, Array>) -> freeboard::Result<AnyArray> {
-    match Formula::parse(formula)?.evaluate(inputs)? {
+    match Formula::parse(formula)?.evaluate_with(inputs, &*SESSION)? {
         Output::Array(array) => SESSION.compute(array),
         other => panic!("{formula} is {other:?}"),
     }

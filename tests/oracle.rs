@@ -23,6 +23,8 @@ use std::{borrow::Cow, sync::LazyLock};
 
 #[path = "oracle/combine.rs"]
 mod combine;
+#[path = "oracle/filter.rs"]
+mod filter;
 #[path = "oracle/measure.rs"]
 mod measure;
 #[path = "oracle/numpy.rs"]

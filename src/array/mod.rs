@@ -14,6 +14,10 @@
 //! | `reduce` | reductions, and [`Rebinned`] |
 //! | `reshape` | other shapes of the same elements |
 //! | `take` | elements chosen by lists of places |
+//! | `filter` | elements chosen by truths that are computed |
+//! | `unique` | [`Unique`]: distinct values |
+//! | `search` | where elements stand among sorted ones |
+//! | `settle` | [`Unsettled`]: what has to be looked at before it is an array |
 //! | `scan` | running sums and products |
 //! | `shape` | slices, transposes, new and dropped axes, rechunk |
 //! | `histogram` | histograms and counts |
@@ -41,6 +45,7 @@ mod compute;
 mod create;
 mod differences;
 mod elementwise;
+mod filter;
 mod fromfunction;
 mod functions;
 mod generated;
@@ -58,9 +63,12 @@ mod rearrange;
 mod reduce;
 mod reshape;
 mod scan;
+mod search;
+mod settle;
 mod shape;
 mod slice_str;
 mod take;
+mod unique;
 
 pub use any::{AnyArray, AnyVec};
 pub use args::{Axes, Bytes, Chunks, Sizes, keepdims};
@@ -81,8 +89,10 @@ pub use pad::{Pad, PadWidths};
 pub(crate) use partials::joined;
 pub use random::{Random, random};
 pub use reduce::Rebinned;
+pub use settle::{Settle, Unsettled};
 pub(crate) use shape::{broadcast, rechunked, view};
 pub(crate) use slice_str::{Part, range};
+pub use unique::Unique;
 
 use crate::{
     error::{Error, Result},

@@ -1,19 +1,20 @@
 //! From the tree to lazy arrays: names are looked up, operators and functions applied.
 //!
-//! Nothing is computed here. Each part becomes a value; of arrays that is an expression, and
+//! Nothing is computed here but what the shapes of arrays depend on ([`Settling`]). Each part becomes a value; of arrays that is an expression, and
 //! a mistake in it is told with the part of the formula that made it.
 
 use super::{
     ast::{Argument, BinaryOp, CompareOp, Kind, Node, UnaryOp},
     fault::{Fault, Result, Span, nearest},
     functions::{self, Arguments, Entry},
+    index::{index_of, slice_bound},
     scalar,
+    settling::Settling,
     signature::Given,
-    value::{Value, dtype_named, shape_of},
+    value::{Value, dtype_named},
 };
 use crate::{
-    array::{Array, Part, Random, random, range},
-    error::ErrorKind,
+    array::{Array, Random, random},
     kernel::Binary,
 };
 use freeboard_formats::DType;
@@ -29,12 +30,13 @@ const SEED: u64 = 0;
 /// What evaluates formulas over these inputs.
 pub(super) struct Evaluator<'a> {
     inputs: &'a BTreeMap<String, Array>,
+    settling: Settling<'a>,
     random: Arc<Mutex<Random>>,
 }
 
 /// The value of a formula without inputs, calls and arrays.
 pub(super) fn constant(node: &Node) -> Result<Value> {
-    Evaluator::new(&BTreeMap::new()).value(node)
+    Evaluator::new(&BTreeMap::new(), Settling(None)).value(node)
 }
 
 /// The modules whose functions can be called by their path, and the name they have in the table.
@@ -63,9 +65,12 @@ fn constant_named(name: &str) -> Option<Value> {
     })
 }
 
-impl Evaluator<'_> {
-    pub(super) fn new(inputs: &BTreeMap<String, Array>) -> Evaluator<'_> {
-        Evaluator { inputs, random: Arc::new(Mutex::new(random(SEED))) }
+impl<'a> Evaluator<'a> {
+    pub(super) fn new(
+        inputs: &'a BTreeMap<String, Array>,
+        settling: Settling<'a>,
+    ) -> Evaluator<'a> {
+        Evaluator { inputs, settling, random: Arc::new(Mutex::new(random(SEED))) }
     }
 
     /// What `node` stands for; a mistake is told with its place.
@@ -92,7 +97,9 @@ impl Evaluator<'_> {
             Kind::Compare(first, rest) => self.compare(first, rest)?,
             Kind::Junction(and, nodes) => self.junction(*and, nodes)?,
             Kind::Attribute(of, name) => self.attribute(node, of, name)?,
-            Kind::Index(of, index) => index_of(&self.value(of)?, &self.value(index)?)?,
+            Kind::Index(of, index) => {
+                index_of(&self.value(of)?, &self.value(index)?, self.settling)?
+            }
             Kind::Call(function, arguments) => self.call(function, arguments)?,
             Kind::Tuple(nodes) => Value::Tuple(self.values(nodes)?),
             Kind::List(nodes) => Value::List(self.values(nodes)?),
@@ -233,7 +240,7 @@ impl Evaluator<'_> {
 
     fn apply(&self, entry: &Entry, given: Vec<Given<'_>>) -> Result<Value> {
         let values = entry.signature.bind(given)?;
-        (entry.function.call)(&Arguments::new(entry, values, &self.random))
+        (entry.function.call)(&Arguments::new(entry, values, &self.random, self.settling))
     }
 
     fn compare(&self, first: &Node, rest: &[(CompareOp, Node)]) -> Result<Value> {
@@ -397,131 +404,4 @@ fn compared(op: CompareOp, a: &Value, b: &Value) -> Result<Value> {
         }
     }
     functions::binary(kernel, a, b)
-}
-
-fn slice_bound(value: &Value) -> Result<Option<i64>> {
-    match value {
-        Value::None => Ok(None),
-        // Beyond the ends of every axis, whatever its length.
-        Value::Int(value) => Ok(Some((*value).clamp(i64::MIN.into(), i64::MAX.into()) as i64)),
-        other => Err(Fault::new(format!(
-            "slice indices must be integers or None, and not {}",
-            other.with_article()
-        ))),
-    }
-}
-
-fn index_of(of: &Value, index: &Value) -> Result<Value> {
-    match of {
-        Value::Array(array) => {
-            let parts = match index {
-                Value::Tuple(parts) => &parts[..],
-                one => std::slice::from_ref(one),
-            };
-            if let Some(listed) = parts.iter().position(|part| matches!(part, Value::List(_))) {
-                return chosen(array, parts, listed);
-            }
-            let parts = parts.iter().map(part).collect::<Result<Vec<Part>>>()?;
-            if parts.iter().filter(|part| **part == Part::Ellipsis).count() > 1 {
-                return Err(Fault::value("an index can only have a single ellipsis ('...')"));
-            }
-            let selected = array.select(&parts);
-            match selected.meta() {
-                Err(error) if error.kind() == ErrorKind::Expression => {
-                    Err(<Box<Fault>>::from(error)
-                        .help(format!("the array has shape {}", shape_of(array)?)))
-                }
-                _ => Ok(selected.into()),
-            }
-        }
-        Value::Tuple(values) | Value::List(values) => match index {
-            Value::Int(at) => {
-                let len = values.len() as i128;
-                let counted = if *at < 0 { at + len } else { *at };
-                let value = usize::try_from(counted).ok().and_then(|at| values.get(at));
-                value.cloned().ok_or_else(|| {
-                    Fault::value(format!("index {at} is out of range for {len} values"))
-                })
-            }
-            Value::Slice([start, stop, step]) => {
-                let step = step.unwrap_or(1);
-                if step == 0 {
-                    return Err(Fault::value("slice step cannot be zero"));
-                }
-                let (first, count) = range(*start, *stop, step, values.len() as u64);
-                let taken = (0..count as i64)
-                    .filter_map(|i| values.get(usize::try_from(first + i * step).ok()?).cloned())
-                    .collect();
-                Ok(match of {
-                    Value::Tuple(_) => Value::Tuple(taken),
-                    _ => Value::List(taken),
-                })
-            }
-            other => Err(Fault::new(format!(
-                "an index of {} is an integer or a slice, and not {}",
-                of.with_article(),
-                other.with_article()
-            ))),
-        },
-        other => Err(Fault::new(format!("{} has no elements", other.with_article()))),
-    }
-}
-
-/// An index of which the part `listed` is a list, of places or of truths; the parts before it are slices, and
-/// there is no other list.
-fn chosen(array: &Array, parts: &[Value], listed: usize) -> Result<Value> {
-    let Value::List(list) = &parts[listed] else {
-        return Err(Fault::new("an index is no list"));
-    };
-    let simple = |part: &Value| matches!(part, Value::Slice(_));
-    if !parts[..listed].iter().all(simple) || !parts[listed + 1..].iter().all(simple) {
-        return Err(Fault::new("a list is an index beside slices (`:`) alone")
-            .help("index twice: x[…][:, [0, 2]]"));
-    }
-    let axis = listed as i64;
-    let mut others = parts.to_vec();
-    others[listed] = Value::Slice([None; 3]);
-    let others = others.iter().map(part).collect::<Result<Vec<Part>>>()?;
-    let array = array.select(&others);
-    let truths: Option<Vec<bool>> = list
-        .iter()
-        .map(|value| if let Value::Bool(value) = value { Some(*value) } else { None })
-        .collect();
-    if let (Some(mask), false) = (truths, list.is_empty()) {
-        let len = array.shape()?.get(listed).copied().unwrap_or(0);
-        if mask.len() != len {
-            return Err(Fault::value(format!(
-                "boolean index did not match indexed array along axis {axis}; size of axis is {len} \
-                 but size of corresponding boolean axis is {}",
-                mask.len()
-            )));
-        }
-        return Ok(array.compress(&mask, axis).into());
-    }
-    let place = |value: &Value| match part(value)? {
-        Part::Index(at) => Ok(at),
-        _ => Err(Fault::new("a list of indices holds integers alone")),
-    };
-    let places = list.iter().map(place).collect::<Result<Vec<i64>>>()?;
-    Ok(array.take(places, axis).into())
-}
-
-/// One part of an index of an array.
-fn part(index: &Value) -> Result<Part> {
-    match index {
-        Value::Int(at) => i64::try_from(*at)
-            .map(Part::Index)
-            .map_err(|_| Fault::value(format!("index {at} is beyond every axis"))),
-        Value::Slice([_, _, Some(0)]) => Err(Fault::value("slice step cannot be zero")),
-        Value::Slice([start, stop, step]) => {
-            Ok(Part::Range { start: *start, stop: *stop, step: step.unwrap_or(1) })
-        }
-        Value::Ellipsis => Ok(Part::Ellipsis),
-        Value::None => Ok(Part::NewAxis),
-        other => Err(Fault::new(format!(
-            "only integers, slices (`:`), ellipsis (`...`) and newaxis (`None`) are indices, \
-             and not {}",
-            other.with_article()
-        ))),
-    }
 }

@@ -25,6 +25,8 @@
 //! | `scalar` | arithmetic of Python's numbers |
 //! | `signature` | signatures as texts; how arguments find their parameters |
 //! | `functions` | the table of functions, one line each, by families |
+//! | `index` | what `x[…]` means |
+//! | `settling` | what has to be computed before a formula can go on |
 //! | `eval` | from the tree to arrays |
 //! | `fault` | what is wrong, with the place underlined |
 
@@ -32,17 +34,23 @@ mod ast;
 mod eval;
 mod fault;
 mod functions;
+mod index;
 mod lexer;
 mod parser;
 mod scalar;
+mod settling;
 mod signature;
 mod value;
 
 pub use functions::listing;
 pub use value::Output;
 
-use crate::{array::Array, error::Result};
+use crate::{
+    array::{Array, Settle},
+    error::Result,
+};
 use ast::Node;
+use settling::Settling;
 use std::collections::BTreeMap;
 
 /// An expression in NumPy's syntax, read and not evaluated yet.
@@ -70,13 +78,35 @@ impl Formula {
     }
 
     /// What the formula is, over `inputs`, which go before functions and constants of the same name.
-    /// Nothing is computed.
+    /// Nothing is computed; so a formula that cannot go on without it, as `x[x > 0]`, is a mistake:
+    /// [`evaluate_with`](Formula::evaluate_with) takes it.
     ///
     /// # Errors
     /// If a name is not known, a function is called in another way than its signature tells, or
     /// an array makes no sense: shapes, axes, dtypes. The place is shown.
     pub fn evaluate(&self, inputs: &BTreeMap<String, Array>) -> Result<Output> {
-        let value = eval::Evaluator::new(inputs).value(&self.root);
+        self.evaluated(inputs, Settling(None))
+    }
+
+    /// As [`evaluate`](Formula::evaluate); what shapes depend on, the truths of a mask or the places of an index, is
+    /// computed by `settle`, a [`Session`](crate::Session).
+    ///
+    /// # Errors
+    /// As for [`evaluate`](Formula::evaluate), and if that cannot be computed.
+    pub fn evaluate_with(
+        &self,
+        inputs: &BTreeMap<String, Array>,
+        settle: &dyn Settle,
+    ) -> Result<Output> {
+        self.evaluated(inputs, Settling(Some(settle)))
+    }
+
+    fn evaluated(
+        &self,
+        inputs: &BTreeMap<String, Array>,
+        settling: Settling<'_>,
+    ) -> Result<Output> {
+        let value = eval::Evaluator::new(inputs, settling).value(&self.root);
         let output = value.and_then(|value| value.into_output().map_err(|f| f.at(self.root.span)));
         output.map_err(|fault| fault.into_error(&self.text))
     }

@@ -44,17 +44,4 @@ pub use morphology::{
     grey_closing, grey_dilation, grey_erosion, grey_opening,
 };
 
-use bytemuck::Pod;
-
-/// Takes room for `len` elements from the front of a kernel's scratch, of any content.
-fn carve<'a, T: Pod>(scratch: &mut &'a mut [u8], len: usize) -> &'a mut [T] {
-    let bytes = carved::<T>(len) as usize;
-    let (front, rest) = std::mem::take(scratch).split_at_mut(bytes);
-    *scratch = rest;
-    bytemuck::cast_slice_mut(&mut front[..len * size_of::<T>()])
-}
-
-/// Bytes that [`carve`] takes.
-fn carved<T>(len: usize) -> u64 {
-    (len as u64).saturating_mul(size_of::<T>() as u64).saturating_add(63) / 64 * 64
-}
+use crate::kernel::{carve, carved};

@@ -14,7 +14,7 @@ pub use crate::run::Eviction;
 pub use report::Report;
 
 use crate::{
-    array::{AnyVec, Array, Compute, Kind},
+    array::{AnyVec, Array, Compute, Kind, Settle, Unsettled},
     error::{Error, ErrorKind, Result},
     event::{Event, Observer, Silent},
     expr::Expr,
@@ -256,6 +256,15 @@ impl Session {
         let (elements, report) = self.compute_arrays(&graph.exprs)?;
         let mut results = self.finish(&graph, elements)?.into_iter();
         Ok((what.finish(&mut results)?, report))
+    }
+
+    /// Looks at what has to be looked at before it is an array, such as
+    /// [`Array::filter`]: computes the few numbers that its shape depends on.
+    ///
+    /// # Errors
+    /// As for [`Session::compute`].
+    pub fn settle<V>(&self, what: Unsettled<V>) -> Result<V> {
+        what.settled(self)
     }
 
     /// The elements of some arrays, and their shapes.
@@ -529,6 +538,14 @@ impl Session {
             missing: missing.iter().map(|files| files.count()).sum(),
             missing_reasons: missing.iter().flat_map(|files| files.reasons()).collect(),
         }
+    }
+}
+
+impl Settle for Session {
+    fn elements(&self, question: &Expr) -> Result<AnyVec> {
+        let (elements, _) = self.compute_arrays(std::slice::from_ref(question))?;
+        let first = elements.into_iter().next().ok_or_else(|| Error::internal("one result"))?;
+        Ok(first.0)
     }
 }
 

@@ -48,7 +48,10 @@ pub fn run(args: &Calc) -> Result<()> {
         .into_iter()
         .map(|(name, paths)| Ok((name, Array::from_source(job::source(&paths, &args.stacking)?))))
         .collect::<Result<_>>()?;
-    let result = formula.evaluate(&arrays)?;
+    let result = match job.settling() {
+        Some(settle) => formula.evaluate_with(&arrays, settle)?,
+        None => formula.evaluate(&arrays)?,
+    };
     match writer {
         Some(writer) => job.store(&single(result)?, &*writer),
         None => print(&job, result, args.run.json),

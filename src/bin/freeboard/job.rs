@@ -7,7 +7,8 @@ use crate::{
 };
 use freeboard::{
     Array, Memory, Plan, Report, Result, Session,
-    array::Compute,
+    array::{AnyVec, Compute, Settle},
+    expr::Expr,
     formats::{
         ChunkSource, ErrorKind, FormatError, WriteOptions, Writer,
         registry::{self, OpenOptions},
@@ -115,6 +116,11 @@ impl<'a> Job<'a> {
         }
     }
 
+    /// What computes what the shapes of arrays depend on; nobody if only the plan was asked for.
+    pub fn settling(&self) -> Option<&dyn Settle> {
+        (!self.run.plan).then_some(self)
+    }
+
     /// Computes `what`; `None` if only the plan was asked for.
     pub fn compute<C: Compute>(&self, what: C) -> Result<Option<C::Output>> {
         if !self.shall_run(&self.session.plan(&what)?)? {
@@ -142,6 +148,12 @@ impl<'a> Job<'a> {
             output::print_json(&report.to_json())?;
         }
         Ok(())
+    }
+}
+
+impl Settle for Job<'_> {
+    fn elements(&self, question: &Expr) -> Result<AnyVec> {
+        interrupt::cancellable(&self.session, |session| session.elements(question))
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{
     super::{
         fault::{Fault, Result},
+        settling::Settling,
         value::{Value, dtype_named},
     },
     Entry,
@@ -19,6 +20,7 @@ pub(in crate::calc) struct Arguments<'a> {
     entry: &'a Entry,
     values: Vec<(&'static str, Value)>,
     random: &'a Mutex<Random>,
+    settling: Settling<'a>,
 }
 
 impl<'a> Arguments<'a> {
@@ -26,8 +28,14 @@ impl<'a> Arguments<'a> {
         entry: &'a Entry,
         values: Vec<(&'static str, Value)>,
         random: &'a Mutex<Random>,
+        settling: Settling<'a>,
     ) -> Arguments<'a> {
-        Arguments { entry, values, random }
+        Arguments { entry, values, random, settling }
+    }
+
+    /// What looks at what has to be looked at before it is an array.
+    pub(super) fn settling(&self) -> Settling<'a> {
+        self.settling
     }
 
     /// The value of a parameter; `None` of one that the signature has not.
@@ -105,8 +113,17 @@ impl<'a> Arguments<'a> {
         if self.is_none(name) { Ok(None) } else { Ok(Some(self.floats(name)?.0)) }
     }
 
-    /// The truths of a tuple or a list.
+    /// Numbers that must be known: of lists, or of an array that is looked at.
+    pub(super) fn known_floats(&self, name: &str) -> Result<Vec<f64>> {
+        let Value::Array(array) = self.value(name) else { return Ok(self.floats(name)?.0) };
+        Ok(self.settling.elements(&array.cast_to(DType::F64))?.into_typed()?)
+    }
+
+    /// The truths of a tuple, a list, or an array that is looked at.
     pub(super) fn flags(&self, name: &str) -> Result<Vec<bool>> {
+        if let Value::Array(array) = self.value(name) {
+            return Ok(self.settling.elements(&array.cast_to(DType::Bool))?.into_typed()?);
+        }
         let wrong = || self.wrong(name, "a list of True and False");
         let (Value::Tuple(values) | Value::List(values)) = self.value(name) else {
             return Err(wrong());

@@ -6,6 +6,7 @@ use super::{
         value::Value,
     },
     arguments::Arguments,
+    choose::places,
     functions,
 };
 use crate::{
@@ -101,7 +102,7 @@ functions! {
     "allclose(a, b, rtol=1e-05, atol=1e-08)" "Whether all elements are close" => |a| close(a)?.all(..);
     "isin(element, test_elements)" "Whether elements are among a list of numbers" => |a| a.array("element")?.isin(terms(a, "test_elements")?);
 
-    "where(condition, x, y, /)" "The elements of x where the condition holds, elsewhere those of y" => |a| where_(a)?;
+    "where(condition, x=None, y=None, /)" "The elements of x where the condition holds, elsewhere those of y; alone, the places where it holds" => |a| where_(a)?;
     "clip(a, a_min=None, a_max=None, *, min=None, max=None)" "The elements, no less than a_min and no greater than a_max" => |a| clip(a)?;
     "ndarray.clip(self, min=None, max=None)" "The elements, no less than min and no greater than max" => |a| clip(a)?;
     "ndarray.astype(self, dtype, *, copy=True)" "The elements converted to a dtype" => |a| converted(a, "self")?;
@@ -167,7 +168,10 @@ fn clip(a: &Arguments<'_>) -> Result<Value> {
     Ok(clipped)
 }
 
-fn where_(a: &Arguments<'_>) -> Result<Array> {
+fn where_(a: &Arguments<'_>) -> Result<Value> {
+    if a.is_none("x") && a.is_none("y") {
+        return places(a, "condition");
+    }
     let condition = a.array("condition")?;
     let condition = condition.cast_to(DType::Bool).typed::<bool>()?;
     let (x, y) = (a.value("x"), a.value("y"));
@@ -176,7 +180,7 @@ fn where_(a: &Arguments<'_>) -> Result<Array> {
     }
     // Of two numbers one is an array, beside which the other is weak.
     match x.is_number() && y.is_number() {
-        true => Ok(condition.choose(x.to_array()?, y.term()?)),
-        false => Ok(condition.choose(x.term()?, y.term()?)),
+        true => Ok(condition.choose(x.to_array()?, y.term()?).into()),
+        false => Ok(condition.choose(x.term()?, y.term()?).into()),
     }
 }

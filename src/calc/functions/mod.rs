@@ -10,6 +10,7 @@
 //! those in [`METHODS`], as far as they are in the table.
 
 mod arguments;
+mod choose;
 mod create;
 mod elementwise;
 mod measure;
@@ -51,6 +52,7 @@ const TABLE: [&[Function]; 8] = [
     elementwise::FUNCTIONS,
     reduce::FUNCTIONS,
     order::FUNCTIONS,
+    choose::FUNCTIONS,
     shape::FUNCTIONS,
     products::FUNCTIONS,
     create::FUNCTIONS,

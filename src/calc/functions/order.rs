@@ -9,7 +9,7 @@ use super::{
     functions,
 };
 use crate::{
-    array::{Array, Axes, keepdims},
+    array::{Array, Axes, keepdims, stack},
     kernel::Method,
 };
 use freeboard_formats::DType;
@@ -25,7 +25,7 @@ functions! {
     "quantile(a, q, axis=None, *, method='linear', keepdims=False)" "The elements at the fraction q of their order" => |a| quantiles(a, 1.0, false)?;
     "nanquantile(a, q, axis=None, *, method='linear', keepdims=False)" "As quantile, of what is not NaN" => |a| quantiles(a, 1.0, true)?;
     "histogram(a, bins=10, range=None)" "How many elements lie in each bin, and the edges of the bins" => |a| histogram(a)?;
-    "bincount(x, /, *, minlength)" "How often each integer below minlength occurs; a greater one is a mistake" => |a| a.array("x")?.bincount(a.count("minlength")?).to_dyn();
+    "bincount(x, /, *, minlength=0)" "How often each integer occurs" => |a| bincount(a)?;
 }
 
 /// Counts and edges: of bins of equal width over a range, or between edges that are listed.
@@ -36,15 +36,43 @@ fn histogram(a: &Arguments<'_>) -> Result<Value> {
             let (edges, _) = a.floats("bins")?;
             (array.histogram_between(&edges), a.value("bins").to_array()?)
         }
-        _ => match a.maybe_floats("range")?.as_deref() {
-            Some(&[first, last]) => array.histogram(a.count("bins")? as usize, (first, last)),
-            _ => {
-                return Err(Fault::value("without edges a histogram takes the range of its bins")
-                    .help("give range=(first, last)"));
-            }
-        },
+        _ => {
+            let range = match a.maybe_floats("range")?.as_deref() {
+                Some(&[first, last]) => (first, last),
+                Some(_) => return Err(Fault::value("a range is (first, last)")),
+                None => whole_range(a, &array)?,
+            };
+            array.histogram(a.count("bins")? as usize, range)
+        }
     };
     Ok(Value::Tuple(vec![Value::Array(counts.to_dyn()), Value::Array(edges)]))
+}
+
+/// The least and the greatest element; 0 and 1 of none, as NumPy has it.
+fn whole_range(a: &Arguments<'_>, array: &Array) -> Result<(f64, f64)> {
+    if array.shape()?.contains(&0) {
+        return Ok((0.0, 1.0));
+    }
+    let ends = stack([array.min(..), array.max(..)], 0).cast_to(DType::F64);
+    match a.settling().elements(&ends)?.into_typed::<f64>()?[..] {
+        [first, last] => Ok((first, last)),
+        _ => Err(Fault::value("a range is (first, last)")),
+    }
+}
+
+/// How often each integer occurs; the greatest is looked for where no length is told that is enough.
+fn bincount(a: &Arguments<'_>) -> Result<Array> {
+    let (array, least) = (a.array("x")?, a.count("minlength")?);
+    if array.rank()? != 1 {
+        return Err(Fault::value("bincount is of an array of one axis"));
+    }
+    if array.dtype()?.is_float() || array.shape()?.contains(&0) || !a.settling().can() {
+        return Ok(array.bincount(least).to_dyn());
+    }
+    let greatest =
+        a.settling().elements(&array.max(..).cast_to(DType::I64))?.into_typed::<i64>()?;
+    let length = greatest[0].checked_add(1).and_then(|length| u64::try_from(length).ok());
+    Ok(array.bincount(least.max(length.unwrap_or(0))).to_dyn())
 }
 
 /// Quantiles, `whole` being the greatest: of one number, or of a list of them along a new axis.

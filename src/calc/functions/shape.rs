@@ -3,14 +3,15 @@
 use super::{
     super::{
         fault::{Fault, Result},
+        index::index_of,
         value::Value,
     },
     arguments::Arguments,
     functions,
 };
 use crate::array::{
-    Array, Axes, Chunks, Indexing, Pad, PadWidths, block, concatenate, diag, dstack, hstack,
-    meshgrid, stack, vstack,
+    Array, Axes, Chunks, Indexing, Pad, PadWidths, axis_of, block, concatenate, diag, dstack,
+    hstack, meshgrid, stack, vstack,
 };
 use freeboard_formats::DType;
 
@@ -78,6 +79,23 @@ fn transposed(a: &Arguments<'_>) -> Result<Array> {
 /// The elements at places along an axis, which is dropped for one place.
 fn taken(a: &Arguments<'_>) -> Result<Array> {
     let (array, axis) = a.along_or_flat()?;
+    let nested =
+        |value: &Value| matches!(value, Value::Tuple(_) | Value::List(_) | Value::Array(_));
+    let looked_up = match a.value("indices") {
+        Value::Array(_) => true,
+        Value::Tuple(values) | Value::List(values) => values.iter().any(nested),
+        _ => false,
+    };
+    if looked_up {
+        let indices = Value::Array(a.array("indices")?);
+        let axis = axis_of(axis, array.rank()?).map_err(Fault::value)?;
+        let mut index = vec![Value::Slice([None; 3]); axis];
+        index.push(indices);
+        return match index_of(&array.into(), &Value::Tuple(index), a.settling())? {
+            Value::Array(taken) => Ok(taken),
+            _ => Err(Fault::new("an array is taken from an array")),
+        };
+    }
     let one = !matches!(a.value("indices"), Value::Tuple(_) | Value::List(_));
     let taken = array.take(a.integers("indices")?, axis);
     Ok(if one { taken.squeeze(axis) } else { taken })
