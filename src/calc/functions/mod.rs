@@ -48,7 +48,7 @@ macro_rules! functions {
 use functions;
 
 /// The families.
-const TABLE: [&[Function]; 8] = [
+const TABLE: [&[Function]; 9] = [
     elementwise::FUNCTIONS,
     reduce::FUNCTIONS,
     order::FUNCTIONS,
