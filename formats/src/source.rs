@@ -168,6 +168,9 @@ pub struct SourceSpec {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Fingerprint(pub u128);
 
+/// The most files of a folder that are looked at for its fingerprint.
+const MOST_FILES: usize = 1 << 17;
+
 impl Fingerprint {
     /// The fingerprint of these bytes.
     pub fn of(bytes: &[u8]) -> Fingerprint {
@@ -184,6 +187,38 @@ impl Fingerprint {
             meta.modified().ok().and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
         let text = format!("{}\0{}\0{:?}", path.display(), meta.len(), modified);
         Ok(Fingerprint::of(text.as_bytes()))
+    }
+
+    /// The fingerprint of all that lies in a folder and in those below: of each name, size and time
+    /// of modification. Hidden files are left out, and behind the first [`MOST_FILES`] files: there
+    /// only what adds, removes or replaces one is seen, and not what writes into it.
+    ///
+    /// # Errors
+    /// If a folder cannot be listed.
+    pub fn of_folder(path: &Path) -> Result<Fingerprint> {
+        let (mut folders, mut files, mut sum) = (vec![path.to_owned()], 0, 0u128);
+        while let Some(folder) = folders.pop() {
+            let failed = |e| FormatError::io(e).at_path(&folder);
+            for entry in std::fs::read_dir(&folder).map_err(failed)? {
+                let entry = entry.map_err(failed)?;
+                let kind = entry.file_type().map_err(failed)?;
+                if entry.file_name().as_encoded_bytes().starts_with(b".") {
+                    continue;
+                }
+                files += usize::from(!kind.is_dir());
+                if !kind.is_dir() && files > MOST_FILES {
+                    continue;
+                }
+                // One that goes away meanwhile is none.
+                if let Ok(Fingerprint(one)) = Fingerprint::of_file(&entry.path()) {
+                    sum = sum.wrapping_add(one);
+                }
+                if kind.is_dir() {
+                    folders.push(entry.path());
+                }
+            }
+        }
+        Ok(Fingerprint::of(&sum.to_le_bytes()).and(Fingerprint::of_file(path)?))
     }
 
     /// The fingerprint of both, in this order.

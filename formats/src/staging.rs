@@ -252,7 +252,11 @@ impl Staging {
             Ok(()) => Ok(()),
             Err(_) => {
                 fs::rename(&self.target, self.aside()).map_err(at)?;
-                fs::rename(&self.path, &self.target).map_err(at)
+                fs::rename(&self.path, &self.target).map_err(|error| {
+                    // The old output is seen again; that this fails too is all but impossible.
+                    let _ = fs::rename(self.aside(), &self.target);
+                    at(error)
+                })
             }
         }
     }

@@ -255,6 +255,9 @@ impl Place {
         let part = folder.join(format!(".{name}.part"));
         let mut file = File::create(&part)?;
         file.write_all(document::text(&json).as_bytes())?;
-        Ok(fs::rename(&part, folder.join(name))?)
+        // All of the group is read by this document: it must not be lost with the power.
+        file.sync_all()?;
+        fs::rename(&part, folder.join(name))?;
+        Ok(File::open(folder)?.sync_all()?)
     }
 }

@@ -101,10 +101,10 @@ impl Store {
         fs::metadata(self.path(key)).ok().map(|file| file.len())
     }
 
-    /// The fingerprint of a node: of its document and its folder.
+    /// The fingerprint of a node: of its document, and of all that lies in its folder.
     pub(super) fn fingerprint(&self, node: &str, document: &str) -> Result<Fingerprint> {
         let document = Fingerprint::of_file(&self.path(&join(node, document)))?;
-        Ok(document.and(Fingerprint::of_file(&self.path(node))?))
+        Ok(document.and(Fingerprint::of_folder(&self.path(node))?))
     }
 
     /// Opens an object; `None` if there is none.

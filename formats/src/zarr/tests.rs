@@ -398,3 +398,18 @@ fn the_suite_of_all_formats_passes() {
         conformance::damaged(&Zarr, &path, 300);
     }
 }
+
+#[test]
+fn a_chunk_that_is_written_in_place_changes_the_fingerprint() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.zarr");
+    copy_tree(&fixture("v3-zstd"), &path);
+    let source = Zarr.open(&path, None).unwrap();
+    let before = source.fingerprint().unwrap();
+    assert_eq!(source.fingerprint().unwrap(), before);
+    let chunk = path.join("c/0/0");
+    let bytes = std::fs::read(&chunk).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    std::fs::write(&chunk, bytes).unwrap();
+    assert_ne!(source.fingerprint().unwrap(), before);
+}
