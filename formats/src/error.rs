@@ -60,8 +60,13 @@ impl FormatError {
         }))
     }
 
-    /// An I/O error, with the kind that its code tells.
+    /// An I/O error, with the kind that its code tells; or what [`FormatError::into_io`] made
+    /// one of.
     pub fn io(error: io::Error) -> FormatError {
+        let error = match error.downcast::<FormatError>() {
+            Ok(error) => return error,
+            Err(error) => error,
+        };
         let kind = match error.kind() {
             io::ErrorKind::NotFound => ErrorKind::NotFound,
             io::ErrorKind::AlreadyExists => ErrorKind::Exists,
@@ -70,6 +75,11 @@ impl FormatError {
             _ => ErrorKind::Io,
         };
         FormatError::new(kind, error.to_string()).because(error)
+    }
+
+    /// The same as an I/O error, to pass through code that knows no other.
+    pub(crate) fn into_io(self) -> io::Error {
+        io::Error::other(self)
     }
 
     /// Names the place (a path, `path::item`), unless one is named already.

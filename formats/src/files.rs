@@ -4,15 +4,21 @@
 //! through handles with that stamp. Who writes to the file meanwhile is noticed at the end of
 //! the run, where each handle that was used is looked at once more, or when it is closed before.
 
-use crate::error::{ErrorKind, FormatError, Result};
+use crate::{
+    error::{ErrorKind, FormatError, Result},
+    remote,
+    stored::StoredFile,
+    url,
+};
 use std::{
     fmt,
-    fs::{File, Metadata},
+    fs::Metadata,
     io,
     num::NonZeroUsize,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
 };
 
 /// What tells a file from others, and from itself at another time.
@@ -37,8 +43,20 @@ impl Stamp {
     ///
     /// # Errors
     /// If the system does not tell.
-    pub fn of(file: &File) -> io::Result<Stamp> {
-        Ok(Stamp::from(&file.metadata()?))
+    pub fn of(file: &StoredFile) -> io::Result<Stamp> {
+        match file.on_disk() {
+            Ok(file) => Ok(Stamp::from(&file.metadata()?)),
+            Err(object) => Stamp::of_object(object).map_err(FormatError::into_io),
+        }
+    }
+
+    /// Of an object, whose version is what its first response told: later ones insist on it.
+    fn of_object(object: &remote::Object) -> Result<Stamp> {
+        let (len, modified) = object.stat()?.unwrap_or((0, SystemTime::UNIX_EPOCH));
+        let since = modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let modified = (since.as_secs() as i64, since.subsec_nanos().into());
+        let version = object.fingerprint()?.0 as u64;
+        Ok(Stamp { device: u64::MAX, inode: version, len, modified })
     }
 
     /// Of the file that has the name now.
@@ -46,6 +64,9 @@ impl Stamp {
     /// # Errors
     /// If there is none, or the system does not tell.
     pub fn at(path: &Path) -> Result<Stamp> {
+        if url::of(path).is_some() {
+            return Stamp::of(&StoredFile::open(path)?).map_err(FormatError::io);
+        }
         let meta = std::fs::metadata(path).map_err(|e| FormatError::io(e).at_path(path))?;
         Ok(Stamp::from(&meta))
     }
@@ -80,7 +101,7 @@ struct Files {
 }
 
 struct Handle {
-    file: Arc<File>,
+    file: Arc<StoredFile>,
     stamp: Stamp,
     /// The last run that it was used in.
     used: u64,
@@ -149,7 +170,7 @@ impl FileCache {
     ///
     /// # Errors
     /// If it cannot be opened; the error names the path.
-    pub fn open(&self, path: &Path) -> Result<Arc<File>> {
+    pub fn open(&self, path: &Path) -> Result<Arc<StoredFile>> {
         // Of a handle of an earlier run it is not known whether the name still leads there.
         let run = self.lock().run;
         let stamp = match self.lock().open.peek(path) {
@@ -164,11 +185,11 @@ impl FileCache {
     ///
     /// # Errors
     /// As for [`FileCache::open`]; [`ErrorKind::Changed`] if it has another one.
-    pub fn open_unchanged(&self, path: &Path, stamp: Stamp) -> Result<Arc<File>> {
+    pub fn open_unchanged(&self, path: &Path, stamp: Stamp) -> Result<Arc<StoredFile>> {
         self.open_as(path, Some(stamp))
     }
 
-    fn open_as(&self, path: &Path, wanted: Option<Stamp>) -> Result<Arc<File>> {
+    fn open_as(&self, path: &Path, wanted: Option<Stamp>) -> Result<Arc<StoredFile>> {
         let mut files = self.lock();
         let run = files.run;
         if let Some(handle) = files.open.get_mut(path)
@@ -179,9 +200,8 @@ impl FileCache {
         }
         drop(files);
         // Opened without the lock: two threads may open the same file, and one is dropped.
-        let here = |e| FormatError::io(e).at_path(path);
-        let file = Arc::new(File::open(path).map_err(here)?);
-        let stamp = Stamp::of(&file).map_err(here)?;
+        let file = Arc::new(StoredFile::open(path)?);
+        let stamp = Stamp::of(&file).map_err(|e| FormatError::io(e).at_path(path))?;
         if let Some(then) = wanted.filter(|&then| then != stamp) {
             return Err(then.changed(stamp, path));
         }
@@ -210,6 +230,7 @@ impl fmt::Debug for FileCache {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stored::Forwards;
     use std::{fs, io::Read, thread, time::Duration};
 
     #[test]
@@ -258,7 +279,7 @@ mod tests {
         let stamp = Stamp::at(&path("a")).unwrap();
         for file in [open(stamp).unwrap(), cache.open(&path("a")).unwrap()] {
             let mut text = String::new();
-            file.as_ref().read_to_string(&mut text).unwrap();
+            Forwards::of(&*file).read_to_string(&mut text).unwrap();
             assert!(text == "other" || text.is_empty(), "{text}");
         }
     }

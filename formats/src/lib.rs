@@ -9,21 +9,24 @@
 //!
 //! | layer | modules |
 //! |---|---|
-//! | 0 vocabulary | [`dtype`], [`region`], [`grid`], [`error`], [`view`] |
-//! | 1 the seam | [`source`], [`journal`], [`missing`] |
+//! | 0 vocabulary | [`dtype`], [`region`], [`grid`], [`error`], `url`, [`view`] |
+//! | 1 the seam | [`source`], [`files`], [`stored`], `remote`, [`journal`], [`missing`] |
 //! | 2 adapters | [`memory`], `fits`, `zarr`, `hdf5`, `npy`, `arrange`, `cf`, `pattern`, [`stack`], [`wrap`] |
 //! | 3 | [`registry`], [`headers`], [`conformance`] |
 
 pub mod dtype;
 pub mod error;
-pub mod files;
 pub mod grid;
 pub mod region;
+mod url;
 pub mod view;
 
+pub mod files;
 pub mod journal;
 pub mod missing;
+mod remote;
 pub mod source;
+pub mod stored;
 
 mod arrange;
 mod cf;
@@ -63,4 +66,5 @@ pub use source::{
     Attributes, Cancel, ChunkSink, ChunkSource, Content, Entry, FileCache, Fingerprint, Format,
     Item, Labels, Meta, ReadCost, ReadCx, SourceSpec, Storage, WriteOptions, Writer, Written,
 };
+pub use stored::{ReadAt, StoredFile};
 pub use view::{ChunkMut, ChunkView};

@@ -17,12 +17,12 @@ use crate::{
         Storage, WriteOptions, Writer, Written,
     },
     staging::{Mode, Staging},
+    stored::{Forwards, ReadAt, StoredFile, foreign_bytes},
     view::{ChunkMut, ChunkView, c_strides},
 };
 use smallvec::SmallVec;
 use std::{
     fs::File,
-    io::Read,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -128,10 +128,10 @@ struct NpySource {
 impl NpySource {
     fn open(path: &Path) -> Result<NpySource> {
         let here = |error: FormatError| error.at_path(path);
-        let mut file = File::open(path).map_err(|e| here(FormatError::io(e)))?;
-        let about = file.metadata().map_err(|e| here(FormatError::io(e)))?;
-        let (len, stamp) = (about.len(), Stamp::from(&about));
-        let header = Header::read(&mut file.by_ref().take(len)).map_err(here)?;
+        let file = StoredFile::open(path)?;
+        let len = file.size().map_err(|e| here(FormatError::io(e)))?;
+        let stamp = Stamp::of(&file).map_err(|e| here(FormatError::io(e)))?;
+        let header = Header::read(&mut Forwards::of(&file)).map_err(here)?;
         let bytes = header.data_bytes().map_err(here)?;
         if len - header.len.min(len) < bytes {
             let message =
@@ -161,7 +161,8 @@ impl ChunkSource for NpySource {
         let stored = Region { start: in_order(&region.start), shape: in_order(&region.shape) };
         let bytes = fetched_bytes(&stored, &in_order(shape), dtype.size() as u64);
         let total = self.bytes(&Region::whole(shape));
-        ReadCost { bytes, decoded: self.bytes(region), scratch: window_bytes(total) }
+        let scratch = window_bytes(total) + foreign_bytes(&self.path);
+        ReadCost { bytes, decoded: self.bytes(region), scratch }
     }
 
     fn read(&self, region: &Region, out: ChunkMut<'_>, cx: &mut ReadCx<'_>) -> Result<()> {
@@ -171,8 +172,9 @@ impl ChunkSource for NpySource {
         let in_order = |dims: &[u64]| -> Dims { order.iter().map(|&axis| dims[axis]).collect() };
         let stored = Region { start: in_order(&region.start), shape: in_order(&region.shape) };
         let file = cx.files.open_unchanged(&self.path, self.stamp)?;
-        let raw = RawArray { file: &file, base, shape: &in_order(shape), dtype, swap };
-        let window = (self.cost(region).scratch as usize).min(cx.scratch.len());
+        let raw = RawArray { file: &*file, base, shape: &in_order(shape), dtype, swap };
+        let total = self.bytes(&Region::whole(shape));
+        let window = (window_bytes(total) as usize).min(cx.scratch.len());
         raw.read(&stored, &mut out.permute_axes(&order), &mut cx.scratch[..window])
             .map_err(|e| e.at_path(&self.path))
     }

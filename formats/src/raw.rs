@@ -7,10 +7,9 @@ use crate::{
     dtype::DType,
     error::{ErrorKind, FormatError, Result},
     region::{Dims, Region},
+    stored::ReadAt,
     view::{ChunkMut, ChunkView, Strides, c_strides},
 };
-use std::{fs::File, os::unix::fs::FileExt};
-
 /// Bytes of the window through which short rows are read: about half of a second-level cache.
 const WINDOW: u64 = 256 << 10;
 
@@ -19,9 +18,8 @@ const WINDOW: u64 = 256 << 10;
 const CHEAP_SPAN: u64 = 16 << 10;
 
 /// An array of `shape`, in C order, that begins at the byte `base` of a file.
-#[derive(Debug)]
 pub(crate) struct RawArray<'a> {
-    pub(crate) file: &'a File,
+    pub(crate) file: &'a dyn ReadAt,
     pub(crate) base: u64,
     pub(crate) shape: &'a [u64],
     pub(crate) dtype: DType,

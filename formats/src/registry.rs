@@ -11,6 +11,7 @@ mod nested;
 mod options;
 #[cfg(test)]
 mod tests;
+mod urls;
 
 pub use nested::Nested;
 pub use options::OpenOptions;
@@ -23,10 +24,12 @@ use crate::{
     pattern,
     source::{ChunkSource, Entry, Format, Item, SourceSpec, WriteOptions, Writer},
     stack::{Opener, Stack, StackOptions},
+    stored::{Forwards, StoredFile},
+    url,
 };
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
+    fs,
     io::Read,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
@@ -172,6 +175,7 @@ pub fn files(locations: &[String]) -> Result<Vec<(PathBuf, Option<String>)>> {
 /// not one of the format's.
 pub fn writer(path: &Path, options: &WriteOptions) -> Result<Arc<dyn Writer>> {
     let (path, item) = split_output(path);
+    urls::check_overwriting(path, options)?;
     let mut options = options.clone();
     options.item = item.or(options.item);
     Registry(FORMATS).format_to_write(path)?.writer(path, &options)
@@ -351,6 +355,9 @@ impl Registry {
     /// What stands behind a location; a pattern may have holes, if they are allowed.
     fn find(self, text: &str, holes: bool) -> Result<Found> {
         let path = Path::new(text);
+        if let Some(url) = url::of(path) {
+            return url::check(url).map(|()| Found::One(path.to_owned()));
+        }
         match fs::metadata(path) {
             Ok(meta) if meta.is_dir() && !self.is_array(path) => {
                 return self.folder(path).map(Found::Many);
@@ -360,11 +367,6 @@ impl Registry {
                 return Err(FormatError::io(e).at_path(path));
             }
             Err(_) => {}
-        }
-        if text.contains("://") {
-            return Err(FormatError::new(ErrorKind::Unsupported, "only local files are opened")
-                .at(text)
-                .help("copy the data to a local or mounted folder first"));
         }
         if pattern::is_pattern(text) {
             return pattern::expand(text, holes).map(Found::Many);
@@ -452,6 +454,9 @@ impl Registry {
     }
 
     fn format_of(self, path: &Path) -> Result<&'static dyn Format> {
+        if url::of(path).is_some() {
+            return self.format_behind_url(path);
+        }
         let meta = fs::metadata(path).map_err(|e| match e.kind() {
             std::io::ErrorKind::NotFound => missing(path),
             _ => FormatError::io(e).at_path(path),
@@ -467,22 +472,26 @@ impl Registry {
         if let Some(format) = self.0.iter().copied().find(|f| f.recognises(path, &head)) {
             return Ok(format);
         }
-        let what = if meta.is_dir() { "folder" } else { "file" };
+        Err(self.unknown(if meta.is_dir() { "folder" } else { "file" }, path))
+    }
+
+    fn unknown(self, what: &str, path: &Path) -> FormatError {
         let error = FormatError::new(
             ErrorKind::Unsupported,
             format!("not a {what} of any known format: {}", self.titles()),
         );
-        Err(match self.left_out(&extension_of(path)) {
+        match self.left_out(&extension_of(path)) {
             Some(known) => error.help(feature_help(known)),
             None => error,
         }
-        .at_path(path))
+        .at_path(path)
     }
 
     fn format_to_write(self, path: &Path) -> Result<&'static dyn Format> {
         let extension = extension_of(path);
         let by_name = |f: &&'static dyn Format| f.extensions().contains(&extension.as_str());
         if let Some(format) = self.0.iter().copied().find(by_name) {
+            urls::check_output(path, format)?;
             return Ok(format);
         }
         if let Some(known) = self.left_out(&extension) {
@@ -580,8 +589,10 @@ fn extension_of(path: &Path) -> String {
 /// The first bytes of a file, up to 1024.
 fn head_of(path: &Path) -> Result<Vec<u8>> {
     let mut head = Vec::with_capacity(1024);
-    File::open(path)
-        .and_then(|file| file.take(1024).read_to_end(&mut head))
+    let file = StoredFile::open(path)?;
+    Forwards::of(&file)
+        .take(1024)
+        .read_to_end(&mut head)
         .map_err(|e| FormatError::io(e).at_path(path))?;
     Ok(head)
 }

@@ -27,6 +27,7 @@ use crate::{
     journal::{Journal, Noted},
     missing::MissingFiles,
     region::{Dims, Region, checked_volume},
+    remote, url,
     view::{ChunkMut, ChunkView},
 };
 use std::{
@@ -177,11 +178,15 @@ impl Fingerprint {
         Fingerprint(xxhash_rust::xxh3::xxh3_128(bytes))
     }
 
-    /// The fingerprint of a file's path, size and time of modification.
+    /// The fingerprint of a file's path, size and time of modification; behind a URL, also of
+    /// the version that the server tells.
     ///
     /// # Errors
     /// If the file's metadata cannot be read.
     pub fn of_file(path: &Path) -> Result<Fingerprint> {
+        if let Some(url) = url::of(path) {
+            return remote::Prefix::open(url)?.object("").fingerprint();
+        }
         let meta = std::fs::metadata(path).map_err(|e| FormatError::io(e).at_path(path))?;
         let modified =
             meta.modified().ok().and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
@@ -425,6 +430,8 @@ pub struct WriteOptions {
     pub codec: Option<String>,
     /// Whether an output that exists is replaced.
     pub overwrite: bool,
+    /// Whether an array in an object store is replaced, which is not atomic.
+    pub overwrite_in_place: bool,
     /// Whether the store goes on with what an earlier one left unfinished.
     pub resume: bool,
     /// Whether the output is on disk, safe from a loss of power, before it is visible.
@@ -526,6 +533,12 @@ pub trait Format: fmt::Debug + Send + Sync {
             content: Content::Array(Box::new(item)),
         };
         Ok(self.list(path)?.into_iter().map(entry).collect())
+    }
+
+    /// Whether an array is many objects below one prefix, not one file: then it is what lies
+    /// behind a URL that does not end as a file, and can be written to object stores.
+    fn is_many_objects(&self) -> bool {
+        false
     }
 
     /// Opens one array; without `item`, the one that the format's convention names.

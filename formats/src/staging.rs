@@ -29,6 +29,8 @@ use std::{
 pub(crate) struct Mode {
     /// Replaces an output that exists.
     pub(crate) overwrite: bool,
+    /// Replaces one in an object store, which is not atomic; nothing that is staged has it.
+    pub(crate) in_place: bool,
     /// Goes on with what an earlier store left unfinished.
     pub(crate) resume: bool,
     /// Waits for the disk before the output is visible: it is whole after a loss of power, too.
@@ -419,8 +421,9 @@ mod tests {
     use super::*;
     use crate::journal::Provenance;
 
-    const OVERWRITE: Mode = Mode { overwrite: true, resume: false, durable: false };
-    const RESUME: Mode = Mode { overwrite: false, resume: true, durable: true };
+    const OVERWRITE: Mode =
+        Mode { overwrite: true, in_place: false, resume: false, durable: false };
+    const RESUME: Mode = Mode { overwrite: false, in_place: false, resume: true, durable: true };
 
     #[test]
     fn a_folder_is_swapped_for_the_old_one() {

@@ -169,9 +169,11 @@ fn what_is_not_supported_is_refused_by_name() {
         ("data/fits/multi.fits::4", ""),
         ("README-of-nothing.md", "no such file"),
         ("Cargo.toml", "not a file of any known format"),
-        ("https://example.org/x.fits", "only local files are opened"),
+        ("ftp://example.org/x.fits", "no such kind of URL"),
     ];
-    for (path, text) in cases {
+    let unless_built = ("s3://bucket/x.zarr", "built without the feature `remote`");
+    let unless_built = (!cfg!(feature = "remote")).then_some(unless_built);
+    for (path, text) in cases.into_iter().chain(unless_built) {
         let ran = run(&["stats", path]);
         assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""), "{path}");
         let mut lines = ran.err.lines();

@@ -6,7 +6,10 @@
 //! state, some MiB apart, from which later reads go on. RFC 1951 is left to `miniz_oxide`,
 //! whose state can be copied; the wrapping, RFC 1952, and its checksums are here.
 
-use crate::error::{ErrorKind, FormatError, Result};
+use crate::{
+    error::{ErrorKind, FormatError, Result},
+    stored::ReadAt,
+};
 use libdeflater::Crc;
 use miniz_oxide::inflate::{
     TINFLStatus,
@@ -16,9 +19,6 @@ use std::{
     cell::Cell,
     collections::BTreeMap,
     fmt,
-    fs::File,
-    io,
-    os::unix::fs::FileExt,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -37,32 +37,6 @@ const MOST_MARKS: u64 = 64;
 
 fn corrupt(message: impl Into<String>) -> FormatError {
     FormatError::new(ErrorKind::Corrupt, message)
-}
-
-/// Where compressed bytes come from.
-pub(super) trait Compressed {
-    /// Fills as much of `buffer` as there is from the byte `at` on; 0 only at the end.
-    fn fetch(&self, buffer: &mut [u8], at: u64) -> io::Result<usize>;
-}
-
-impl Compressed for File {
-    fn fetch(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
-        loop {
-            match self.read_at(buffer, at) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                done => return done,
-            }
-        }
-    }
-}
-
-impl Compressed for [u8] {
-    fn fetch(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
-        let rest = usize::try_from(at).ok().and_then(|at| self.get(at..)).unwrap_or(&[]);
-        let len = rest.len().min(buffer.len());
-        buffer[..len].copy_from_slice(&rest[..len]);
-        Ok(len)
-    }
 }
 
 /// Where in a gzipped file reads may begin.
@@ -221,7 +195,7 @@ impl Stream {
     /// Fills `buffer` with the inflated bytes from `at` on; fewer only at the stream's end.
     pub(super) fn read(
         &mut self,
-        file: &(impl Compressed + ?Sized),
+        file: &dyn ReadAt,
         marks: Option<&Marks>,
         buffer: &mut [u8],
         at: u64,
@@ -256,7 +230,7 @@ impl Stream {
     }
 
     /// Inflates some more; `false` at the end.
-    fn inflate(&mut self, file: &(impl Compressed + ?Sized)) -> Result<bool> {
+    fn inflate(&mut self, file: &dyn ReadAt) -> Result<bool> {
         loop {
             if !self.state.inside && !self.begin_member(file)? {
                 return Ok(false);
@@ -300,13 +274,13 @@ impl Stream {
         ))
     }
 
-    fn load(&mut self, file: &(impl Compressed + ?Sized)) -> Result<bool> {
-        let len = file.fetch(&mut self.input, self.state.taken)?;
+    fn load(&mut self, file: &dyn ReadAt) -> Result<bool> {
+        let len = file.read_at(&mut self.input, self.state.taken)?;
         self.unread = (0, len);
         Ok(len > 0)
     }
 
-    fn byte(&mut self, file: &(impl Compressed + ?Sized)) -> Result<Option<u8>> {
+    fn byte(&mut self, file: &dyn ReadAt) -> Result<Option<u8>> {
         if self.unread.0 == self.unread.1 && !self.load(file)? {
             return Ok(None);
         }
@@ -316,7 +290,7 @@ impl Stream {
         Ok(Some(byte))
     }
 
-    fn bytes<const N: usize>(&mut self, file: &(impl Compressed + ?Sized)) -> Result<[u8; N]> {
+    fn bytes<const N: usize>(&mut self, file: &dyn ReadAt) -> Result<[u8; N]> {
         let mut bytes = [0; N];
         for byte in &mut bytes {
             *byte = self.byte(file)?.ok_or_else(|| self.truncated())?;
@@ -326,7 +300,7 @@ impl Stream {
 
     /// Reads the header of a member (RFC 1952, section 2.3); `false` if there is none. What
     /// follows the last member is left alone, as gzip does.
-    fn begin_member(&mut self, file: &(impl Compressed + ?Sized)) -> Result<bool> {
+    fn begin_member(&mut self, file: &dyn ReadAt) -> Result<bool> {
         for expected in MAGIC {
             if self.state.ended || self.byte(file)? != Some(expected) {
                 self.state.ended = true;
@@ -353,7 +327,7 @@ impl Stream {
         Ok(true)
     }
 
-    fn end_member(&mut self, file: &(impl Compressed + ?Sized)) -> Result<()> {
+    fn end_member(&mut self, file: &dyn ReadAt) -> Result<()> {
         let (crc, len) =
             (u32::from_le_bytes(self.bytes(file)?), u32::from_le_bytes(self.bytes(file)?));
         self.state.inside = false;
@@ -394,7 +368,7 @@ mod tests {
         len: usize,
     ) -> Result<Vec<u8>> {
         let mut buffer = vec![0; len];
-        let done = stream.read(file, marks, &mut buffer, at)?;
+        let done = stream.read(&file, marks, &mut buffer, at)?;
         buffer.truncate(done);
         Ok(buffer)
     }

@@ -10,9 +10,10 @@ use crate::{
     files::Stamp,
     region::{Dims, checked_volume},
     source::Attributes,
+    stored::{ReadAt, StoredFile},
 };
 use serde_json::Value;
-use std::{fs::File, path::Path};
+use std::path::Path;
 
 /// Bytes of the blocks that headers and data are padded to.
 pub(super) const BLOCK: u64 = 2880;
@@ -303,10 +304,10 @@ pub(super) struct Hdus<'a> {
 
 impl<'a> Hdus<'a> {
     /// Begins with the primary HDU.
-    pub(super) fn of(file: &'a File, path: &'a Path) -> Result<Hdus<'a>> {
+    pub(super) fn of(file: &'a StoredFile, path: &'a Path) -> Result<Hdus<'a>> {
         let io = |e: std::io::Error| FormatError::io(e).at_path(path);
-        let about = file.metadata().map_err(io)?;
-        let (len, stamp) = (about.len(), Stamp::from(&about));
+        let len = file.size().map_err(io)?;
+        let stamp = Stamp::of(file).map_err(io)?;
         let (input, is_zipped) = Input::of(file).map_err(io)?;
         let file_bytes = if is_zipped { len.saturating_mul(MOST_RATIO) } else { len };
         let zipped = is_zipped.then_some(len);

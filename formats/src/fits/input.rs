@@ -2,7 +2,7 @@
 
 use super::{
     convert::{Convert, Undefined},
-    gzip::{Compressed, Lent, MAGIC, Marks},
+    gzip::{Lent, MAGIC, Marks},
     header::Hdu,
     place,
 };
@@ -11,11 +11,10 @@ use crate::{
     files::{FileCache, Stamp},
     missing::Blank,
     source::{Fingerprint, ReadCost, SourceSpec},
+    stored::{ReadAt, StoredFile, foreign_bytes},
 };
 use std::{
-    fs::File,
     io,
-    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -51,12 +50,12 @@ impl Origin {
     }
 
     /// The file, open.
-    pub(super) fn open(&self, files: &FileCache) -> Result<Arc<File>> {
+    pub(super) fn open(&self, files: &FileCache) -> Result<Arc<StoredFile>> {
         files.open_unchanged(&self.path, self.stamp)
     }
 
     /// The bytes of the open file.
-    pub(super) fn input<'a>(&'a self, file: &'a File) -> Input<'a> {
+    pub(super) fn input<'a>(&'a self, file: &'a StoredFile) -> Input<'a> {
         match &self.zipped {
             None => Input::Plain(file),
             Some(zipped) => Input::Zipped(file, Lent::new(), Some(&zipped.marks)),
@@ -66,13 +65,14 @@ impl Origin {
     /// The cost of a read that takes the bytes from `start` to `end`; the same for a plain file.
     /// `stretch` is how many bytes of elements a byte of the file makes.
     pub(super) fn cost(&self, cost: ReadCost, start: u64, end: u64, stretch: f64) -> ReadCost {
-        let Some(zipped) = &self.zipped else { return cost };
+        let scratch = cost.scratch + foreign_bytes(&self.path);
+        let Some(zipped) = &self.zipped else { return ReadCost { scratch, ..cost } };
         let inflated = zipped.marks.inflated(start, end.min(zipped.end));
         let share = inflated as f64 / zipped.end.max(1) as f64;
         ReadCost {
             bytes: (zipped.len as f64 * share) as u64,
             decoded: cost.decoded.max((inflated as f64 * stretch) as u64),
-            scratch: cost.scratch,
+            scratch,
         }
     }
 
@@ -118,16 +118,16 @@ impl Origin {
 /// The bytes of a FITS file, wherever they come from; offsets count those of the FITS file.
 pub(super) enum Input<'a> {
     /// A file as it is.
-    Plain(&'a File),
+    Plain(&'a StoredFile),
     /// A gzipped file, which is best read forwards.
-    Zipped(&'a File, Lent, Option<&'a Marks>),
+    Zipped(&'a StoredFile, Lent, Option<&'a Marks>),
 }
 
 impl<'a> Input<'a> {
     /// The bytes of a file of which nothing is known yet; `true` if it is gzipped.
-    pub(super) fn of(file: &'a File) -> io::Result<(Input<'a>, bool)> {
+    pub(super) fn of(file: &'a StoredFile) -> io::Result<(Input<'a>, bool)> {
         let mut magic = [0; MAGIC.len()];
-        let zipped = file.fetch(&mut magic, 0)? == magic.len() && magic == MAGIC;
+        let zipped = file.read_at(&mut magic, 0)? == magic.len() && magic == MAGIC;
         Ok((
             if zipped { Input::Zipped(file, Lent::new(), None) } else { Input::Plain(file) },
             zipped,

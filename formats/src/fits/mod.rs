@@ -45,9 +45,10 @@ use crate::{
     missing::Blank,
     region::checked_volume,
     source::{Attributes, ChunkSource, Content, Entry, Format, Item, WriteOptions, Writer},
+    stored::StoredFile,
 };
 use header::{Hdu, Hdus, Kind};
-use std::{fs::File, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 /// The FITS format.
 #[derive(Clone, Copy, Debug, Default)]
@@ -183,10 +184,6 @@ fn image_of(path: &Path, hdu: &Hdu, file_bytes: u64, blank: Blank) -> Result<Arc
     source.map_err(|e| e.at(place(path, hdu.index)))
 }
 
-fn open_file(path: &Path) -> Result<File> {
-    File::open(path).map_err(|e| FormatError::io(e).at_path(path))
-}
-
 fn item_of(hdu: &Hdu, source: &dyn ChunkSource) -> Item {
     let (meta, storage) = (source.meta().clone(), source.storage());
     Item { name: hdu.index.to_string(), meta, storage }
@@ -213,7 +210,7 @@ fn image_elements(hdu: &Hdu) -> Option<bool> {
 
 /// Opens the image of the HDU that `item` names, or else the first that has elements.
 fn open(path: &Path, item: Option<&str>, blank: Blank) -> Result<Arc<dyn ChunkSource>> {
-    let file = open_file(path)?;
+    let file = StoredFile::open(path)?;
     let mut hdus = Hdus::of(&file, path)?;
     let wanted = item.map(Wanted::of);
     let (mut seen, mut without_elements) = (Vec::new(), None);
@@ -260,11 +257,11 @@ impl Format for Fits {
             return head.starts_with(START);
         }
         let mut first = [0; START.len()];
-        gzip::Lent::new().read(head, None, &mut first, 0).is_ok() && first == *START
+        gzip::Lent::new().read(&head, None, &mut first, 0).is_ok() && first == *START
     }
 
     fn list(&self, path: &Path) -> Result<Vec<Item>> {
-        let file = open_file(path)?;
+        let file = StoredFile::open(path)?;
         let mut hdus = Hdus::of(&file, path)?;
         let mut items = Vec::new();
         while let Some(hdu) = hdus.next()? {
@@ -277,7 +274,7 @@ impl Format for Fits {
     }
 
     fn contents(&self, path: &Path) -> Result<Vec<Entry>> {
-        let file = open_file(path)?;
+        let file = StoredFile::open(path)?;
         let mut hdus = Hdus::of(&file, path)?;
         let mut entries = Vec::new();
         while let Some(hdu) = hdus.next()? {
@@ -306,7 +303,7 @@ impl Format for Fits {
     /// The cards of the HDU that `item` names, whatever it holds; without one those of the
     /// first image, and the primary header's where it has no card of that name.
     fn attributes(&self, path: &Path, item: Option<&str>) -> Result<Arc<Attributes>> {
-        let file = open_file(path)?;
+        let file = StoredFile::open(path)?;
         let mut hdus = Hdus::of(&file, path)?;
         let wanted = item.map(Wanted::of);
         let mut primary = None;

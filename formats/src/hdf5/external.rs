@@ -9,15 +9,13 @@ use super::file::{Container, corrupt, translate};
 use crate::{
     error::{ErrorKind, FormatError, Result},
     files::FileCache,
+    stored::{ReadAt, StoredFile},
 };
 use hdf5_reader::{
     local_heap::LocalHeap,
     messages::{HdfMessage, MSG_EXTERNAL_FILES},
 };
-use std::{
-    os::unix::fs::FileExt,
-    path::{Component, Path, PathBuf},
-};
+use std::path::{Component, Path, PathBuf};
 
 /// One run of bytes.
 #[derive(Debug)]
@@ -95,7 +93,7 @@ impl Slots {
 }
 
 /// Fills `bytes` from `at` on, with zeros behind the end of the file.
-fn fetch(file: &std::fs::File, mut bytes: &mut [u8], mut at: u64) -> std::io::Result<()> {
+fn fetch(file: &StoredFile, mut bytes: &mut [u8], mut at: u64) -> std::io::Result<()> {
     while !bytes.is_empty() {
         match file.read_at(bytes, at) {
             Ok(0) => {
@@ -106,7 +104,6 @@ fn fetch(file: &std::fs::File, mut bytes: &mut [u8], mut at: u64) -> std::io::Re
                 bytes = &mut bytes[len..];
                 at += len as u64;
             }
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }

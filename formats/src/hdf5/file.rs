@@ -14,6 +14,7 @@ use super::{
 use crate::{
     error::{ErrorKind, FormatError, Result},
     files::Stamp,
+    stored::{ReadAt, StoredFile},
 };
 use hdf5_reader::{
     Hdf5File, OpenOptions,
@@ -25,8 +26,6 @@ use hdf5_reader::{
 use std::{
     cell::{OnceCell, RefCell},
     collections::HashMap,
-    fs::File,
-    os::unix::fs::FileExt,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     rc::Rc,
@@ -93,7 +92,7 @@ pub(super) fn translate(error: ReaderError) -> FormatError {
 
 /// The file as the metadata reader sees it: positioned reads, none of them without bound.
 struct MetadataFile {
-    file: File,
+    file: StoredFile,
     len: u64,
 }
 
@@ -137,9 +136,9 @@ pub(super) struct Container {
 
 impl Container {
     pub(super) fn open(path: &Path) -> Result<Container> {
-        let file = File::open(path).map_err(FormatError::io)?;
-        let about = file.metadata().map_err(FormatError::io)?;
-        let (len, stamp) = (about.len(), Stamp::from(&about));
+        let file = StoredFile::open(path)?;
+        let len = file.size().map_err(FormatError::io)?;
+        let stamp = Stamp::of(&file).map_err(FormatError::io)?;
         let options = OpenOptions::default().with_chunk_cache_bytes(0);
         let storage = Arc::new(MetadataFile { file, len });
         let file = Hdf5File::from_storage_with_options(storage, options).map_err(translate)?;

@@ -41,6 +41,7 @@ mod virtual_;
 use crate::{
     error::{ErrorKind, FormatError, Result},
     source::{ChunkSource, Content, Entry, Format, Item, WriteOptions, Writer},
+    stored::StoredFile,
 };
 use index::Index;
 pub use sink::Hdf5Writer;
@@ -84,7 +85,7 @@ impl Format for Hdf5 {
         if !named || head.len() < 1024 {
             return false;
         }
-        let Ok(file) = std::fs::File::open(path) else { return false };
+        let Ok(file) = StoredFile::open(path) else { return false };
         let mut signature = [0; SIGNATURE.len()];
         std::iter::successors(Some(1024), |at| Some(at * 2))
             .take_while(|at| *at <= MAX_USER_BLOCK)

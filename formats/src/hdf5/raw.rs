@@ -9,10 +9,9 @@ use crate::{
     error::{FormatError, Result},
     region::{Coordinates, Region},
     source::ReadCx,
+    stored::ReadAt,
     view::{ChunkMut, ChunkView, c_strides},
 };
-use std::{fs::File, os::unix::fs::FileExt};
-
 /// Bytes between two runs up to which one read fetches both.
 const GAP: u64 = 16 << 10;
 /// Bytes of scratch that gather short runs, at the most.
@@ -155,7 +154,7 @@ fn pieces(
 }
 
 /// Fills `bytes` from `offset` on.
-pub(super) fn exact(file: &File, bytes: &mut [u8], offset: u64) -> Result<()> {
+pub(super) fn exact(file: &dyn ReadAt, bytes: &mut [u8], offset: u64) -> Result<()> {
     file.read_exact_at(bytes, offset).map_err(FormatError::io)
 }
 
@@ -164,7 +163,7 @@ mod tests {
     use super::*;
     use crate::source::{Cancel, FileCache};
     use proptest::prelude::*;
-    use std::io::Write;
+    use std::{fs::File, io::Write};
 
     /// Reads `region` of an array of the numbers 0, 1, … into `out` with `gap` unused
     /// elements behind each row, and compares.

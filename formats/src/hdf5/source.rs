@@ -12,12 +12,10 @@ use crate::{
     files::Stamp,
     region::{Coordinates, Region},
     source::{ChunkSource, Fingerprint, Meta, ReadCost, ReadCx, SourceSpec, Storage},
+    stored::{StoredFile, foreign_bytes},
     view::{ChunkMut, ChunkView},
 };
-use std::{
-    fs::File,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 /// Alignment of buffers within scratch.
 const ALIGN: usize = 64;
@@ -45,7 +43,7 @@ impl Source {
     fn read_chunk(
         &self,
         chunks: &Chunks,
-        file: &File,
+        file: &StoredFile,
         at: &[u64],
         region: &Region,
         out: &mut ChunkMut<'_>,
@@ -119,6 +117,7 @@ impl ChunkSource for Source {
     fn cost(&self, region: &Region) -> ReadCost {
         let meta = &self.index.meta;
         let wanted = region.volume() * meta.dtype.size() as u64;
+        let foreign = foreign_bytes(&self.path);
         match &self.index.layout {
             Layout::Missing | Layout::Compact(_) => {
                 ReadCost { bytes: 0, decoded: wanted, scratch: 0 }
@@ -127,12 +126,12 @@ impl ChunkSource for Source {
             Layout::Contiguous(_) | Layout::External(_) => ReadCost {
                 bytes: wanted,
                 decoded: wanted,
-                scratch: raw::scratch(self.index.stored),
+                scratch: raw::scratch(self.index.stored) + foreign,
             },
             Layout::Chunked(chunks) if chunks.pipeline.is_empty() => ReadCost {
                 bytes: wanted,
                 decoded: wanted,
-                scratch: raw::scratch(chunks.bytes as u64),
+                scratch: raw::scratch(chunks.bytes as u64) + foreign,
             },
             Layout::Chunked(chunks) => {
                 let covering = meta.grid.covering(region);
@@ -147,11 +146,12 @@ impl ChunkSource for Source {
                     let mean = self.index.stored as f64 / meta.grid.len() as f64;
                     (mean * count as f64) as u64
                 };
-                let Buffers { first, second, spare, foreign } = chunks.buffers();
-                let scratch = [first, second, spare, chunks.bytes, foreign]
+                let Buffers { first, second, spare, foreign: of_filters } = chunks.buffers();
+                let scratch = [first, second, spare, chunks.bytes, of_filters]
                     .iter()
                     .map(|size| size.next_multiple_of(ALIGN) as u64)
-                    .sum();
+                    .sum::<u64>()
+                    + foreign;
                 ReadCost { bytes, decoded: count.saturating_mul(chunks.bytes as u64), scratch }
             }
         }
@@ -172,7 +172,7 @@ impl ChunkSource for Source {
             }
             Layout::Contiguous(address) => {
                 let file = cx.files.open_unchanged(&self.path, self.stamp)?;
-                let fetch = |bytes: &mut [u8], at| raw::exact(&file, bytes, address + at);
+                let fetch = |bytes: &mut [u8], at| raw::exact(&*file, bytes, address + at);
                 raw::read_box(&fetch, meta.dtype, &meta.shape(), region, out.reborrow(), cx)
                     .map_err(|error| self.at(error))?;
             }

@@ -231,7 +231,7 @@ fn refusals_say_what_and_where() {
     ] {
         assert_eq!(place.refusal(location), text, "{location}");
     }
-    let error = Registry(&TOYS).open(&["s3://bucket/x.zarr".into()], &OpenOptions::default());
+    let error = Registry(&TOYS).open(&["ftp://host/x.zarr".into()], &OpenOptions::default());
     assert_eq!(error.unwrap_err().kind(), ErrorKind::Unsupported);
 }
 

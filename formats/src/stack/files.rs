@@ -5,7 +5,9 @@
 
 use crate::{
     error::{ErrorKind, FormatError, Result},
+    remote::Prefix,
     source::Fingerprint,
+    url,
 };
 use std::{
     collections::HashMap,
@@ -146,8 +148,14 @@ impl Files {
 }
 
 impl Stat {
-    /// What the file system says of `path`, and whether it is a file.
+    /// What the file system says of `path`, and whether it is a file; of a URL, what its server
+    /// says. A prefix of an object store, as a Zarr array is, is there for all that it knows.
     fn of(path: &Path) -> Result<(Stat, bool)> {
+        if let Some(url) = url::of(path) {
+            let stat = Prefix::open(url)?.object("").stat()?;
+            let (size, modified) = stat.unwrap_or((0, SystemTime::UNIX_EPOCH));
+            return Ok((Stat { size, modified: Some(modified) }, stat.is_some()));
+        }
         let meta = fs::metadata(path).map_err(|e| FormatError::io(e).at_path(path))?;
         let modified = meta.modified().ok();
         let size = if meta.is_file() { meta.len() } else { 0 };

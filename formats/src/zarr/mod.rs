@@ -11,7 +11,7 @@
 //! | `metadata`, `objects`, `codecs` | what documents say of an array, of its cuts, of its codecs |
 //! | `chain`, `filter`, `codec` | one chunk: the whole encoding, filters of elements, steps on bytes |
 //! | `source` | reading |
-//! | `writer`, `document`, `place`, `sink` | writing: what is asked for, the documents that tell it, where it is built, the chunks |
+//! | `writer`, `document`, `place`, `in_place`, `sink` | writing: what is asked for, the documents that tell it, where it is built (in object stores: at once where it will be), the chunks |
 
 mod chain;
 mod codec;
@@ -19,6 +19,7 @@ mod codecs;
 mod document;
 mod filter;
 mod hierarchy;
+mod in_place;
 mod metadata;
 mod objects;
 mod place;
@@ -70,7 +71,7 @@ impl Format for Zarr {
 
     fn list(&self, path: &Path) -> Result<Vec<Item>> {
         let mut items = Vec::new();
-        each_array(&Store::at(path), "", &mut |name, layout| {
+        each_array(&Store::at(path)?, "", &mut |name, layout| {
             items.extend(layout.ok().map(|layout| item(name, layout)));
         })?;
         Ok(items)
@@ -78,7 +79,7 @@ impl Format for Zarr {
 
     fn contents(&self, path: &Path) -> Result<Vec<Entry>> {
         let mut entries = Vec::new();
-        each_array(&Store::at(path), "", &mut |name, layout| {
+        each_array(&Store::at(path)?, "", &mut |name, layout| {
             let content = match layout {
                 Ok(layout) => Content::Array(Box::new(item(name, layout))),
                 Err(error) => Content::Unreadable(error.to_string()),
@@ -88,14 +89,25 @@ impl Format for Zarr {
         Ok(entries)
     }
 
+    fn is_many_objects(&self) -> bool {
+        true
+    }
+
     fn open(&self, path: &Path, item: Option<&str>) -> Result<Arc<dyn ChunkSource>> {
-        let store = Store::at(path);
+        let store = Store::at(path)?;
         let node = node_path(item.unwrap_or("")).map_err(|e| e.at_path(path))?;
         let (node, layout) = match read_node(&store, &node)? {
             Some(Node::Array(layout)) => (node, layout),
             Some(Node::Group(_)) => only_array(&store, &node)?,
             None if !store.exists()? => {
-                return Err(FormatError::new(ErrorKind::NotFound, "no such folder").at_path(path));
+                return Err(FormatError::new(
+                    ErrorKind::NotFound,
+                    match store {
+                        Store::Folder(_) => "no such folder",
+                        Store::Remote(_) => "no Zarr array or group is there",
+                    },
+                )
+                .at_path(path));
             }
             None if node.is_empty() => only_array(&store, "")?,
             None => {
@@ -123,6 +135,9 @@ impl Format for Zarr {
         }
         if options.overwrite {
             writer = writer.overwrite();
+        }
+        if options.overwrite_in_place {
+            writer = writer.overwrite_in_place();
         }
         if options.resume {
             writer = writer.resume();

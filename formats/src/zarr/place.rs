@@ -1,17 +1,20 @@
 //! Where an output is built until it is whole, and how it appears.
 //!
-//! It is staged beside its target, or beside the first group on its way that is not there yet:
-//! one rename then makes the array and its new groups visible together. A group that holds
+//! In a folder it is staged beside its target, or beside the first group on its way that is not
+//! there yet: one rename then makes the array and its new groups visible together. In an object
+//! store it is built where it will be (`in_place`). A group that holds
 //! consolidated metadata is told of the new nodes after that, since readers go by it.
 
 use super::{
     document::{self, Named},
     hierarchy::{CONSOLIDATED, Node, read_json, read_node},
-    store::{Store, join},
+    in_place::InPlace,
+    store::{Store, below, join},
 };
 use crate::{
     error::{ErrorKind, FormatError, Result},
     journal::{Journal, Noted, hash_of},
+    remote::Upload,
     source::ReadCx,
     staging::{Mode, Staging},
 };
@@ -27,7 +30,7 @@ use xxhash_rust::xxh3::Xxh3;
 /// Where an array is built.
 #[derive(Debug)]
 pub(super) struct Place {
-    staging: Staging,
+    target: Target,
     store: Store,
     version: u8,
     /// The array's path in the hierarchy.
@@ -37,25 +40,44 @@ pub(super) struct Place {
     present: Option<usize>,
 }
 
+/// How it appears.
+#[derive(Debug)]
+enum Target {
+    Staged(Staging),
+    InPlace(InPlace),
+}
+
 /// An object that is being written.
 pub(super) struct Out {
-    file: File,
+    to: To,
     len: u64,
     hash: Xxh3,
+}
+
+/// Where its bytes go.
+enum To {
+    File(File),
+    Upload(Upload),
 }
 
 impl Out {
     /// Appends bytes.
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.file.write_all(bytes).map_err(FormatError::io)?;
+        match &mut self.to {
+            To::File(file) => file.write_all(bytes).map_err(FormatError::io)?,
+            To::Upload(upload) => upload.write(bytes)?,
+        }
         self.len += bytes.len() as u64;
         self.hash.update(bytes);
         Ok(())
     }
 
     /// Ends the object, which holds the chunk `chunk`.
-    pub(super) fn finish(self, chunk: u64) -> Noted {
-        Noted { chunk, offset: 0, len: self.len, hash: self.hash.digest() }
+    pub(super) fn finish(self, chunk: u64) -> Result<Noted> {
+        if let To::Upload(upload) = self.to {
+            upload.finish()?;
+        }
+        Ok(Noted { chunk, offset: 0, len: self.len, hash: self.hash.digest() })
     }
 }
 
@@ -66,7 +88,7 @@ impl Place {
     /// If it is there and not to be overwritten, an array lies where a group would be, or the
     /// groups on its way are of another version than the one asked for.
     pub(super) fn find(path: &Path, node: &str, version: Option<u8>, mode: Mode) -> Result<Place> {
-        let store = Store::at(path);
+        let store = Store::at(path)?;
         let mut group = None;
         let mut present = None;
         let parts: Vec<&str> = node.split('/').filter(|part| !part.is_empty()).collect();
@@ -98,10 +120,21 @@ impl Place {
             Some(present) => parts[..=present].join("/"),
         };
         // Only an array is replaced, never a group that would have to hold it.
-        let mode = Mode { overwrite: mode.overwrite && staged == node, ..mode };
-        let staging = Staging::create(&store.path(&staged), mode)?;
+        let target = match &store {
+            Store::Remote(prefix) => Target::InPlace(InPlace::find(prefix, node, mode)?),
+            Store::Folder(_) if mode.in_place => {
+                let message = "in a folder an array is replaced in one step";
+                return Err(FormatError::new(ErrorKind::Invalid, message)
+                    .at_path(path)
+                    .help("give --overwrite (`overwrite`)"));
+            }
+            Store::Folder(root) => {
+                let mode = Mode { overwrite: mode.overwrite && staged == node, ..mode };
+                Target::Staged(Staging::create(&below(root, &staged), mode)?)
+            }
+        };
         let version = group.or(version).unwrap_or(3);
-        Ok(Place { staging, store, version, node: node.to_owned(), present })
+        Ok(Place { target, store, version, node: node.to_owned(), present })
     }
 
     /// The version of Zarr that the output has.
@@ -117,28 +150,43 @@ impl Place {
     /// Makes the staged folder, unless it is gone on with. The metadata tell all that decides
     /// what is stored for a chunk: a store that resumes asks for the same.
     pub(super) fn begin(mut self, documents: &Named) -> Result<Place> {
-        let layout: String =
-            documents.iter().map(|(name, text)| format!("{name} {text}")).collect();
-        self.staging = self.staging.journalled(format!("{} {layout}", self.node))?;
-        self.staging.folder()?;
-        fs::create_dir_all(self.folder())
-            .map_err(|e| FormatError::io(e).at(self.name()).help("is the folder writable?"))?;
+        self.target = match self.target {
+            Target::Staged(staging) => {
+                let layout: String =
+                    documents.iter().map(|(name, text)| format!("{name} {text}")).collect();
+                let staging = staging.journalled(format!("{} {layout}", self.node))?;
+                staging.folder()?;
+                Target::Staged(staging)
+            }
+            Target::InPlace(_) => return Ok(self),
+        };
+        if let Target::Staged(staging) = &self.target {
+            fs::create_dir_all(self.staged_path(staging, &self.node))
+                .map_err(|e| FormatError::io(e).at(self.name()).help("is the folder writable?"))?;
+        }
         Ok(self)
     }
 
     /// The journal of what is written.
     pub(super) fn journal(&self) -> Option<&Journal> {
-        self.staging.journal()
+        match &self.target {
+            Target::Staged(staging) => staging.journal(),
+            Target::InPlace(_) => None,
+        }
     }
 
     /// Notes in the journal that a chunk is stored.
     pub(super) fn note(&self, noted: Noted) -> Result<()> {
-        self.staging.note(noted)
+        match &self.target {
+            Target::Staged(staging) => staging.note(noted),
+            Target::InPlace(_) => Ok(()),
+        }
     }
 
     /// Whether the object `key` is stored as it was noted.
     pub(super) fn is_intact(&self, key: &str, noted: &Noted, cx: &mut ReadCx<'_>) -> Result<bool> {
-        let file = match File::open(self.folder().join(key)) {
+        let Target::Staged(staging) = &self.target else { return Ok(false) };
+        let file = match File::open(self.staged_path(staging, &self.node).join(key)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             file => file?,
         };
@@ -147,70 +195,71 @@ impl Place {
             && noted.hash == hash_of(&file, [(0, noted.len)], cx)?)
     }
 
+    /// Bytes that an object of at most `bound` bytes holds until it is finished.
+    pub(super) fn held_bytes(&self, bound: u64) -> u64 {
+        match &self.target {
+            Target::Staged(_) => 0,
+            Target::InPlace(_) => Upload::held_bytes(bound),
+        }
+    }
+
     /// What the staged folder is of, as a path in the hierarchy.
     fn staged(&self) -> String {
         let parts = self.node.split('/').take(self.present.map_or(0, |present| present + 1));
         parts.collect::<Vec<_>>().join("/")
     }
 
-    /// The array's own folder while it is staged.
-    fn folder(&self) -> PathBuf {
-        self.staged_path(&self.node)
-    }
-
-    fn staged_path(&self, node: &str) -> PathBuf {
+    /// The folder of a node while it is staged.
+    fn staged_path(&self, staging: &Staging, node: &str) -> PathBuf {
         let staged = self.staged();
-        let below = node.strip_prefix(staged.as_str()).unwrap_or(node).trim_start_matches('/');
-        match below {
-            "" => self.staging.path().to_owned(),
-            below => self.staging.path().join(below),
-        }
+        let name = node.strip_prefix(staged.as_str()).unwrap_or(node).trim_start_matches('/');
+        below(staging.path(), name)
     }
 
     /// The groups on the way to the array that appear with it, outermost first.
-    fn new_groups(&self) -> impl Iterator<Item = String> {
+    fn new_groups(&self) -> Vec<String> {
         let first = self.present.map_or(0, |present| present + 1);
         let parts: Vec<&str> = self.node.split('/').filter(|part| !part.is_empty()).collect();
-        let groups: Vec<String> = (first..parts.len()).map(|n| parts[..n].join("/")).collect();
-        groups.into_iter()
+        (first..parts.len()).map(|n| parts[..n].join("/")).collect()
     }
 
-    /// Begins an object of the array; what was written under the key before is forgotten. Its
-    /// folder is made only when it is not there, so that this costs one more call a folder and
-    /// not one an object.
-    pub(super) fn object(&self, key: &str) -> Result<Out> {
-        let path = self.folder().join(key);
-        let file = match File::create(&path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                if let Some(folder) = path.parent() {
-                    fs::create_dir_all(folder)?;
-                }
-                File::create(&path)?
+    /// Begins an object of the array, of at most `bound` bytes; what was written under the key
+    /// before is forgotten.
+    pub(super) fn object(&self, key: &str, bound: u64) -> Result<Out> {
+        let to = match &self.target {
+            Target::Staged(staging) => {
+                To::File(create(&self.staged_path(staging, &self.node).join(key))?)
             }
-            file => file?,
+            Target::InPlace(place) => To::Upload(place.object(key, bound)),
         };
-        Ok(Out { file, len: 0, hash: Xxh3::new() })
+        Ok(Out { to, len: 0, hash: Xxh3::new() })
     }
 
-    /// Writes the metadata of the array and of its new groups.
+    /// Writes the metadata of the array and of its new groups, where they are not visible yet.
     pub(super) fn seal(&self, documents: &Named) -> Result<()> {
+        let Target::Staged(staging) = &self.target else { return Ok(()) };
         let write = |path: PathBuf, document: &Value| {
             fs::write(&path, document::text(document))
                 .map_err(|e| FormatError::io(e).at_path(&path))
         };
         for group in self.new_groups() {
             let (name, document) = document::group(self.version);
-            write(self.staged_path(&group).join(name), &document)?;
+            write(self.staged_path(staging, &group).join(name), &document)?;
         }
         for (name, document) in documents {
-            write(self.folder().join(name), document)?;
+            write(self.staged_path(staging, &self.node).join(name), document)?;
         }
-        self.staging.sync()
+        staging.sync()
     }
 
     /// Makes the array visible.
     pub(super) fn publish(&self, documents: &Named) -> Result<()> {
-        self.staging.publish()?;
+        match &self.target {
+            Target::Staged(staging) => staging.publish()?,
+            Target::InPlace(place) => {
+                place.publish(&self.new_groups(), self.version, documents)?;
+            }
+        }
         let Some(present) = self.present else { return Ok(()) };
         let parts: Vec<&str> = self.node.split('/').collect();
         for n in 0..=present {
@@ -226,10 +275,15 @@ impl Place {
 
     /// Tells the consolidated metadata of the group of the new nodes, if it has any.
     fn consolidate(&self, group: &str, documents: &Named) -> Result<()> {
-        // Two stores into one group take turns.
-        let folder = self.store.path(group);
-        let lock = File::open(&folder)?;
-        flock(&lock, FlockOperation::LockExclusive).map_err(|e| FormatError::io(e.into()))?;
+        let folder = match &self.store {
+            Store::Folder(root) => Some(below(root, group)),
+            Store::Remote(_) => None,
+        };
+        // Two stores into one group take turns, where there are locks.
+        let lock = folder.as_ref().map(File::open).transpose()?;
+        if let Some(lock) = &lock {
+            flock(lock, FlockOperation::LockExclusive).map_err(|e| FormatError::io(e.into()))?;
+        }
         let name = if self.version == 3 { "zarr.json" } else { CONSOLIDATED };
         let Some(mut json) = read_json(&self.store, &join(group, name))? else { return Ok(()) };
         let nodes = match self.version {
@@ -237,11 +291,11 @@ impl Place {
             _ => json.get_mut("metadata"),
         };
         let Some(nodes) = nodes.and_then(Value::as_object_mut) else { return Ok(()) };
-        let below = |node: &str| node[group.len()..].trim_start_matches('/').to_owned();
+        let name_in = |node: &str| node[group.len()..].trim_start_matches('/').to_owned();
         let mut tell = |node: &str, name: &str, document: Value| {
             let key = match self.version {
-                3 => below(node),
-                _ => join(&below(node), name),
+                3 => name_in(node),
+                _ => join(&name_in(node), name),
             };
             nodes.insert(key, document);
         };
@@ -252,12 +306,33 @@ impl Place {
         for (name, document) in documents {
             tell(&self.node, name, document.clone());
         }
-        let part = folder.join(format!(".{name}.part"));
-        let mut file = File::create(&part)?;
-        file.write_all(document::text(&json).as_bytes())?;
-        // All of the group is read by this document: it must not be lost with the power.
-        file.sync_all()?;
-        fs::rename(&part, folder.join(name))?;
-        Ok(File::open(folder)?.sync_all()?)
+        let text = document::text(&json);
+        match (&self.store, folder) {
+            (Store::Remote(prefix), _) => prefix.put(&join(group, name), text.into()),
+            (_, Some(folder)) => {
+                let part = folder.join(format!(".{name}.part"));
+                let mut file = File::create(&part)?;
+                file.write_all(text.as_bytes())?;
+                // All of the group is read by this document: it must not be lost with the power.
+                file.sync_all()?;
+                fs::rename(&part, folder.join(name))?;
+                Ok(File::open(folder)?.sync_all()?)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Creates a file. Its folder is made only when it is not there, so that this costs one more
+/// call a folder and not one a file.
+fn create(path: &Path) -> io::Result<File> {
+    match File::create(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            if let Some(folder) = path.parent() {
+                fs::create_dir_all(folder)?;
+            }
+            File::create(path)
+        }
+        file => file,
     }
 }

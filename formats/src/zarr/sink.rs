@@ -77,6 +77,13 @@ impl ZarrSink {
         self.codec.map_or(0, |codec| codec.bound(self.chunk_bytes))
     }
 
+    /// Bytes of the longest object.
+    fn object_bound(&self) -> u64 {
+        let index = self.index_bytes();
+        let chunk = self.bound().max(self.chunk_bytes);
+        (index / 16).max(1).saturating_mul(chunk).saturating_add(index + 4)
+    }
+
     /// Bytes of the longest index of a shard, without its checksum.
     fn index_bytes(&self) -> u64 {
         self.inner
@@ -161,7 +168,8 @@ impl ChunkSink for ZarrSink {
         // The index of a shard, the padded or gathered chunk, then its encoding; each begins
         // at a multiple of 64. What the compressor allocates by itself is counted here too.
         let state = self.codec.map_or(0, |codec| codec.encoder_bytes(self.chunk_bytes));
-        [self.index_bytes(), self.chunk_bytes, self.bound(), state]
+        let held = self.place.held_bytes(self.object_bound());
+        [self.index_bytes(), self.chunk_bytes, self.bound(), state, held]
             .into_iter()
             .fold(0, |sum, bytes| sum.saturating_add(bytes.next_multiple_of(64)))
     }
@@ -175,13 +183,13 @@ impl ChunkSink for ZarrSink {
             return Err(here(FormatError::new(ErrorKind::Invalid, message)));
         }
         let shape = self.objects.shape(index);
-        let mut out = self.place.object(&self.key(index)).map_err(here)?;
+        let mut out = self.place.object(&self.key(index), self.object_bound()).map_err(here)?;
         match &self.inner {
             None => self.append(&mut out, &shape, &data, cx).map(drop),
             Some(inner) => self.append_shard(&mut out, &shape, inner, &data, cx),
         }
         .map_err(here)?;
-        let noted = out.finish(self.meta.grid.linear_of(index));
+        let noted = out.finish(self.meta.grid.linear_of(index)).map_err(here)?;
         self.place.note(noted)?;
         self.written.insert(noted.chunk);
         Ok(Written { bytes: noted.len })

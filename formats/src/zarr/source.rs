@@ -15,7 +15,7 @@ use super::{
 use crate::{
     error::{ErrorKind, FormatError, Result},
     grid::Grid,
-    raw::{RawArray, fetched_bytes, window_bytes},
+    raw::{RawArray, fetched_bytes, to_native, window_bytes},
     region::{Coordinates, Dims, Region},
     source::{ChunkSource, Fingerprint, Meta, ReadCost, ReadCx, SourceSpec, Storage},
     view::{ChunkMut, ChunkView},
@@ -113,7 +113,8 @@ impl ZarrSource {
                 [aligned(encoded), aligned(between), filtered, filtered, aligned(tile)]
             }
         };
-        parts.into_iter().fold(index, u64::saturating_add).saturating_add(chain.foreign())
+        let foreign = chain.foreign() + self.store.foreign_bytes();
+        parts.into_iter().fold(index, u64::saturating_add).saturating_add(foreign)
     }
 
     /// Bytes that reading `region` fetches where elements lie as they are: as of the first of
@@ -145,7 +146,7 @@ impl ZarrSource {
         };
         match &self.layout.shard {
             None => {
-                let stored = Stored { object: &object, offset: 0, len: object.len };
+                let stored = Stored { object: &object, range: None };
                 self.read_tile(&stored, &shape, part, out, cx).map_err(here)
             }
             Some(shard) => self.read_shard(shard, &object, &shape, part, out, cx).map_err(here),
@@ -163,16 +164,17 @@ impl ZarrSource {
     ) -> Result<()> {
         let grid = Grid::regular(shape, &shard.inner);
         let index_len = self.index_bytes(shape);
-        if index_len > object.len {
-            return Err(corrupt(format!(
-                "the shard has {} bytes, its index alone needs {index_len}",
-                object.len
-            )));
-        }
         let index_len = cx.check_size("the index of a shard", index_len)?;
         let (index, mut cx) = cx.split_scratch(index_len);
-        let at = if shard.index_at_end { object.len - index_len as u64 } else { 0 };
-        object.read_exact_at(index, at)?;
+        let Some(shard_len) = object.read_end(index, shard.index_at_end)? else {
+            out.fill(self.layout.fill);
+            return Ok(());
+        };
+        if index_len as u64 > shard_len {
+            return Err(corrupt(format!(
+                "the shard has {shard_len} bytes, its index alone needs {index_len}"
+            )));
+        }
         let entries = match shard.index_crc32c {
             true => {
                 let kept = CRC32C.verify(index).map_err(|_| {
@@ -198,13 +200,12 @@ impl ZarrSource {
                 out.fill(self.layout.fill);
                 continue;
             }
-            if offset.checked_add(len).is_none_or(|end| end > object.len) {
+            if offset.checked_add(len).is_none_or(|end| end > shard_len) {
                 return Err(corrupt(format!(
-                    "inner chunk {inner:?} is said to be {len} bytes at {offset} of a shard of {}",
-                    object.len
+                    "inner chunk {inner:?} is said to be {len} bytes at {offset} of a shard of {shard_len}"
                 )));
             }
-            let stored = Stored { object, offset, len };
+            let stored = Stored { object, range: Some((offset, len)) };
             self.read_tile(&stored, &shard.inner, &wanted.relative_to(&tile.start), out, &mut cx)?;
         }
         Ok(())
@@ -228,34 +229,69 @@ impl ZarrSource {
 
         let bytes = self.layout.bytes(&shape);
         if chain.is_raw() {
-            if stored.len != bytes {
-                let Stored { len, .. } = stored;
-                return Err(corrupt(format!("the chunk has {len} bytes, its shape gives {bytes}")));
+            let wrong =
+                |len| corrupt(format!("the chunk has {len} bytes, its shape gives {bytes}"));
+            if stored.range.is_none()
+                && part.shape == shape
+                && let Some(target) = out.as_bytes()
+            {
+                return match stored.object.read_whole(target)? {
+                    Some(len) if len == bytes => {
+                        to_native(target, *dtype, chain.swap);
+                        Ok(())
+                    }
+                    Some(len) => Err(wrong(len)),
+                    None => {
+                        out.fill(self.layout.fill);
+                        Ok(())
+                    }
+                };
             }
-            let raw = RawArray {
-                file: &stored.object.file,
-                base: stored.offset,
-                shape: &shape,
-                dtype: *dtype,
-                swap: chain.swap,
+            let (base, len) = match stored.range {
+                Some(range) => range,
+                None => match stored.object.len()? {
+                    Some(len) => (0, len),
+                    None => {
+                        out.fill(self.layout.fill);
+                        return Ok(());
+                    }
+                },
             };
+            if len != bytes {
+                return Err(wrong(len));
+            }
+            let (file, swap) = (stored.object, chain.swap);
+            let raw = RawArray { file, base, shape: &shape, dtype: *dtype, swap };
             let window = window_bytes(bytes) as usize;
             return raw.read(&part, &mut out, &mut cx.scratch[..window]);
-        }
-        if stored.len > chain.bound(bytes) {
-            return Err(corrupt(format!(
-                "the chunk has {} bytes, {bytes} encode to {} at the most",
-                stored.len,
-                chain.bound(bytes)
-            )));
         }
         let room = chain.room(bytes);
         let (encoded, mut cx) = cx.split_scratch(room.encoded as usize);
         let (between, mut cx) = cx.split_scratch(room.between as usize);
         let (first, mut cx) = cx.split_scratch(room.filtered as usize);
         let (second, cx) = cx.split_scratch(room.filtered as usize);
-        let len = stored.len as usize;
-        stored.object.read_exact_at(&mut encoded[..len], stored.offset)?;
+        let bound = chain.bound(bytes);
+        let len = match stored.range {
+            Some((offset, len)) => {
+                if len <= bound {
+                    stored.object.read_exact_at(&mut encoded[..len as usize], offset)?;
+                }
+                len
+            }
+            None => match stored.object.read_whole(&mut encoded[..bound as usize])? {
+                Some(len) => len,
+                None => {
+                    out.fill(self.layout.fill);
+                    return Ok(());
+                }
+            },
+        };
+        if len > bound {
+            return Err(corrupt(format!(
+                "the chunk has {len} bytes, {bytes} encode to {bound} at the most"
+            )));
+        }
+        let len = len as usize;
         if part.shape == shape
             && let Some(target) = out.as_bytes()
         {
@@ -271,11 +307,10 @@ impl ZarrSource {
 /// The checksum of a shard's index.
 const CRC32C: Step = Step::Checksum { of: Checksum::Crc32c, at_start: false };
 
-/// Bytes of an object that hold one encoded chunk.
+/// Bytes that hold one encoded chunk: offset and length in a shard, or all of an object.
 struct Stored<'a> {
     object: &'a Object,
-    offset: u64,
-    len: u64,
+    range: Option<(u64, u64)>,
 }
 
 impl ChunkSource for ZarrSource {
@@ -288,7 +323,8 @@ impl ChunkSource for ZarrSource {
             return ReadCost::default();
         }
         let scratch = self.scratch_bytes();
-        if self.layout.chain.is_raw() {
+        // Parts of an object that is a request away are better read at once.
+        if self.layout.chain.is_raw() && !self.store.is_remote() {
             return ReadCost {
                 bytes: self.raw_bytes(region),
                 decoded: self.layout.bytes(&region.shape),

@@ -146,6 +146,14 @@ impl ZarrWriter {
         self
     }
 
+    /// Replaces an array in an object store (feature `remote`), which is **not atomic**: the old
+    /// one is removed first, and readers find none until the new one is whole.
+    #[must_use]
+    pub fn overwrite_in_place(mut self) -> ZarrWriter {
+        self.mode.in_place = true;
+        self
+    }
+
     /// Goes on with what an earlier store of the same left unfinished, if there is any.
     #[must_use]
     pub fn resume(mut self) -> ZarrWriter {

@@ -15,7 +15,8 @@ pub struct Cli {
 
 const AFTER: &str = "\
 A PATH is a file, PATH::ITEM (an HDU, a data set), a folder of files, a quoted glob ('night/*.fits')
-or a quoted pattern with fields ('visp/{stokes}_{raster:d}.fits'); several paths are stacked.
+or a quoted pattern with fields ('visp/{stokes}_{raster:d}.fits'), or, built with the feature `remote`, a URL (s3://bucket/x.zarr);
+several paths are stacked.
 Results go to stdout, progress to stderr. Exit code: 0, 1 it failed, 2 wrong usage.";
 
 /// The commands.
@@ -123,6 +124,9 @@ pub struct Writing {
     /// Replace an output that exists
     #[arg(long)]
     pub overwrite: bool,
+    /// Replace an array in an object store, which is not atomic: the old one is removed first
+    #[arg(long, conflicts_with_all = ["overwrite", "resume"])]
+    pub overwrite_in_place: bool,
     /// Go on with what the same command left when it was killed or stopped; keep what this one writes
     #[arg(long)]
     pub resume: bool,

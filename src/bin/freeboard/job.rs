@@ -16,7 +16,7 @@ use freeboard::{
     open_masked,
 };
 use std::{
-    fs,
+    fmt, fs,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -173,11 +173,19 @@ pub fn writer(
         shards: lengths(&writing.shards),
         codec: writing.codec.clone(),
         overwrite: writing.overwrite,
+        overwrite_in_place: writing.overwrite_in_place,
         resume: writing.resume,
         durable: writing.durable,
         ..WriteOptions::default()
     };
     let writer = registry::writer(path, &options)?;
+    if let Some(url) = path.to_str().filter(|text| text.contains("://")) {
+        // What is there is not known without a request: the writer makes it.
+        return match inputs.iter().find(|input| is_within(input, url)) {
+            Some(input) => Err(replaces(input, path).into()),
+            None => Ok(writer),
+        };
+    }
     let (folder, item) = registry::split_output(path);
     // What would be replaced: the array in a folder, or the file.
     let path = &match item {
@@ -193,12 +201,23 @@ pub fn writer(
                 .into());
         }
         if let Some(input) = overwritten(path, inputs)? {
-            let message = format!("the output would replace the input {}", input.display());
-            let error = FormatError::new(ErrorKind::Invalid, message).at_path(path);
-            return Err(error.help("write to another name, and move it there afterwards").into());
+            return Err(replaces(&input.display(), path).into());
         }
     }
     Ok(writer)
+}
+
+/// The refusal of an output that would replace an input.
+fn replaces(input: &dyn fmt::Display, path: &Path) -> FormatError {
+    let message = format!("the output would replace the input {input}");
+    let error = FormatError::new(ErrorKind::Invalid, message).at_path(path);
+    error.help("write to another name, and move it there afterwards")
+}
+
+/// Whether one URL is another one, or lies below it.
+fn is_within(inner: &str, outer: &str) -> bool {
+    let node = |url: &str| format!("{}/", url.replace("::", "/").trim_end_matches('/'));
+    node(inner).starts_with(&node(outer))
 }
 
 /// The file of `inputs` that is the output, or lies in it.

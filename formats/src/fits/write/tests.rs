@@ -13,6 +13,7 @@ use crate::{
     region::Region,
     registry,
     source::{Cancel, ChunkSource, FileCache, Format, Meta, ReadCx, WriteOptions, Writer},
+    stored::StoredFile,
     view::ChunkView,
 };
 use std::{fs::File, path::Path, sync::Arc};
@@ -29,8 +30,8 @@ const SHAPES: [(&[u64], &[u64]); 7] = [
 
 /// Every HDU sums up to nothing, and its data to what the header says.
 fn assert_checksums(path: &Path) -> usize {
-    let file = File::open(path).unwrap();
-    let mut hdus = Hdus::of(&file, path).unwrap();
+    let (file, stored) = (File::open(path).unwrap(), StoredFile::open(path).unwrap());
+    let mut hdus = Hdus::of(&stored, path).unwrap();
     let (mut start, mut count) = (0, 0);
     while let Some(hdu) = hdus.next().unwrap() {
         let end = hdu.data_start + hdu.data_bytes.next_multiple_of(2880);

@@ -1,0 +1,56 @@
+//! Locations that are URLs: which format lies behind one, and what can be written to one.
+
+use super::{KNOWN, Registry, extension_of, head_of, title};
+use crate::{
+    error::{ErrorKind, FormatError, Result},
+    source::{Format, WriteOptions},
+    url,
+};
+use std::path::Path;
+
+impl Registry {
+    /// The format of what lies behind a URL: a file's by how it begins, as on disk, where its
+    /// name ends as a file's; all else is taken for a hierarchy of objects, of which there need
+    /// not be one of that very name.
+    pub(super) fn format_behind_url(self, path: &Path) -> Result<&'static dyn Format> {
+        let hierarchy = self.0.iter().copied().find(|format| format.is_many_objects());
+        let ending = match extension_of(path).as_str() {
+            "gz" => extension_of(Path::new(path.file_stem().unwrap_or_default())),
+            ending => ending.to_owned(),
+        };
+        let is_hierarchy = |name| hierarchy.is_some_and(|format| format.name() == name);
+        let mut files = KNOWN.iter().filter(|known| !is_hierarchy(known.name));
+        if let (Some(format), false) =
+            (hierarchy, files.any(|known| known.extensions.contains(&&*ending)))
+        {
+            return Ok(format);
+        }
+        let head = head_of(path)?;
+        let found = self.0.iter().copied().find(|format| format.recognises(path, &head));
+        found.ok_or_else(|| self.unknown("file", path))
+    }
+}
+
+/// Refuses a URL as an output of a format that is written to files alone.
+pub(super) fn check_output(path: &Path, format: &'static dyn Format) -> Result<()> {
+    let Some(url) = url::of(path) else { return Ok(()) };
+    url::check(url)?;
+    if format.is_many_objects() {
+        return Ok(());
+    }
+    let message = format!("{} is written to local files only", title(format));
+    Err(FormatError::new(ErrorKind::Unsupported, message)
+        .at(url)
+        .help("to object stores, Zarr (.zarr) is written"))
+}
+
+/// Refuses to overwrite in place what can be replaced in one step.
+pub(super) fn check_overwriting(path: &Path, options: &WriteOptions) -> Result<()> {
+    if !options.overwrite_in_place || url::of(path).is_some() {
+        return Ok(());
+    }
+    let message = "only what lies in an object store is overwritten in place";
+    Err(FormatError::new(ErrorKind::Invalid, message)
+        .at_path(path)
+        .help("give --overwrite (`overwrite`): files and folders are replaced in one step"))
+}
