@@ -1,6 +1,10 @@
 //! Lazy N-dimensional arrays over thousands of FITS, Zarr and HDF5 files, computed chunk by
 //! chunk on all cores and never over a memory budget.
 
+// Tests share files with those in `tests/`, which know this crate by its name.
+#[cfg(test)]
+extern crate self as freeboard;
+
 pub mod error;
 pub mod event;
 

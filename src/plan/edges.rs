@@ -85,13 +85,15 @@ impl Plan {
                 }
             }
             Work::Visit { program, folds } => {
-                self.inputs_read(this, &program.inputs, &this.region(unit), &mut each);
+                // What is carried on comes first: whoever follows the needs depth first comes to
+                // the beginning of a chain before it reads a chunk of the middle.
                 for fold in folds.iter().filter(|fold| fold.chain) {
                     let (block, position) = fold.geometry.place(unit);
                     if position % fold.fan_in != 0 {
                         each(fold.port(1), fold.geometry.chunk(block, position - 1));
                     }
                 }
+                self.inputs_read(this, &program.inputs, &this.region(unit), &mut each);
             }
             Work::Combine { fold, level } => {
                 let (block, position) = fold.place(*level, unit);
@@ -310,6 +312,63 @@ impl Plan {
             return pieces.map(|index| Key { port, index: grid.linear_of(&index) }).collect();
         }
         stage.ports.iter().map(|&port| Key { port, index: batch.index }).collect()
+    }
+
+    /// Calls `each` with the batches that need what a batch put into a port, some of them
+    /// several times; where only a hull of the readers is known, with more.
+    pub(crate) fn each_reader(&self, key: Key, mut each: impl FnMut(Batch)) {
+        for unit in self.units_in(key) {
+            self.readers(key.port, unit, |stage, units| {
+                let batch = self.stages[stage as usize].batch;
+                let indices = units.start / batch..units.end.div_ceil(batch);
+                indices.for_each(|index| each(Batch { stage, index }));
+            });
+        }
+    }
+
+    /// For each stage, whether every unit of it is certain to be needed: of a root, and of what such a
+    /// stage reads from end to end.
+    pub(crate) fn needed_whole(&self) -> Vec<bool> {
+        let mut known = vec![None; self.stages.len()];
+        (0..self.stages.len()).map(|stage| self.is_needed_whole(stage, &mut known)).collect()
+    }
+
+    fn is_needed_whole(&self, stage: usize, known: &mut [Option<bool>]) -> bool {
+        if let Some(known) = known[stage] {
+            return known;
+        }
+        let gapless = |view: &AxisView| {
+            matches!(view, AxisView::At(_) | AxisView::Along { step: 1 | -1, .. })
+        };
+        let mut stack = vec![stage];
+        while let Some(&number) = stack.last() {
+            let this = &self.stages[number];
+            let mut whole = this.root.is_some();
+            let mut waits = false;
+            for port in self.block_ports(this) {
+                let port_of = &self.ports[port as usize];
+                for &(reader, input) in &port_of.readers {
+                    match known[reader as usize] {
+                        None => {
+                            stack.push(reader as usize);
+                            waits = true;
+                        }
+                        Some(needed) => {
+                            let access = &self.stages[reader as usize].inputs[input].access;
+                            whole |= needed
+                                && access.axes().iter().all(gapless)
+                                && self.demanded_of(port, reader, input)
+                                    == Some(Region::whole(&port_of.array().0.counts()));
+                        }
+                    }
+                }
+            }
+            if !waits {
+                known[number] = Some(whole);
+                stack.pop();
+            }
+        }
+        known[stage].expect("just settled")
     }
 
     /// How many batches need what a batch put into a port.

@@ -99,6 +99,16 @@ pub(crate) fn lower(nodes: &[Shared], roots: &[(usize, Root)], means: Means) -> 
 }
 
 impl Group {
+    /// Whether a fold over the chunks of `grid`, of these boxes if it is chained, can be
+    /// computed in one visit with the folds that are here, where it shares a leaf with them.
+    fn fits(&self, grid: &Grid, chained: &Option<Dims>) -> bool {
+        let chains = match (&self.chained, chained) {
+            (Some(a), Some(b)) => a == b,
+            _ => true,
+        };
+        chains && !self.folds.is_empty() && self.grid == *grid
+    }
+
     /// The chunks that are visited.
     pub(super) fn visited(&self) -> &Grid {
         self.pieces.as_ref().unwrap_or(&self.grid)
@@ -124,7 +134,8 @@ impl Lowering<'_> {
     }
 
     /// Folds of equal depth cannot depend on each other; those over one grid that share a
-    /// leaf are visited together.
+    /// leaf are visited together. One that shares leaves with several groups joins them all:
+    /// of `mean(u²)`, `mean(v²)` and `mean(uv)` the last does.
     fn group_folds(&mut self) {
         let mut depths = vec![0u32; self.nodes.len()];
         for (number, node) in self.nodes.iter().enumerate() {
@@ -135,43 +146,45 @@ impl Lowering<'_> {
             let Op::Fold { fold, bins } = node.expr.op() else { continue };
             let geometry = self.geometry(number);
             let chained = FoldPlan::is_chained(&**fold, &geometry).then(|| bins.clone());
-            let leaves = self.leaves(node.inputs[0]);
-            let fits = |group: &Group| {
-                let chains = match (&group.chained, &chained) {
-                    (Some(a), Some(b)) => a == b,
-                    _ => true,
-                };
-                chains && group.grid == geometry.chunks
-            };
-            let depth = depths[number];
+            let (depth, mut leaves) = (depths[number], self.leaves(node.inputs[0]));
             let visiting = leaves.iter().filter_map(|&leaf| self.visiting.get(&(depth, leaf)));
-            let first = |groups: &Vec<usize>| {
-                groups.iter().copied().find(|&group| fits(&self.groups[group]))
-            };
-            let found = visiting.filter_map(first).min().filter(|_| self.means.fuse);
-            let number_of_group = found.unwrap_or(self.groups.len());
-            self.group_of.insert(number, number_of_group);
-            for &leaf in &leaves {
-                let known = found.is_some_and(|group| self.groups[group].leaves.contains(&leaf));
-                if !known {
-                    self.visiting.entry((depth, leaf)).or_default().push(number_of_group);
+            let mut found: Vec<usize> = visiting.flatten().copied().collect();
+            found.sort_unstable();
+            found.dedup();
+            if !self.means.fuse {
+                found.clear();
+            }
+            // It goes into the first that fits; the others are emptied into that one.
+            let grid = geometry.chunks;
+            let fits = |group: &Group, chained: &Option<Dims>| group.fits(&grid, chained);
+            let first = found.iter().position(|&at| fits(&self.groups[at], &chained));
+            let place = first.map_or(self.groups.len(), |first| found[first]);
+            if place == self.groups.len() {
+                let (folds, leaves) = (Vec::new(), HashSet::new());
+                let grid = grid.clone();
+                self.groups.push(Group { folds, grid, chained: None, pieces: None, leaves });
+            }
+            self.groups[place].folds.push(number);
+            self.groups[place].chained = self.groups[place].chained.take().or(chained);
+            for at in found.into_iter().skip(first.map_or(0, |first| first + 1)) {
+                if first.is_some() && fits(&self.groups[at], &self.groups[place].chained) {
+                    let other = &mut self.groups[at];
+                    let (folds, chained) = (std::mem::take(&mut other.folds), other.chained.take());
+                    leaves.extend(std::mem::take(&mut other.leaves));
+                    self.groups[place].folds.extend(folds);
+                    self.groups[place].chained = self.groups[place].chained.take().or(chained);
                 }
             }
-            match found {
-                Some(at) => {
-                    let group = &mut self.groups[at];
-                    group.folds.push(number);
-                    group.chained = group.chained.take().or(chained);
-                    group.leaves.extend(leaves);
+            for leaf in leaves {
+                if self.groups[place].leaves.insert(leaf) {
+                    self.visiting.entry((depth, leaf)).or_default().push(place);
                 }
-                None => self.groups.push(Group {
-                    folds: vec![number],
-                    grid: geometry.chunks,
-                    chained,
-                    pieces: None,
-                    leaves,
-                }),
             }
+        }
+        self.groups.retain(|group| !group.folds.is_empty());
+        for (group, number) in self.groups.iter_mut().zip(0..) {
+            group.folds.sort_unstable();
+            self.group_of.extend(group.folds.iter().map(|&fold| (fold, number)));
         }
     }
 

@@ -6,7 +6,7 @@
 //! **Order.** The graph is unfolded from the roots, depth first and inputs before what
 //! needs them, only as far ahead as the workers need; the order in which batches are
 //! completely unfolded is their priority. So a chunk is made shortly before it is used and
-//! freed shortly after.
+//! freed shortly after. Other readers of it, that lack nothing else, come right after ([`company`]).
 //!
 //! **Memory.** A batch is granted all it needs at once: results, scratch, and inputs that
 //! must come back; what is in memory already is pinned. Grants are given in priority order:
@@ -15,6 +15,7 @@
 //! spilled once. A running batch never waits for memory, and a batch that fits alone is
 //! granted when nothing else runs, so there is no deadlock (the plan was checked for that).
 
+mod company;
 mod evict;
 mod skip;
 
@@ -25,6 +26,7 @@ use crate::{
     memory::{Arena, format_bytes},
     plan::{Batch, Key, Plan, StageId, Work},
 };
+use company::Company;
 use freeboard_formats::ChunkSet;
 use smallvec::SmallVec;
 use std::{
@@ -72,6 +74,10 @@ struct Chunk {
     clean: bool,
     /// Priorities about which the batches that are known to read it run.
     uses: SmallVec<[u64; 2]>,
+    /// How many readers it had when it was entered; and, where they are few, those that have
+    /// asked for it.
+    expected: u64,
+    asked: SmallVec<[Batch; 2]>,
     /// When it was used last, as a running number.
     touched: u64,
     /// Batches that wait for it.
@@ -125,6 +131,7 @@ pub(crate) struct Schedule<'p> {
     done: Vec<Option<&'p ChunkSet>>,
     /// How many readers of chunks that are not made yet will never come.
     forgone: HashMap<Key, u64>,
+    company: Company,
     path: Vec<Frame>,
     tasks: HashMap<Batch, Task>,
     chunks: HashMap<Key, Chunk>,
@@ -166,6 +173,7 @@ impl<'p> Schedule<'p> {
             ahead: 2 * workers + 2,
             roots_left: cursors.iter().map(|(_, _, batches)| batches).sum(),
             cursors,
+            company: Company::new(plan, done.iter().flatten().any(|done| done.count() > 0)),
             done,
             forgone: HashMap::new(),
             path: Vec::new(),
@@ -242,6 +250,7 @@ impl<'p> Schedule<'p> {
         while self.ready.len() < self.ahead && self.may_unfold() {
             let Some(frame) = self.path.last_mut() else {
                 match self.next_root() {
+                    Some(batch) if self.was_early(batch) => continue,
                     Some(batch) if self.is_done_already(batch) => {
                         self.skip(batch, freed);
                         continue;
@@ -264,10 +273,11 @@ impl<'p> Schedule<'p> {
             self.sequence += 1;
             let task = self.tasks.get_mut(&batch).expect("entered");
             (task.priority, task.unfolded) = (priority, true);
-            task.needs = frame.needs.into_boxed_slice();
             if task.missing == 0 {
                 self.ready.push(Reverse((priority, batch)));
             }
+            self.accompany(batch, &frame.needs);
+            self.tasks.get_mut(&batch).expect("entered").needs = frame.needs.into_boxed_slice();
         }
     }
 
@@ -287,6 +297,11 @@ impl<'p> Schedule<'p> {
         Some(Batch { stage: *stage, index: *next - 1 })
     }
 
+    fn was_early(&self, batch: Batch) -> bool {
+        let root = self.plan.stages[batch.stage as usize].root;
+        root.is_some_and(|root| self.company.was_early(root, batch.index))
+    }
+
     /// Begins to unfold a batch: its task, and the chunks that it will make.
     fn enter(&mut self, batch: Batch) {
         let mut needs = Vec::new();
@@ -303,11 +318,13 @@ impl<'p> Schedule<'p> {
         self.tasks.insert(batch, task);
         for key in self.plan.made_by(batch) {
             let kept = u64::from(self.plan.ports[key.port as usize].kept);
+            let expected = self.plan.reader_count(key);
             let chunk = Chunk {
                 state: State::Pending,
                 bytes: Arena::rounded(self.plan.buffer_bytes(key)),
-                readers: (self.plan.reader_count(key) + kept)
-                    .saturating_sub(self.forgone.remove(&key).unwrap_or(0)),
+                readers: (expected + kept).saturating_sub(self.forgone.remove(&key).unwrap_or(0)),
+                expected,
+                asked: SmallVec::new(),
                 pins: 0,
                 clean: false,
                 uses: SmallVec::new(),
@@ -331,6 +348,9 @@ impl<'p> Schedule<'p> {
             self.evictable.remove(&(self.eviction.rank(chunk), key));
         }
         chunk.uses.push(about);
+        if Company::is_worth(chunk.expected) {
+            chunk.asked.push(batch);
+        }
         if listed {
             self.evictable.insert((self.eviction.rank(chunk), key));
         }
@@ -361,7 +381,8 @@ impl<'p> Schedule<'p> {
             // What it reads is not evicted for it.
             self.pin(key);
         }
-        let fits = self.make_room(need, jobs, freed);
+        let priority = self.tasks[&batch].priority;
+        let fits = self.may_take(need, priority) && self.make_room(need, jobs, freed);
         let mut returning = 0;
         for &key in &needs {
             if !fits {

@@ -2,6 +2,9 @@
 //! threads and what was spilled, and nothing left behind.
 
 mod eviction;
+mod graphs;
+mod order;
+mod verbs;
 
 use super::{Collected, Counts, Engine, Eviction, Retry, Target, run};
 use crate::{
@@ -169,8 +172,12 @@ fn smallest(x: &Array<f64>, threads: usize, fuse: bool) -> u64 {
     least(&[wanted(x.expr(), false)], How { fuse, ..How::new(0, threads) })
 }
 
+/// The same for several roots. It is looked for from a quarter of what a plan takes that is cut
+/// for a byte: from nothing on would be a hundred steps.
 fn least(wanted: &[Wanted], how: How) -> u64 {
-    Plan::least(wanted, Means { arena: 0, ..how.means() }).expect("no mistake")
+    let one = Plan::new(wanted, Means { arena: 1, ..how.means() }).expect("no mistake");
+    let arena = one.totals().largest_task / 4;
+    Plan::least(wanted, Means { arena, ..how.means() }).expect("no mistake")
 }
 
 fn verb(x: Array<f64>, verb: u8) -> Array<f64> {

@@ -29,6 +29,18 @@ impl Eviction {
 }
 
 impl Schedule<'_> {
+    /// Whether a batch of this priority may take `need` bytes now. One that runs ahead, where all
+    /// that could be evicted is needed before it, evicts nothing while others run, and leaves some
+    /// room to those: else chunks would be read far ahead of a reduction that takes them one by one,
+    /// only to be spilled.
+    pub(super) fn may_take(&self, need: u64, priority: u64) -> bool {
+        let ahead = match (self.eviction, self.evictable.last()) {
+            (Eviction::NextUse, Some(&(rank, _))) => self.running > 0 && rank < priority,
+            _ => false,
+        };
+        !ahead || self.used + need <= self.arena - self.arena / 8
+    }
+
     /// Whether `need` bytes are free, after evicting what can be evicted at once; where that is
     /// not enough, chunks begin to be spilled.
     pub(super) fn make_room(
