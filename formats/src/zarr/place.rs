@@ -43,7 +43,7 @@ pub(super) struct Place {
 /// How it appears.
 #[derive(Debug)]
 enum Target {
-    Staged(Staging),
+    Staged(Box<Staging>),
     InPlace(InPlace),
 }
 
@@ -130,7 +130,7 @@ impl Place {
             }
             Store::Folder(root) => {
                 let mode = Mode { overwrite: mode.overwrite && staged == node, ..mode };
-                Target::Staged(Staging::create(&below(root, &staged), mode)?)
+                Target::Staged(Box::new(Staging::create(&below(root, &staged), mode)?))
             }
         };
         let version = group.or(version).unwrap_or(3);
@@ -156,7 +156,7 @@ impl Place {
                     documents.iter().map(|(name, text)| format!("{name} {text}")).collect();
                 let staging = staging.journalled(format!("{} {layout}", self.node))?;
                 staging.folder()?;
-                Target::Staged(staging)
+                Target::Staged(Box::new(staging))
             }
             Target::InPlace(_) => return Ok(self),
         };
