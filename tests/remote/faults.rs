@@ -10,6 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// What goes wrong with the answer to a request.
+type Faults = fn(&Request) -> Fault;
+
 /// A Zarr array of 20 chunks, loaded as `/bucket/x.zarr`.
 fn loaded(folder: &Path) -> (Server, PathBuf) {
     let path = folder.join("x.zarr");
@@ -28,7 +31,7 @@ fn what_may_pass_is_tried_again() {
     let url = format!("{}/bucket/x.zarr", server.url);
     for tags in [true, false] {
         server.set_tags(tags);
-        let faults: [(&str, fn(&Request) -> Fault); 4] = [
+        let faults: [(&str, Faults); 4] = [
             (
                 "busy",
                 |r| if r.before == 0 { Fault::Status(503, "SlowDown") } else { Fault::Nothing },
