@@ -60,7 +60,7 @@ impl FormatError {
         }))
     }
 
-    /// An I/O error, with the kind that its code tells; or what [`FormatError::into_io`] made
+    /// An I/O error, with the kind that its code tells; or what `into_io` made
     /// one of.
     pub fn io(error: io::Error) -> FormatError {
         let error = match error.downcast::<FormatError>() {
