@@ -167,6 +167,15 @@ pub fn files(locations: &[String]) -> Result<Vec<(PathBuf, Option<String>)>> {
     Ok(files)
 }
 
+/// The files of what [`open_with`] opens as a stack, in the order of their places along its leading
+/// axes; `None` where there is none. A file alone is one.
+///
+/// # Errors
+/// As for [`open_with`], but that no file itself is opened unless its cards place it.
+pub fn stacked(locations: &[String], options: &OpenOptions) -> Result<Vec<Option<PathBuf>>> {
+    Ok(Registry(FORMATS).locate(locations, options)?.files.paths)
+}
+
 /// What writes an array to `path`, or to `PATH::ITEM`, in the format that the ending of the
 /// path tells.
 ///
@@ -211,6 +220,14 @@ enum Found {
     Many(FileList),
 }
 
+/// The files behind locations, in their places, and the item in each.
+struct Located<'a> {
+    files: FileList,
+    item: Option<&'a str>,
+    /// Whether it is one file or array that is named itself, and no stack of one.
+    alone: bool,
+}
+
 /// What was opened: one array, or many files as one.
 enum Opened {
     One(Arc<dyn ChunkSource>),
@@ -235,18 +252,26 @@ impl Registry {
     }
 
     fn find_all(self, locations: &[String], options: &OpenOptions) -> Result<Opened> {
-        let alone = locations.len() == 1 && options.stacked.is_none() && options.cards.is_empty();
+        let Located { files, item, alone } = self.locate(locations, options)?;
+        if let (true, [Some(path)]) = (alone, &files.paths[..]) {
+            let source = open_one(self.format_of(path)?, path, item, options)?;
+            return Ok(Opened::One(source));
+        }
+        let spec = options.to_spec(locations);
+        self.stack(files, item, options, options.stacked.clone(), spec).map(Opened::Stack)
+    }
+
+    fn locate<'a>(self, locations: &'a [String], options: &OpenOptions) -> Result<Located<'a>> {
+        let mut alone =
+            locations.len() == 1 && options.stacked.is_none() && options.cards.is_empty();
         let (mut files, mut items) = (FileList::default(), Vec::new());
         for location in locations {
             let (text, item) = split_item(location);
             items.push(item);
             match self.find(text, options.may_lack()) {
-                Ok(Found::One(path)) if alone => {
-                    let source = open_one(self.format_of(&path)?, &path, item, options)?;
-                    return Ok(Opened::One(source));
-                }
                 Ok(Found::One(path)) => files.paths.push(Some(path)),
                 Ok(Found::Many(list)) => {
+                    alone = false;
                     files.paths.extend(list.paths);
                     files.fields = list.fields;
                 }
@@ -267,8 +292,7 @@ impl Registry {
         if !options.cards.is_empty() {
             files = keys::by_cards(self, files, item, locations, options)?;
         }
-        let spec = options.to_spec(locations);
-        self.stack(files, item, options, options.stacked.clone(), spec).map(Opened::Stack)
+        Ok(Located { files, item, alone })
     }
 
     fn nested(self, nested: &Nested, options: &OpenOptions) -> Result<Opened> {

@@ -5,6 +5,11 @@ use std::{fs, path::Path};
 
 /// A FITS image of two equal rows, and its exposure.
 fn frame(path: &Path, exposure: f64, row: [i16; 2]) {
+    numbered_frame(path, exposure, row, 0);
+}
+
+/// The same with the number of the frame in its sequence.
+fn numbered_frame(path: &Path, exposure: f64, row: [i16; 2], number: u64) {
     let cards = [
         "SIMPLE  =                    T".to_owned(),
         "BITPIX  =                   16".to_owned(),
@@ -12,6 +17,7 @@ fn frame(path: &Path, exposure: f64, row: [i16; 2]) {
         "NAXIS1  =                    2".to_owned(),
         "NAXIS2  =                    2".to_owned(),
         format!("EXPTIME = {exposure:>20.1}"),
+        format!("SEQ     = {number:>20}"),
         "END".to_owned(),
     ];
     let mut file = String::new();
@@ -66,5 +72,45 @@ fn frames_are_calibrated_and_combined() {
     fails(
         &["combine", &raw, "-o", &made, "--overwrite", "--min-max-clip", "1"],
         "error: --min-max-clip takes a lower and an upper value, not 1",
+    );
+}
+
+#[test]
+fn darks_are_scaled_by_the_exposures_of_the_frames_that_they_are_subtracted_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    frame(&path("dark.fits"), 1.0, [10, 20]);
+    // Nothing but dark current, in files whose names are in another order than they were taken.
+    let exposures = [10, 1, 3, 2];
+    for (i, exposure) in (0..).zip(exposures) {
+        let row = [10, 20].map(|current| current * exposure);
+        let name = format!("raw_{i}.fits");
+        numbered_frame(&path(&name), exposure.into(), row, (10 - i) as u64);
+    }
+    let (raw, dark, made) =
+        (at(&folder, "raw_*.fits"), at(&folder, "dark.fits"), at(&folder, "out.npy"));
+    let made_of = |options: &[&str]| {
+        let command =
+            ["combine", &raw, "--dark", &dark, "-o", &made, "--overwrite", "--method", "sum"];
+        out(&[&command[..], options].concat());
+        let ranges = ["min", "max"].map(|op| json(&["reduce", op, &made, "--json"]));
+        assert_eq!(ranges, [0.0, 0.0].map(serde_json::Value::from), "{options:?}");
+        json(&["info", &made, "--json"])["arrays"][0]["shape"].clone()
+    };
+    for options in [
+        &[][..],
+        &["--slice", "::-1"],
+        &["--slice", "1:"],
+        &["--stack-by", "SEQ"],
+        &["--stack-by", "SEQ", "--slice", "::-2"],
+    ] {
+        assert_eq!(made_of(options), serde_json::json!([2, 2]), "{options:?}");
+    }
+    assert_eq!(made_of(&["--stack", "2,2"]), serde_json::json!([2, 2, 2]));
+    // A file of several frames has one exposure.
+    out(&["convert", &raw, &at(&folder, "all.fits")]);
+    fails(
+        &["combine", &at(&folder, "all.fits"), "--dark", &dark, "-o", &made, "--overwrite"],
+        "error: 1 files for 4 frames to subtract darks from\n  each frame is a file of its own",
     );
 }

@@ -10,16 +10,18 @@ use crate::{
 use freeboard::{
     Array, DType, Result,
     array::Combine,
-    formats::{ErrorKind, FormatError, headers},
+    formats::{ErrorKind, FormatError, headers, registry},
     kernel::{self, SigmaClip, promote::float_of},
 };
 use ndarray::Array1;
+use std::{collections::BTreeMap, path::PathBuf};
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
     let writer = job::writer(&args.output, &args.writing, &args.run, &args.paths)?;
     let job = Job::new("combine", &args.run)?;
-    let frames = calibrated(job::open(&args.paths, &args.input)?, args)?;
+    let frames = Array::from_source(job::source(&args.paths, &args.input.stacking)?);
+    let frames = calibrated(&frames, args)?;
     job.store(&frames.combine(0, how(args)?), &*writer)
 }
 
@@ -63,13 +65,14 @@ fn pair(values: &[f64], option: &str) -> Result<[f64; 2]> {
     })
 }
 
-/// The frames, less bias and dark, by the flat: those that were given.
-fn calibrated(frames: Array, args: &Args) -> Result<Array> {
+/// The part of `all` frames that is asked for, less bias and dark, by the flat: those that were given.
+fn calibrated(all: &Array, args: &Args) -> Result<Array> {
+    let mut frames = job::part(all.clone(), &args.input)?;
     if args.bias.is_none() && args.dark.is_none() && args.flat.is_none() {
         return Ok(frames);
     }
     let (dtype, rank) = (float_of(frames.dtype()?), frames.rank()?);
-    let mut frames = frames.cast_to(dtype);
+    frames = frames.cast_to(dtype);
     let master = |path: &Option<String>| path.as_ref().map(|path| master(path, dtype, rank));
     let bias = master(&args.bias).transpose()?;
     let unbiased = |array: Array| match &bias {
@@ -79,16 +82,8 @@ fn calibrated(frames: Array, args: &Args) -> Result<Array> {
     frames = unbiased(frames);
     if let Some(dark) = &args.dark {
         let current = unbiased(self::master(dark, dtype, rank)?);
-        let exposures = exposures(&args.paths, &args.exposure)?;
-        let own = self::exposures(std::slice::from_ref(dark), &args.exposure)?;
-        let count = frames.shape()?.first().copied().unwrap_or(0);
-        if exposures.len() != count {
-            let message =
-                format!("{} files for {count} frames to subtract darks from", exposures.len());
-            return Err(FormatError::new(ErrorKind::Invalid, message)
-                .help("each frame is a file of its own, of which nothing is sliced off")
-                .into());
-        }
+        let own: Vec<f64> =
+            exposures(std::slice::from_ref(dark), &args.exposure)?.into_values().collect();
         let of_dark = own.first().copied().unwrap_or(0.0);
         if of_dark <= 0.0 || own.iter().any(|&exposure| exposure != of_dark) {
             let message = format!("darks with {} of {own:?}", args.exposure);
@@ -96,9 +91,7 @@ fn calibrated(frames: Array, args: &Args) -> Result<Array> {
                 .help("all darks have one exposure, which is not 0")
                 .into());
         }
-        let factors: Array1<f64> = exposures.iter().map(|exposure| exposure / of_dark).collect();
-        let behind: Vec<i64> = (1..rank as i64).collect();
-        let factors = Array::from_ndarray(&factors).cast_to(dtype).expand_dims(behind);
+        let factors = job::part(factors(all, args, of_dark)?.cast_to(dtype), &args.input)?;
         frames = frames - factors * current;
     }
     if let Some(flat) = master(&args.flat).transpose()? {
@@ -115,20 +108,47 @@ fn master(path: &str, dtype: DType, rank: usize) -> Result<Array> {
     Ok(if array.rank()? < rank { array } else { array.mean(0) })
 }
 
-/// The numbers in a card of each file.
-fn exposures(paths: &[String], card: &str) -> Result<Vec<f64>> {
+/// How many times longer than `of_dark` each frame was exposed, in the shape of `all` frames: the
+/// leading axes are those along which the files were stacked, whatever put them in their order.
+fn factors(all: &Array, args: &Args, of_dark: f64) -> Result<Array> {
+    let files = registry::stacked(&args.paths, &job::options(&args.input.stacking))?;
+    let shape = all.shape()?;
+    let leading = |&axes: &usize| shape[..axes].iter().product::<usize>() == files.len();
+    let Some(axes) = (1..=shape.len()).find(leading) else {
+        let count = shape.first().copied().unwrap_or(0);
+        let message = format!("{} files for {count} frames to subtract darks from", files.len());
+        return Err(FormatError::new(ErrorKind::Invalid, message)
+            .help("each frame is a file of its own")
+            .into());
+    };
+    let exposures = exposures(&args.paths, &args.exposure)?;
+    // Of a file that is taken as missing there is nothing to subtract a dark from.
+    let factor = |file: &Option<PathBuf>| {
+        let exposure = file.as_ref().and_then(|path| exposures.get(path));
+        exposure.map_or(f64::NAN, |exposure| exposure / of_dark)
+    };
+    let factors: Array1<f64> = files.iter().map(factor).collect();
+    let behind: Vec<i64> = (axes as i64..shape.len() as i64).collect();
+    let shape: Vec<i64> = shape.iter().map(|&len| len as i64).collect();
+    let factors = Array::from_ndarray(&factors).to_dyn().reshape(shape[..axes].to_vec());
+    Ok(factors.expand_dims(behind).broadcast_to(shape))
+}
+
+/// The number in a card of each file.
+fn exposures(paths: &[String], card: &str) -> Result<BTreeMap<PathBuf, f64>> {
     let table = headers::scan(paths, Some(&[card.to_owned()]))?;
-    let value = |row: &headers::Row| {
-        row.get(0).and_then(serde_json::Value::as_f64).ok_or_else(|| {
+    let value = |row: headers::Row| {
+        let Some(exposure) = row.get(0).and_then(serde_json::Value::as_f64) else {
             let message = match &row.error {
                 Some(error) => error.clone(),
                 None => format!("there is no number in card {card}"),
             };
-            FormatError::new(ErrorKind::Invalid, message)
+            return Err(FormatError::new(ErrorKind::Invalid, message)
                 .at_path(&row.path)
                 .help("darks are scaled by exposure: --exposure names its card")
-                .into()
-        })
+                .into());
+        };
+        Ok((row.path, exposure))
     };
-    table.rows.iter().map(value).collect()
+    table.rows.into_iter().map(value).collect()
 }

@@ -48,6 +48,11 @@ pub fn open(paths: &[String], input: &Input) -> Result<Array> {
         true => open_masked(paths, &options(&input.stacking))?.1.to_dyn(),
         false => Array::from_source(source(paths, &input.stacking)?),
     };
+    part(array, input)
+}
+
+/// The part of `array` that is asked for.
+pub fn part(array: Array, input: &Input) -> Result<Array> {
     let array = match &input.slice {
         Some(slice) => array.slice_numpy(slice),
         None => array,
