@@ -411,9 +411,10 @@ impl Array<bool> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ones, zeros};
+    use super::super::{Pad, ones, zeros};
     use super::*;
     use crate::expr::Op;
+    use std::sync::Arc;
 
     fn of(dtype: DType) -> Array {
         Array::<f64>::from_ndarray(&ndarray::arr1(&[1.0, 2.0])).cast_to(dtype)
@@ -498,5 +499,46 @@ mod tests {
         assert!(further.to_string().contains("`-`"));
         let error = a.less(&b).meta().unwrap_err().to_string();
         assert!(error.contains("do not broadcast in `less`"), "{error}");
+    }
+
+    #[test]
+    fn results_are_described_as_the_first_array_whatever_the_chunks() {
+        let of = |object: &str, shape: (usize, usize), chunks: [i64; 2]| {
+            let array = Array::chunked(&ndarray::Array2::<f64>::zeros(shape), chunks);
+            Array::<f64>::from_expr(array.expr().described(|meta| {
+                let cards = [("OBJECT", object.into()), ("CRPIX1", 2.into())];
+                let cards = cards.into_iter().map(|(key, value)| (key.to_owned(), value));
+                meta.attributes = Arc::new(cards.collect());
+                meta.axes = vec![format!("{object} y"), format!("{object} x")];
+            }))
+        };
+        fn told<T: Kind>(array: Array<T>) -> (String, bool, String) {
+            let meta = array.meta().unwrap();
+            let object = meta.attributes["OBJECT"].as_str().unwrap().to_owned();
+            (object, meta.attributes.contains_key("CRPIX1"), meta.axes.last().unwrap().clone())
+        }
+        let sun = of("SUN", (3, 4), [3, 4]);
+        for chunks in [[3, 4], [1, 4], [2, 2]] {
+            let (bias, flat) = (of("BIAS", (3, 4), chunks), of("FLAT", (3, 4), [3, 2]));
+            let in_place = ("SUN".to_owned(), true, "SUN x".to_owned());
+            assert_eq!(told((&sun - &bias) / &flat), in_place);
+            assert_eq!(told(sun.greater(0.0).choose(&bias, &flat)), in_place);
+            assert_eq!(told(1.0 - &sun), in_place);
+            assert_eq!(told(zeros::<f64>([3, 4]) + &sun - bias.mean(..)), in_place);
+            // A row that was repeated is where it was no more.
+            let row = of("ROW", (1, 4), [1, 2]);
+            assert_eq!(told(&row * &bias), ("ROW".to_owned(), false, "ROW x".to_owned()));
+        }
+        let moved = ("SUN".to_owned(), false, "SUN x".to_owned());
+        assert_eq!(told(sun.pad(1, Pad::Constant(0.into()))), moved);
+        for moving in
+            [sun.repeat(2, 0), sun.sort(0), sun.topk(2, 0), sun.rechunk([1, 4]).topk(2, 0)]
+        {
+            assert_eq!(told(moving), moved);
+        }
+        assert_eq!(told(sun.argsort(0)), moved);
+        for shape in [&[12][..], &[2, 6], &[2, 2, 3]] {
+            assert!(!told(sun.reshape(shape.to_vec())).1, "{shape:?}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     error::Result,
-    expr::{Access, AxisView, Expr, Need, Needs},
+    expr::{Access, AxisView, Expr, Need, Needs, placeless},
     kernel::{LineOp, Lines, Method},
 };
 use freeboard_formats::{AxisGrid, Dims, Grid, Meta, Scalar};
@@ -69,7 +69,8 @@ pub(super) fn of_lines(expr: &Expr, op: LineOp, axes: &[usize], at: Line) -> Res
     }
     let need = |axis: usize| if axes.contains(&axis) { Need::All } else { Need::same(axis) };
     let needs = Needs::new((0..grid.len()).map(need));
-    let made = Meta { dtype: op.output(meta.dtype), grid: Grid::new(grid), ..meta.clone() };
+    let (dtype, attributes) = (op.output(meta.dtype), placeless(&meta.attributes));
+    let made = Meta { dtype, grid: Grid::new(grid), attributes, ..meta.clone() };
     let kernel = Lines::new(op, axes, meta.dtype);
     Ok(Expr::block(Arc::new(kernel), [(expr.clone(), needs)], made, at))
 }
@@ -177,14 +178,14 @@ impl<T: Kind> Array<T> {
     /// The medians along `axes`; NaN where an element is NaN, or where there is none.
     #[track_caller]
     pub fn median(&self, axes: impl Into<Axes>) -> Array<T::Mean> {
-        let by = (Method::Midpoint, false);
+        let by = (Method::Mean, false);
         self.one_quantile(0.5, axes.into(), by, Location::caller())
     }
 
     /// The medians of what is not NaN.
     #[track_caller]
     pub fn nanmedian(&self, axes: impl Into<Axes>) -> Array<T::Mean> {
-        let by = (Method::Midpoint, true);
+        let by = (Method::Mean, true);
         self.one_quantile(0.5, axes.into(), by, Location::caller())
     }
 

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     error::Result,
-    expr::{Access, Expr, Needs},
+    expr::{Access, Expr, Needs, placeless},
     kernel,
 };
 use freeboard_formats::{AxisGrid, Dims, Grid, Meta};
@@ -159,7 +159,8 @@ impl<T: Kind> Array<T> {
                 Some(chunk) => AxisGrid::regular(shape[axis], chunk * count),
                 None => AxisGrid::from_sizes(cuts[axis].sizes().map(|size| size * count)),
             };
-            let meta = Meta { grid: Grid::new(cuts), ..meta.clone() };
+            let attributes = placeless(&meta.attributes);
+            let meta = Meta { grid: Grid::new(cuts), attributes, ..meta.clone() };
             let input = (self.expr.clone(), Needs::blocks(rank));
             Ok(Expr::block(Arc::new(kernel::Repeat { axis, count }), [input], meta, at))
         })

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     error::Result,
-    expr::{Access, AxisView, Expr, Need, Needs},
+    expr::{Access, AxisView, Expr, Need, Needs, placeless},
     kernel,
 };
 use freeboard_formats::{AxisGrid, Dims, Grid, Meta, Scalar, region::volume};
@@ -68,7 +68,8 @@ fn merge(expr: &Expr, groups: &[Range<usize>], at: Line) -> Result<Expr> {
     }
     let meta = expr.meta()?;
     let cuts = bands(meta, &inner, BLOCK);
-    let mut made = Meta { grid: merged(&cuts, groups), ..meta.clone() };
+    let attributes = placeless(&meta.attributes);
+    let mut made = Meta { grid: merged(&cuts, groups), attributes, ..meta.clone() };
     made.axes = groups
         .iter()
         .map(|group| if group.len() == 1 { meta.axes[group.start].clone() } else { String::new() })
@@ -98,7 +99,7 @@ fn split(expr: &Expr, shape: &[u64], groups: &[Range<usize>], at: Line) -> Resul
         cuts.extend(shape[group.start + 1..group.end].iter().map(|&len| AxisGrid::whole(len)));
     }
     let mut made =
-        Meta { attributes: meta.attributes.clone(), ..Meta::new(meta.dtype, Grid::new(cuts)) };
+        Meta { attributes: placeless(&meta.attributes), ..Meta::new(meta.dtype, Grid::new(cuts)) };
     made.grid = Grid::new(bands(&made, &inner, BLOCK));
     for (group, name) in groups.iter().zip(&meta.axes) {
         if group.len() == 1 {

@@ -222,8 +222,11 @@ impl Expr {
                         metas.iter().map(|m| &m.grid.axes()[i]).min_by_key(|c| c.max_chunk());
                     finest.unwrap_or(cut).clone()
                 }));
-                let attributes = placeless(&first.attributes);
-                (Ok(Arc::new(Meta { grid, attributes, ..first.clone() })), offsets)
+                // What is padded by a constant is described as what is padded.
+                let is_constant = |at: &usize| matches!(inputs[*at].op(), Op::Constant(_));
+                let described = metas[(0..metas.len()).min_by_key(is_constant).unwrap_or(0)];
+                let (axes, attributes) = (described.axes.clone(), placeless(&described.attributes));
+                (Ok(Arc::new(Meta { dtype: first.dtype, grid, axes, attributes })), offsets)
             }
         };
         Expr::new(Op::Concat { axis, offsets: offsets.into() }, inputs, meta, origin)
@@ -303,7 +306,7 @@ impl fmt::Debug for Expr {
 
 /// The attributes without those that say where elements lie on the sky: of a selection of
 /// elements, or of what was made of several, they would be wrong.
-fn placeless(attributes: &Arc<Attributes>) -> Arc<Attributes> {
+pub(crate) fn placeless(attributes: &Arc<Attributes>) -> Arc<Attributes> {
     const PLACES: [&str; 9] =
         ["CRPIX", "CRVAL", "CDELT", "CTYPE", "CUNIT", "CROTA", "PC", "CD", "PV"];
     let is_place = |key: &String| {

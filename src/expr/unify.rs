@@ -1,10 +1,10 @@
 //! Bringing inputs together: broadcasting shapes, and one grid for arrays cut differently.
 
-use super::{Access, AxisView, Expr, Op};
+use super::{Access, AxisView, Expr, Op, placeless};
 use crate::error::{Error, Result};
 use freeboard_formats::{AxisGrid, Dims, Grid, Meta, region::checked_volume};
 use smallvec::SmallVec;
-use std::{panic::Location, sync::Arc};
+use std::{cmp::Reverse, panic::Location, sync::Arc};
 
 /// The shape that arrays of these shapes broadcast to, by NumPy's rule; `None` if they do not.
 pub(crate) fn broadcast_shape<'a>(shapes: impl IntoIterator<Item = &'a [u64]>) -> Option<Dims> {
@@ -30,8 +30,9 @@ pub(crate) fn broadcast_shape<'a>(shapes: impl IntoIterator<Item = &'a [u64]>) -
 /// More elements than any array has: their bytes must be counted in 63 bits.
 const MAX_ELEMENTS: u64 = 1 << 59;
 
-/// What inputs of `name` have in common (with the first one's dtype), and the inputs as views of that shape.
-/// Constants stay as they are.
+/// What inputs of `name` have in common, and the inputs as views of that shape. Constants stay as they are.
+/// On whatever grids they are, axes are named as those of the first of most axes, and the cards are those of the first
+/// that has any: `(raw - bias) / flat` is described as `raw` is. The dtype is any of theirs.
 pub(super) fn unify(
     inputs: &[&Expr],
     name: &str,
@@ -42,12 +43,22 @@ pub(super) fn unify(
         metas.push(input.0.meta.as_ref().map_err(Clone::clone)?);
     }
     // The common case, alone or beside scalars: nothing is made anew.
-    let widest = metas.iter().max_by_key(|meta| meta.grid.rank()).expect("a kernel has an input");
+    let is_constant = |at: usize| matches!(inputs[at].op(), Op::Constant(_));
+    let order = |&at: &usize| (Reverse(metas[at].grid.rank()), is_constant(at));
+    let widest = metas[(0..metas.len()).min_by_key(order).expect("a kernel has an input")];
+    let carded = metas.iter().find(|meta| !meta.attributes.is_empty());
     let alike = inputs.iter().zip(&metas).all(|(input, meta)| {
         meta.grid == widest.grid || (meta.grid.rank() == 0 && matches!(input.op(), Op::Constant(_)))
     });
     if alike {
-        return Ok(((*widest).clone(), inputs.iter().map(|&input| input.clone()).collect()));
+        let meta = match carded {
+            Some(carded) if !Arc::ptr_eq(&carded.attributes, &widest.attributes) => {
+                let attributes = carded.attributes.clone();
+                Arc::new(Meta { attributes, ..(**widest).clone() })
+            }
+            _ => widest.clone(),
+        };
+        return Ok((meta, inputs.iter().map(|&input| input.clone()).collect()));
     }
 
     let shapes: Vec<Dims> = metas.iter().map(|meta| meta.shape()).collect();
@@ -90,7 +101,13 @@ pub(super) fn unify(
             input.view(access, &shape, origin)
         })
         .collect();
-    let meta = Meta { grid, axes: widest.axes.clone(), ..(**metas[0]).clone() };
+    let mut meta = Meta { grid, ..(**widest).clone() };
+    if let Some(carded) = carded {
+        meta.attributes = match carded.shape() == shape {
+            true => carded.attributes.clone(),
+            false => placeless(&carded.attributes),
+        };
+    }
     Ok((Arc::new(meta), views))
 }
 

@@ -16,10 +16,13 @@ pub enum Method {
     Nearest,
     /// Half way.
     Midpoint,
+    /// Their mean, which NumPy rounds otherwise than what is half way: the median of an even number. It is
+    /// no method of NumPy's quantiles.
+    Mean,
 }
 
 impl Method {
-    /// All methods.
+    /// NumPy's methods.
     pub const ALL: [Method; 5] =
         [Method::Linear, Method::Lower, Method::Higher, Method::Nearest, Method::Midpoint];
 
@@ -31,6 +34,7 @@ impl Method {
             Method::Higher => "higher",
             Method::Nearest => "nearest",
             Method::Midpoint => "midpoint",
+            Method::Mean => "mean",
         }
     }
 
@@ -52,7 +56,7 @@ impl Method {
         let (low, high) = (rank.floor(), rank.ceil());
         let (low, high, weight) = match self {
             Method::Linear => (low, high, rank - low),
-            Method::Midpoint => (low, high, if high > low { 0.5 } else { 0.0 }),
+            Method::Midpoint | Method::Mean => (low, high, if high > low { 0.5 } else { 0.0 }),
             Method::Lower => (low, low, 0.0),
             Method::Higher => (high, high, 0.0),
             Method::Nearest => (rank.round_ties_even(), rank.round_ties_even(), 0.0),
@@ -109,7 +113,11 @@ pub(super) fn quantiles<T: Number>(
         if method.selects() {
             bytemuck::cast_slice_mut::<u8, T>(out)[i] = a;
         } else {
-            let between = between(a.to_f64(), b.to_f64(), weight);
+            let (a, b) = (a.to_f64(), b.to_f64());
+            let between = match method {
+                Method::Mean if high > low => (a + b) / 2.0,
+                _ => between(a, b, weight),
+            };
             bytemuck::cast_slice_mut::<u8, T::Real>(out)[i] = T::real(between);
         }
     }
@@ -119,7 +127,6 @@ pub(super) fn quantiles<T: Number>(
 fn between(a: f64, b: f64, weight: f64) -> f64 {
     match weight {
         _ if a == b => a,
-        0.5 => (a + b) / 2.0,
         0.5.. => b - (b - a) * (1.0 - weight),
         0.0 => a,
         _ => a + (b - a) * weight,
