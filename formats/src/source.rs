@@ -331,6 +331,12 @@ pub trait ChunkSource: fmt::Debug + Send + Sync {
     /// If a file's metadata cannot be read.
     fn fingerprint(&self) -> Result<Fingerprint>;
 
+    /// Whether equal fingerprints mean equal data whatever program made them; of a source that calls a
+    /// program's functions they do in that program alone.
+    fn is_named(&self) -> bool {
+        true
+    }
+
     /// How to open it again elsewhere.
     fn spec(&self) -> SourceSpec;
 

@@ -35,6 +35,9 @@ macro_rules! forward {
         fn fingerprint(&self) -> Result<Fingerprint> {
             self.inner.fingerprint()
         }
+        fn is_named(&self) -> bool {
+            self.inner.is_named()
+        }
         fn spec(&self) -> SourceSpec {
             self.inner.spec()
         }

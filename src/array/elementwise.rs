@@ -6,7 +6,7 @@ use crate::{
     kernel::{self, Binary, Unary, promote::float_of},
 };
 use freeboard_formats::{DType, Grid, Scalar};
-use std::{ops, panic::Location};
+use std::{ops, panic::Location, sync::Arc};
 
 fn apply(op: Unary, expr: &Expr, at: Line) -> Expr {
     kept(at, || {
@@ -181,13 +181,10 @@ impl<T: Kind> Array<T> {
         }
         let mut edges = edges.to_vec();
         edges.sort_by(f64::total_cmp);
-        let count = edges.len();
-        self.cast::<f64>().map(move |x: f64| {
-            let below = match x.is_nan() {
-                true => count,
-                false => edges.partition_point(|&edge| edge < x || (!right && edge == x)),
-            };
-            (if rising { below } else { count - below }) as i64
+        let kernel = kernel::Digitize { edges: edges.into(), right, falling: !rising };
+        Array::<T>::build(at, || {
+            self.meta()?;
+            Ok(Expr::apply(Arc::new(kernel), &[&cast(&self.expr, DType::F64, at)], at))
         })
     }
 }

@@ -67,6 +67,10 @@ where
         Ok(Fingerprint::of(format!("{self:?} {:?}", self.meta.shape()).as_bytes()))
     }
 
+    fn is_named(&self) -> bool {
+        false
+    }
+
     fn spec(&self) -> SourceSpec {
         SourceSpec::default()
     }

@@ -7,9 +7,9 @@
 //! the seed.
 
 use super::{Array, Kind, Sizes, create::generated, generated::Recipe, mistake};
-use crate::expr::Expr;
+use crate::{expr::Expr, kernel::Lookup};
 use freeboard_formats::{DType, Element};
-use std::{f64::consts::TAU, ops::Range, panic::Location};
+use std::{f64::consts::TAU, ops::Range, panic::Location, sync::Arc};
 
 /// The greatest mean of counts: beyond, doubles no longer tell neighbouring counts apart well.
 const MOST_COUNTS: f64 = 1e12;
@@ -104,7 +104,11 @@ impl Random {
             return Array::from_expr(Expr::failed(error, at));
         }
         let places = self.integers(0..values.len() as i64, shape);
-        places.map(move |place: i64| values[place as usize])
+        let kernel = Lookup { values: values.into() };
+        Array::<T>::build(at, || {
+            places.meta()?;
+            Ok(Expr::apply(Arc::new(kernel), &[places.expr()], at))
+        })
     }
 
     /// The integers below `n`, each once, in random order.

@@ -22,6 +22,7 @@ mod filter;
 mod folds;
 mod frames;
 mod lines;
+mod lookup;
 #[cfg(test)]
 mod oracle;
 mod product;
@@ -45,6 +46,7 @@ pub(crate) use folds::in_order;
 pub use folds::{FoldOp, fold};
 pub use frames::{Center, Combination, Deviation, Frames, SigmaClip};
 pub use lines::{LineOp, Lines};
+pub use lookup::{Digitize, Lookup};
 pub use product::Product;
 pub use quantiles::Method;
 pub use scan::Scan;

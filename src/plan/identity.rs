@@ -34,6 +34,7 @@ pub(crate) fn provenance(expr: &Expr, reproducible: bool) -> Result<Provenance> 
                 };
                 let Fingerprint(value) = source.fingerprint()?;
                 made_from.add(name, format!("{value:032x}"));
+                closures |= !source.is_named();
             }
             _ => closures |= !share::hash_named(expr, inputs, &mut hash),
         }
@@ -61,7 +62,10 @@ fn executable() -> Result<Fingerprint> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::{Unary, unary};
+    use crate::{
+        array::{Array, fromfunction, linspace, random},
+        kernel::{Unary, unary},
+    };
     use freeboard_formats::{DType, Grid, Scalar};
     use std::panic::Location;
 
@@ -78,5 +82,25 @@ mod tests {
         {
             assert_ne!(other, make(2.0, Unary::Sqrt, 4));
         }
+    }
+
+    #[test]
+    fn functions_are_told_by_the_program_and_the_librarys_own_by_their_parameters() {
+        let of = |array: Array| provenance(array.expr(), false).unwrap();
+        let asks_for_the_program =
+            |array: Array| format!("{:?}", of(array)).contains("the program");
+        let x = linspace(0.0, 1.0, 9);
+        assert!(asks_for_the_program(fromfunction([9], |at| at[0] as f64).to_dyn()));
+        assert!(asks_for_the_program(x.map(|x: f64| x + 1.0).to_dyn()));
+        let digitized = |edges: &[f64], right| x.digitize(edges, right).to_dyn();
+        assert!(!asks_for_the_program(digitized(&[0.2], false)));
+        assert_eq!(of(digitized(&[0.2, 0.5], false)), of(digitized(&[0.2, 0.5], false)));
+        for (edges, right) in [([0.2, 0.6], false), ([0.5, 0.2], false), ([0.2, 0.5], true)] {
+            assert_ne!(of(digitized(&edges, right)), of(digitized(&[0.2, 0.5], false)));
+        }
+        let chosen = |values: [f32; 2]| random(1).choice(values.to_vec(), [9]).to_dyn();
+        assert!(!asks_for_the_program(chosen([0.5, 1.5])));
+        assert_eq!(of(chosen([0.5, 1.5])), of(chosen([0.5, 1.5])));
+        assert_ne!(of(chosen([0.5, 1.5])), of(chosen([0.5, 2.5])));
     }
 }

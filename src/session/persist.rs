@@ -7,6 +7,7 @@ use freeboard_formats::{
 };
 use std::{
     fmt,
+    hash::{BuildHasher, Hasher, RandomState},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
@@ -22,13 +23,16 @@ pub(super) struct Persisted {
     gone: AtomicBool,
     /// Held by who spills.
     spilling: Mutex<()>,
+    /// What no other array that was ever kept has, in any process.
+    id: u128,
 }
 
 impl Persisted {
     /// `chunks` in C order of the grid of `meta`.
     pub fn new(meta: Meta, chunks: Vec<Slot>, spill: Arc<Spill>) -> Persisted {
         let chunks = chunks.into_iter().map(RwLock::new).collect();
-        Persisted { meta, chunks, spill, gone: AtomicBool::new(false), spilling: Mutex::default() }
+        let (gone, spilling) = (AtomicBool::new(false), Mutex::default());
+        Persisted { meta, chunks, spill, gone, spilling, id: random_id() }
     }
 
     /// Frees all chunks; reading says so from now on.
@@ -76,6 +80,12 @@ impl Persisted {
         };
         FormatError::new(ErrorKind::NotFound, message)
     }
+}
+
+/// 128 random bits: hashes of nothing, with keys that the standard library takes from the system.
+fn random_id() -> u128 {
+    let half = || u128::from(RandomState::new().build_hasher().finish());
+    half() << 64 | half()
 }
 
 impl Drop for Persisted {
@@ -139,7 +149,7 @@ impl ChunkSource for Persisted {
     }
 
     fn fingerprint(&self) -> Result<Fingerprint> {
-        Ok(Fingerprint(std::ptr::from_ref(self) as usize as u128))
+        Ok(Fingerprint(self.id))
     }
 
     fn spec(&self) -> SourceSpec {
@@ -148,5 +158,21 @@ impl ChunkSource for Persisted {
 
     fn storage(&self) -> Storage {
         Storage { format: "kept".into(), ..Storage::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use freeboard_formats::{DType, Grid};
+
+    #[test]
+    fn no_two_kept_arrays_are_taken_for_each_other() {
+        let spill = Arc::new(Spill::new(std::env::temp_dir(), None));
+        let kept =
+            || Persisted::new(Meta::new(DType::F32, Grid::whole(&[0])), vec![], spill.clone());
+        // The second may well lie where the first one lay.
+        let first = Box::new(kept()).fingerprint().unwrap();
+        assert_ne!(first, Box::new(kept()).fingerprint().unwrap());
     }
 }
