@@ -67,6 +67,17 @@ fn there_is(boundary: Boundary) -> Result<(), String> {
     }
 }
 
+/// The most elements of a window or a footprint.
+const MOST: usize = 1 << 20;
+
+/// A number of elements, before anything is allocated for them.
+fn checked(size: usize) -> Result<usize, String> {
+    match size <= MOST {
+        true => Ok(size),
+        false => Err(format!("a neighbourhood of {size} elements; {MOST} at the most")),
+    }
+}
+
 /// A pass of a window of `size`, its centre in the middle, or behind it of an even one.
 fn centred(axis: usize, size: usize, combine: Combine) -> Pass {
     Pass { axis, size, before: size / 2, combine }
@@ -360,10 +371,8 @@ impl Footprint {
             Some(mask) => (self.sides.clone(), mask.clone()),
             None => {
                 let sides = each_axis(&self.sides, rank, "sides of a footprint")?;
-                let volume =
-                    sides.iter().try_fold(1usize, |volume, side| volume.checked_mul(*side));
-                let volume = volume.filter(|&volume| volume <= 1 << 20);
-                (sides, vec![true; volume.ok_or("a footprint of more than 1048576 elements")?])
+                let volume = sides.iter().fold(1usize, |volume, &side| volume.saturating_mul(side));
+                (sides, vec![true; checked(volume)?])
             }
         };
         match mask.contains(&true) && sides.len() == rank && rank > 0 {
@@ -441,7 +450,7 @@ pub fn uniform_filter<T: Kind>(
         let sizes = each_axis(&size, rank, "sides of a box")?;
         let axes = sizes.into_iter().enumerate().filter(|&(_, size)| size > 1);
         let mean = |size: usize| Combine::Weigh(vec![1.0; size], size as f64);
-        Ok(axes.map(|(axis, size)| centred(axis, size, mean(size))).collect())
+        axes.map(|(axis, size)| Ok(centred(axis, checked(size)?, mean(size)))).collect()
     })
 }
 
@@ -542,4 +551,28 @@ pub fn median_filter<T: Kind>(
     boundary: Boundary,
 ) -> Array<T> {
     ranked(array, &footprint.into(), boundary, Location::caller(), |count| Ok(count / 2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::array::zeros;
+
+    #[test]
+    fn windows_are_refused_before_anything_is_allocated_for_them() {
+        let x = zeros::<f32>([4]);
+        for size in [MOST + 1, usize::MAX / 16] {
+            let filtered = [
+                uniform_filter(&x, vec![size], Boundary::Reflect),
+                minimum_filter(&x, size, Boundary::Reflect),
+                median_filter(&x, size, Boundary::Reflect),
+            ];
+            for filtered in filtered {
+                let says = filtered.meta().unwrap_err().to_string();
+                let starts = format!("a neighbourhood of {size} elements; 1048576 at the most at ");
+                assert!(says.starts_with(&starts), "{says}");
+            }
+        }
+        assert!(uniform_filter(&x, vec![MOST], Boundary::Reflect).meta().is_ok());
+    }
 }

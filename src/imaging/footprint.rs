@@ -4,7 +4,7 @@
 use super::{
     carve, carved,
     edges::Halo,
-    rows::Combine,
+    rows::{Combine, Rows},
     samples::{narrow, widen},
 };
 use crate::kernel::{BlockCx, BlockKernel, exactly};
@@ -12,7 +12,6 @@ use freeboard_formats::{
     ChunkMut, ChunkView, Dims, Region, Scalar,
     region::{Coordinates, volume},
 };
-use smallvec::SmallVec;
 use std::borrow::Cow;
 
 /// A filter over a footprint.
@@ -45,7 +44,10 @@ impl BlockKernel for Neighbours {
         let around = volume(&self.halo.around(output));
         let buffers =
             carved::<f64>(around as usize).saturating_add(carved::<f64>(output.volume() as usize));
-        buffers.saturating_add(carved::<f64>(self.combine.scratch(self.places.len())))
+        let places = self.places.len();
+        let beside =
+            carved::<usize>(places).saturating_add(carved::<f64>(self.combine.scratch(places)));
+        buffers.saturating_add(beside)
     }
 
     fn run(
@@ -59,6 +61,7 @@ impl BlockKernel for Neighbours {
         let around = self.halo.around(&cx.region);
         let padded = carve::<f64>(&mut scratch, volume(&around) as usize);
         let made = carve::<f64>(&mut scratch, out.len());
+        let starts = carve::<usize>(&mut scratch, self.places.len());
         let ranks = carve::<f64>(&mut scratch, self.combine.scratch(self.places.len()));
         let (region, handed) = (&cx.region, &cx.inputs[0]);
         let last = region.rank() - 1;
@@ -91,14 +94,12 @@ impl BlockKernel for Neighbours {
         let linear = |at: &[u64]| {
             at.iter().zip(&around).fold(0, |sum, (&at, &len)| sum * len as usize + at as usize)
         };
+        starts.iter_mut().zip(&self.places).for_each(|(start, place)| *start = linear(place));
         let width = region.shape[last] as usize;
         let outer = Region::whole(&region.shape[..last]);
         for (mut at, made) in Coordinates::of(outer).zip(made.chunks_exact_mut(width)) {
             at.push(0);
-            let first = linear(&at);
-            let rows: SmallVec<[&[f64]; 32]> =
-                self.places.iter().map(|place| &padded[first + linear(place)..][..width]).collect();
-            self.combine.run(&rows, made, ranks);
+            self.combine.run(Rows { data: &padded[linear(&at)..], starts }, made, ranks);
         }
         narrow(made, &mut out)
     }

@@ -8,12 +8,11 @@
 use super::{
     carve, carved,
     edges::{Edge, Halo},
-    rows::Combine,
+    rows::{Combine, Rows},
     samples::{narrow, settle, widen},
 };
 use crate::kernel::{BlockCx, BlockKernel, exactly};
 use freeboard_formats::{ChunkMut, ChunkView, Region, Scalar, region::volume};
-use smallvec::SmallVec;
 use std::{borrow::Cow, ops::Range};
 
 /// Elements of rows that are combined at a time: with those of a few dozen rows they stay in the
@@ -38,13 +37,18 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Doubles of a padded line, or of one strip of a constant.
+    /// Doubles of a padded line.
     fn line(&self, output: &Region) -> usize {
         let longest = self.passes.iter().map(|pass| {
             let range = self.halo.range(pass.axis, output);
             (range.end - range.start) as usize
         });
-        longest.max().unwrap_or(0).max(STRIP)
+        longest.max().unwrap_or(0)
+    }
+
+    /// The most rows that a pass combines.
+    fn rows(&self) -> usize {
+        self.passes.iter().map(|pass| pass.size).max().unwrap_or(0)
     }
 
     fn ranks(&self) -> usize {
@@ -73,9 +77,11 @@ impl BlockKernel for Lines {
 
     fn scratch(&self, inputs: &[Region], output: &Region) -> u64 {
         let handed = inputs.first().map_or(0, Region::volume) as usize;
-        let buffers = carved::<f64>(handed.max(output.volume() as usize)).saturating_mul(2);
-        let beside = carved::<f64>(self.line(output)).saturating_add(carved::<f64>(self.ranks()));
-        buffers.saturating_add(beside)
+        let most = handed.max(output.volume() as usize).saturating_add(STRIP);
+        let beside = [carved::<f64>(self.line(output)), carved::<f64>(self.ranks())];
+        let buffers = carved::<f64>(most).saturating_mul(2);
+        let rows = carved::<usize>(self.rows());
+        beside.into_iter().fold(buffers.saturating_add(rows), u64::saturating_add)
     }
 
     fn run(
@@ -87,9 +93,13 @@ impl BlockKernel for Lines {
     ) -> Result<(), String> {
         let [input] = exactly(inputs, "filter")?;
         let most = input.len().max(out.len());
-        let mut from = carve::<f64>(&mut scratch, most);
-        let mut to = carve::<f64>(&mut scratch, most);
+        // Behind the elements there is a strip of what stands beyond the edge.
+        let mut from = carve::<f64>(&mut scratch, most + STRIP);
+        let mut to = carve::<f64>(&mut scratch, most + STRIP);
+        from[most..].fill(self.halo.boundary.constant());
+        to[most..].fill(self.halo.boundary.constant());
         let line = carve::<f64>(&mut scratch, self.line(&cx.region));
+        let starts = carve::<usize>(&mut scratch, self.rows());
         let ranks = carve::<f64>(&mut scratch, self.ranks());
         let mut shape = input.shape().to_vec();
         widen(input, 0, &mut from[..input.len()]);
@@ -106,8 +116,8 @@ impl BlockKernel for Lines {
             shape[pass.axis] = cx.region.shape[pass.axis];
             let made = &mut to[..volume(&shape) as usize];
             match block.inner {
-                1 => pass.lines(&block, from, made, line, ranks),
-                _ => pass.strips(&block, from, made, line, ranks),
+                1 => pass.lines(&block, from, made, line, (starts, ranks)),
+                _ => pass.strips(&block, from, made, most, (starts, ranks)),
             }
             settle(out.dtype(), made);
             std::mem::swap(&mut from, &mut to);
@@ -136,9 +146,11 @@ impl Pass {
         from: &[f64],
         to: &mut [f64],
         line: &mut [f64],
-        ranks: &mut [f64],
+        (starts, ranks): (&mut [usize], &mut [f64]),
     ) {
         let made = (block.range.end - block.range.start) as usize + 1 - self.size;
+        let starts = &mut starts[..self.size];
+        starts.iter_mut().enumerate().for_each(|(shift, start)| *start = shift);
         let inner = block.edge.inner(&block.range);
         let head = (inner.start - block.range.start) as usize;
         let count = (inner.end - inner.start) as usize;
@@ -156,40 +168,34 @@ impl Pass {
             {
                 line[head..head + count].copy_from_slice(&from[place..place + count]);
             }
-            let rows: SmallVec<[&[f64]; 32]> =
-                (0..self.size).map(|shift| &line[shift..shift + made]).collect();
-            self.combine.run(&rows, to, ranks);
+            self.combine.run(Rows { data: line, starts }, to, ranks);
         }
     }
 
-    /// Along another axis: rows of what is behind it, a strip of them at a time.
+    /// Along another axis: rows of what is behind it, a strip of them at a time. In `from` a strip of what stands
+    /// beyond the edge begins at `constant`.
     fn strips(
         &self,
         block: &Along,
         from: &[f64],
         to: &mut [f64],
-        line: &mut [f64],
-        ranks: &mut [f64],
+        constant: usize,
+        (starts, ranks): (&mut [usize], &mut [f64]),
     ) {
-        line[..STRIP].fill(block.constant);
         let made = (block.range.end - block.range.start) as usize + 1 - self.size;
+        let starts = &mut starts[..self.size];
         for outer in 0..block.outer {
-            for start in (0..block.inner).step_by(STRIP) {
-                let width = STRIP.min(block.inner - start);
+            for first in (0..block.inner).step_by(STRIP) {
+                let width = STRIP.min(block.inner - first);
                 for number in 0..made {
-                    let rows: SmallVec<[&[f64]; 32]> = (0..self.size)
-                        .map(|shift| {
-                            match block.edge.place(block.range.start + (number + shift) as i64) {
-                                Some(place) => {
-                                    let at = (outer * block.len + place) * block.inner + start;
-                                    &from[at..at + width]
-                                }
-                                None => &line[..width],
-                            }
-                        })
-                        .collect();
-                    let at = (outer * made + number) * block.inner + start;
-                    self.combine.run(&rows, &mut to[at..at + width], ranks);
+                    for (shift, start) in starts.iter_mut().enumerate() {
+                        let place = block.edge.place(block.range.start + (number + shift) as i64);
+                        *start = place.map_or(constant, |place| {
+                            (outer * block.len + place) * block.inner + first
+                        });
+                    }
+                    let at = (outer * made + number) * block.inner + first;
+                    self.combine.run(Rows { data: from, starts }, &mut to[at..at + width], ranks);
                 }
             }
         }

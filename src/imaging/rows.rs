@@ -15,6 +15,26 @@ const LANES: usize = 16;
 /// column is sorted on its own.
 const NETWORK: usize = 49;
 
+/// Rows of equal length, which may overlap, within what they were made in.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<'a> {
+    pub(super) data: &'a [f64],
+    /// Where each begins. Tables of these lie in a kernel's scratch, as there may be a million rows.
+    pub(super) starts: &'a [usize],
+}
+
+impl Rows<'_> {
+    fn len(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// The `N` elements of a row from `at` on.
+    #[inline(always)]
+    fn lanes<const N: usize>(&self, row: usize, at: usize) -> &[f64; N] {
+        self.data[self.starts[row] + at..].first_chunk().expect("rows are as long as the result")
+    }
+}
+
 /// What is made of rows.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Combine {
@@ -69,7 +89,7 @@ impl Combine {
     }
 
     /// Makes one row of `rows`, which are as long and not none.
-    pub(super) fn run(&self, rows: &[&[f64]], out: &mut [f64], scratch: &mut [f64]) {
+    pub(super) fn run(&self, rows: Rows<'_>, out: &mut [f64], scratch: &mut [f64]) {
         match self {
             Combine::Weigh(weights, divisor) => {
                 single::<()>(rows, weights, out);
@@ -88,7 +108,8 @@ impl Combine {
             Combine::Rank(rank) => {
                 let column = &mut scratch[..rows.len()];
                 for (at, out) in out.iter_mut().enumerate() {
-                    column.iter_mut().zip(rows).for_each(|(to, row)| *to = row[at]);
+                    let starts = column.iter_mut().zip(rows.starts);
+                    starts.for_each(|(to, start)| *to = rows.data[start + at]);
                     *out = *column.select_nth_unstable_by(*rank, f64::total_cmp).1;
                 }
             }
@@ -155,12 +176,6 @@ trait Any {}
 
 impl Any for () {}
 
-/// The `N` elements of a row from `at` on.
-#[inline(always)]
-fn lanes<const N: usize>(row: &[f64], at: usize) -> &[f64; N] {
-    row[at..].first_chunk().expect("rows are as long as the result")
-}
-
 /// Fills `out` by `some` of whole registers and `one` of what is left.
 #[inline(always)]
 fn fill(
@@ -179,12 +194,12 @@ fn fill(
 }
 
 #[inline(always)]
-fn paired_lanes<const N: usize, P: Pair>(rows: &[&[f64]], weights: &[f64], at: usize) -> [f64; N] {
+fn paired_lanes<const N: usize, P: Pair>(rows: Rows<'_>, weights: &[f64], at: usize) -> [f64; N] {
     let half = weights.len() / 2;
-    let mut sums = lanes::<N>(rows[half], at).map(|value| value * weights[half]);
+    let mut sums = rows.lanes::<N>(half, at).map(|value| value * weights[half]);
     for (number, weight) in weights[..half].iter().enumerate() {
-        let a = lanes::<N>(rows[number], at);
-        let b = lanes::<N>(rows[rows.len() - 1 - number], at);
+        let a = rows.lanes::<N>(number, at);
+        let b = rows.lanes::<N>(rows.len() - 1 - number, at);
         for i in 0..N {
             sums[i] += P::pair(a[i], b[i]) * weight;
         }
@@ -193,21 +208,21 @@ fn paired_lanes<const N: usize, P: Pair>(rows: &[&[f64]], weights: &[f64], at: u
 }
 
 #[inline(always)]
-fn paired_loop<P: Pair>(rows: &[&[f64]], weights: &[f64], out: &mut [f64]) {
+fn paired_loop<P: Pair>(rows: Rows<'_>, weights: &[f64], out: &mut [f64]) {
     let some = |at| paired_lanes::<LANES, P>(rows, weights, at);
     fill(out, some, |at| paired_lanes::<1, P>(rows, weights, at));
 }
 
 with_avx2! {
     /// Weighted sums where rows as far from the centre have one weight, but for its sign.
-    fn paired<P: Pair>(rows: &[&[f64]], weights: &[f64], out: &mut [f64]) = paired_loop
+    fn paired<P: Pair>(rows: Rows<'_>, weights: &[f64], out: &mut [f64]) = paired_loop
 }
 
 #[inline(always)]
-fn single_lanes<const N: usize>(rows: &[&[f64]], weights: &[f64], at: usize) -> [f64; N] {
+fn single_lanes<const N: usize>(rows: Rows<'_>, weights: &[f64], at: usize) -> [f64; N] {
     let mut sums = [0.0; N];
-    for (row, weight) in rows.iter().zip(weights) {
-        let row = lanes::<N>(row, at);
+    for (row, weight) in weights.iter().enumerate() {
+        let row = rows.lanes::<N>(row, at);
         for i in 0..N {
             sums[i] += row[i] * weight;
         }
@@ -216,21 +231,21 @@ fn single_lanes<const N: usize>(rows: &[&[f64]], weights: &[f64], at: usize) -> 
 }
 
 #[inline(always)]
-fn single_loop<A: Any>(rows: &[&[f64]], weights: &[f64], out: &mut [f64]) {
+fn single_loop<A: Any>(rows: Rows<'_>, weights: &[f64], out: &mut [f64]) {
     let some = |at| single_lanes::<LANES>(rows, weights, at);
     fill(out, some, |at| single_lanes::<1>(rows, weights, at));
 }
 
 with_avx2! {
     /// Weighted sums.
-    fn single<A: Any>(rows: &[&[f64]], weights: &[f64], out: &mut [f64]) = single_loop
+    fn single<A: Any>(rows: Rows<'_>, weights: &[f64], out: &mut [f64]) = single_loop
 }
 
 #[inline(always)]
-fn extreme_lanes<const N: usize, O: Order>(rows: &[&[f64]], at: usize) -> [f64; N] {
-    let mut best = *lanes::<N>(rows[0], at);
-    for row in &rows[1..] {
-        let row = lanes::<N>(row, at);
+fn extreme_lanes<const N: usize, O: Order>(rows: Rows<'_>, at: usize) -> [f64; N] {
+    let mut best = *rows.lanes::<N>(0, at);
+    for row in 1..rows.len() {
+        let row = rows.lanes::<N>(row, at);
         for i in 0..N {
             best[i] = if O::first(row[i], best[i]) { row[i] } else { best[i] };
         }
@@ -239,27 +254,28 @@ fn extreme_lanes<const N: usize, O: Order>(rows: &[&[f64]], at: usize) -> [f64; 
 }
 
 #[inline(always)]
-fn extreme_loop<O: Order>(rows: &[&[f64]], out: &mut [f64]) {
+fn extreme_loop<O: Order>(rows: Rows<'_>, out: &mut [f64]) {
     fill(out, |at| extreme_lanes::<LANES, O>(rows, at), |at| extreme_lanes::<1, O>(rows, at));
 }
 
 with_avx2! {
     /// The first of each column.
-    fn extreme<O: Order>(rows: &[&[f64]], out: &mut [f64]) = extreme_loop
+    fn extreme<O: Order>(rows: Rows<'_>, out: &mut [f64]) = extreme_loop
 }
 
 #[inline(always)]
 fn rank_lanes<const N: usize, O: Order>(
-    rows: &[&[f64]],
+    rows: Rows<'_>,
     rank: usize,
     at: usize,
     scratch: &mut [f64],
 ) -> [f64; N] {
     let (columns, _) = scratch.as_chunks_mut::<N>();
-    columns.iter_mut().zip(rows).for_each(|(to, row)| *to = *lanes::<N>(row, at));
+    let columns = &mut columns[..rows.len()];
+    columns.iter_mut().enumerate().for_each(|(row, to)| *to = *rows.lanes::<N>(row, at));
     // Each turn brings the first of what is left to the front, as bubble sort does.
     for front in 0..=rank {
-        let (done, rest) = columns[..rows.len()].split_at_mut(front + 1);
+        let (done, rest) = columns.split_at_mut(front + 1);
         let first = &mut done[front];
         for other in rest {
             for i in 0..N {
@@ -274,7 +290,7 @@ fn rank_lanes<const N: usize, O: Order>(
 }
 
 #[inline(always)]
-fn rank_loop<O: Order>(rows: &[&[f64]], rank: usize, out: &mut [f64], scratch: &mut [f64]) {
+fn rank_loop<O: Order>(rows: Rows<'_>, rank: usize, out: &mut [f64], scratch: &mut [f64]) {
     let whole = out.len() / LANES * LANES;
     let (head, tail) = out.split_at_mut(whole);
     for (number, out) in head.chunks_exact_mut(LANES).enumerate() {
@@ -287,7 +303,7 @@ fn rank_loop<O: Order>(rows: &[&[f64]], rank: usize, out: &mut [f64], scratch: &
 
 with_avx2! {
     /// Those with a rank, counted from the first, of each column.
-    fn rank_from<O: Order>(rows: &[&[f64]], rank: usize, out: &mut [f64], scratch: &mut [f64])
+    fn rank_from<O: Order>(rows: Rows<'_>, rank: usize, out: &mut [f64], scratch: &mut [f64])
         = rank_loop
 }
 
@@ -298,35 +314,37 @@ mod tests {
     #[test]
     fn rows_of_any_length() {
         for len in [1, 15, 16, 37] {
-            let rows: Vec<Vec<f64>> = (0..60)
-                .map(|row| (0..len).map(|at| f64::from((row * 37 + at * 11) % 101)).collect())
-                .collect();
+            let data: Vec<f64> =
+                (0..60 * len).map(|at| f64::from((at / len * 37 + at % len * 11) % 101)).collect();
+            let starts: Vec<usize> = (0..60).map(|row| row * len as usize).collect();
             for count in [1, 2, 3, 9, 60] {
-                let rows: Vec<&[f64]> = rows[..count].iter().map(Vec::as_slice).collect();
+                let rows = Rows { data: &data, starts: &starts[..count] };
+                let element = |row: usize, at: usize| data[starts[row] + at];
                 let mut out = vec![0.0; len as usize];
                 let mut scratch = vec![0.0; 60 * LANES];
                 let column = |at: usize| -> Vec<f64> {
-                    let mut column: Vec<f64> = rows.iter().map(|row| row[at]).collect();
+                    let mut column: Vec<f64> = (0..count).map(|row| element(row, at)).collect();
                     column.sort_by(f64::total_cmp);
                     column
                 };
                 for rank in [0, count / 2, count - 1] {
-                    Combine::Rank(rank).run(&rows, &mut out, &mut scratch);
+                    Combine::Rank(rank).run(rows, &mut out, &mut scratch);
                     let sorted = (0..len as usize).map(|at| column(at)[rank]);
                     assert!(sorted.eq(out.iter().copied()), "rank {rank} of {count}");
                 }
-                Combine::Least.run(&rows, &mut out, &mut []);
+                Combine::Least.run(rows, &mut out, &mut []);
                 assert!((0..len as usize).map(|at| column(at)[0]).eq(out.iter().copied()));
-                Combine::Greatest.run(&rows, &mut out, &mut []);
+                Combine::Greatest.run(rows, &mut out, &mut []);
                 assert!((0..len as usize).map(|at| column(at)[count - 1]).eq(out.iter().copied()));
                 let uneven: Vec<f64> = (0..count).map(|n| n as f64 + 1.0).collect();
                 let even: Vec<f64> =
                     (0..count).map(|n| uneven[n] + uneven[count - 1 - n]).collect();
                 let odd: Vec<f64> = (0..count).map(|n| uneven[n] - uneven[count - 1 - n]).collect();
                 for weights in [uneven, even, odd] {
-                    Combine::line(weights.clone()).run(&rows, &mut out, &mut []);
+                    Combine::line(weights.clone()).run(rows, &mut out, &mut []);
                     for (at, &value) in out.iter().enumerate() {
-                        let products = rows.iter().zip(&weights).map(|(row, w)| row[at] * w);
+                        let products =
+                            weights.iter().enumerate().map(|(row, w)| element(row, at) * w);
                         let sum: f64 = products.sum();
                         assert_eq!(value, sum);
                     }
