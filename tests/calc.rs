@@ -266,8 +266,95 @@ fn results_that_are_no_arrays() {
         ("7 // -2, 7 % -2, 2 ** -1", "List([Int(-4), Int(-1), Float(0.5)])"),
         ("None or 0 or 'a' 'b'", "Text(\"ab\")"),
         ("np.pi > 3 and not e > 3", "Bool(true)"),
+        (
+            "[1, 2] + [3], (1,) * 2, 2 * [0]",
+            "List([List([Int(1), Int(2), Int(3)]), List([Int(1), Int(1)]), List([Int(0), Int(0)])])",
+        ),
+        (
+            "[1, 2] == 1, (1, 2) == (1, 2), [1] != [2]",
+            "List([Bool(false), Bool(true), Bool(true)])",
+        ),
     ] {
         assert_eq!(shown(formula), result, "{formula}");
+    }
+}
+
+/// What NumPy 2.4 says of these, and where it says that they are mistakes.
+#[test]
+fn numpys_rules_for_the_numbers_in_formulas() {
+    let array = |text: &str, dtype| {
+        let values: Vec<f64> = text.split(' ').map(|value| value.parse().unwrap()).collect();
+        Array::<f64>::from_ndarray(&ndarray::Array1::from(values)).cast_to(dtype)
+    };
+    let inputs = BTreeMap::from([
+        ("h".to_owned(), array("250 255 0 3", DType::U8)),
+        ("i".to_owned(), array("1 -2 3", DType::I16)),
+        ("u".to_owned(), array("1 2 3", DType::U16)),
+        ("f".to_owned(), array("0.125 0.75 0.375", DType::F32)),
+        ("v".to_owned(), array("1 2 3", DType::F64)),
+        ("g".to_owned(), array("1e308 1.7e308", DType::F64)),
+        ("t".to_owned(), array("1 0", DType::Bool)),
+    ]);
+    for (formula, dtype, shown) in [
+        ("concatenate([i, u, f])", "float32", "[1, -2, 3, 1, 2, 3, 0.125, 0.75, 0.375]"),
+        ("take(v, [[0, 1]])", "float64", "[[1, 2]]"),
+        ("take(v[None], [[0, 1], [2, 0]], axis=1)", "float64", "[[[1, 2],\n  [3, 1]]]"),
+        ("take(v, 2), take(v, [])", "float64", "3 []"),
+        ("v[None].reshape((3, 1)), v.reshape([3])", "float64", "[[1],\n [2],\n [3]] [1, 2, 3]"),
+        ("block([[[v, v]]])", "float64", "[[[1, 2, 3, 1, 2, 3]]]"),
+        ("block([[[v], [v]]])", "float64", "[[[1, 2, 3],\n  [1, 2, 3]]]"),
+        ("block([[v, 1], [2, v]])", "float64", "[[1, 2, 3, 1],\n [2, 1, 2, 3]]"),
+        ("[1, 2] * v[:2]", "float64", "[1, 4]"),
+        ("quantile(f, [0.3])", "float64", "[0.275]"),
+        ("quantile(f, 0.5)", "float32", "0.375"),
+        ("round(quantile(g, 0.5) / 1e308, 6)", "float64", "1.35"),
+        ("round(quantile(g, 0.5, method='midpoint') / 1e308, 6)", "float64", "1.35"),
+        ("median(g), median(v[:2])", "float64", "inf 1.5"),
+        ("nan_to_num(i, nan=5.5)", "int16", "[1, -2, 3]"),
+        ("clip(h, -1, 300), h.clip(1, 256)", "uint8", "[250, 255, 0, 3] [250, 255, 1, 3]"),
+        (
+            "isclose(h, 300), isclose(h, 3)",
+            "bool",
+            "[false, false, false, false] [false, false, false, true]",
+        ),
+        ("full(2, 2.7, 'u1'), full_like(h[:2], True), uint8(2.7)", "uint8", "[2, 2] [1, 1] 2"),
+        ("t ** 2, square(t)", "int8", "[1, 0] [1, 0]"),
+        ("t ** 3, power(t, 2)", "int64", "[1, 0] [1, 0]"),
+        ("roll(v, (1, 1)), roll(v[None], (1, 1), axis=1)[0]", "float64", "[2, 3, 1] [2, 3, 1]"),
+        ("roll(v[None], (1, -1), axis=(1, 1))[0]", "float64", "[1, 2, 3]"),
+        ("tril(v[:2]), triu(v[:2], 1)", "float64", "[[1, 0],\n [1, 2]] [[0, 2],\n [0, 0]]"),
+    ] {
+        let parts = match Formula::parse(formula).unwrap().evaluate(&inputs).unwrap() {
+            Output::List(parts) => parts,
+            one => vec![one],
+        };
+        let parts = parts.into_iter().map(|part| match part {
+            Output::Array(array) => SESSION.compute(array).unwrap(),
+            other => panic!("{formula} is {other:?}"),
+        });
+        let parts: Vec<AnyArray> = parts.collect();
+        assert!(parts.iter().all(|part| part.dtype().name() == dtype), "{formula}");
+        let made: Vec<String> = parts.iter().map(AnyArray::to_string).collect();
+        assert_eq!(made.join(" "), shown, "{formula}");
+    }
+    for (formula, text) in [
+        ("full(2, 300, 'uint8')", "300 is beyond uint8 (0 to 255)"),
+        ("full_like(h, -1)", "-1 is beyond uint8 (0 to 255)"),
+        ("int8(200)", "200 is beyond int8 (-128 to 127)"),
+        ("asarray([1, 300], 'u1')", "300 is beyond uint8 (0 to 255)"),
+        ("clip(h, 300, None)", "300 is beyond uint8 (0 to 255)"),
+        ("block([[v], v])", "list depths are mismatched"),
+        ("roll(v[None], (1, 2, 3), axis=(0, 1))", "3 shifts along 2 axes"),
+        ("[1, 2] - [1]", "`-` of a list and a list is not defined"),
+        ("[1, 2] * 1.5", "`*` of a list and a float is not defined"),
+        ("(1, 2) + [3]", "`+` of a tuple and a list is not defined"),
+        ("-[1]", "`-` of a list is not defined"),
+        ("[1] * 10**9", "a list of more than 1048576 values"),
+        ("v.partition(1)", "an ndarray has no attribute 'partition'"),
+    ] {
+        let made = Formula::parse(formula).and_then(|formula| formula.evaluate(&inputs));
+        let error = made.unwrap_err().to_string();
+        assert!(error.starts_with(text), "{formula}: {error}");
     }
 }
 

@@ -106,8 +106,9 @@ impl Combine {
 
 impl<T: Kind> Array<T> {
     /// The frames along `axis` combined into one, which has no such axis. NaN is left out; where
-    /// nothing is left the result is NaN. It is float64, of float32 it is float32; it is computed in
-    /// doubles.
+    /// nothing is left the result is NaN. It is float64, of float32 it is float32. Sums, means and deviations are
+    /// computed in doubles; float32 times its factor is rounded to float32, unless deviations are by
+    /// [`MadStd`](Deviation::MadStd).
     /// ```
     /// use freeboard::{array::{Array, Combine}, Session};
     ///

@@ -240,15 +240,16 @@ pub fn blockwise<'a>(
 
 impl<T: Kind> Array<T> {
     /// What the function of the [`map_blocks`](Array::map_blocks) before needs beside its block
-    /// and its result, at the most: `"1MiB"`, or a number of bytes.
+    /// and its result, at the most: `"1MiB"`, or a number of bytes. The library's own kernels know what they need.
     #[track_caller]
     pub fn declare_scratch(&self, scratch: impl Into<Bytes>) -> Array<T> {
         let at = Location::caller();
         Array::from_expr(kept(at, || {
             let meta = self.meta()?.clone();
             let scratch = scratch.into().0.map_err(mistake(at))?;
-            let Op::Block { kernel, needs } = self.expr.op() else {
-                return Err(mistake(at)("`declare_scratch` follows `map_blocks`".into()));
+            let (kernel, needs) = match self.expr.op() {
+                Op::Block { kernel, needs } if !kernel.is_named() => (kernel, needs),
+                _ => return Err(mistake(at)("`declare_scratch` follows `map_blocks`".into())),
             };
             let kernel = Declared { kernel: kernel.clone(), scratch };
             let inputs = self.expr.inputs().iter().cloned().zip(needs.iter().cloned());
@@ -329,10 +330,9 @@ mod tests {
         assert!(
             y.declare_scratch("much").to_string().starts_with("\"much\" is not a size in bytes")
         );
-        assert!(
-            x.declare_scratch(1)
-                .to_string()
-                .starts_with("`declare_scratch` follows `map_blocks` at ")
-        );
+        for other in [x.declare_scratch(1), x.sort(0).declare_scratch(0)] {
+            let says = other.to_string();
+            assert!(says.starts_with("`declare_scratch` follows `map_blocks` at "), "{says}");
+        }
     }
 }

@@ -4,7 +4,7 @@ use super::{Array, Kind, Line, args::axis_of, cast, kept, mistake, rearrange::at
 use crate::{
     error::Result,
     expr::{Access, AxisView, Expr, shape_text},
-    kernel::promote::result_type,
+    kernel::promote::result_type_of,
 };
 use freeboard_formats::Meta;
 use std::{borrow::Borrow, panic::Location};
@@ -118,7 +118,7 @@ pub(super) fn joined(exprs: Vec<Expr>, axis: i64, verb: &str, at: Line) -> Resul
             .checked_add(other[axis])
             .ok_or_else(|| mistake(at)(format!("`{verb}` gives too many elements")))?;
     }
-    let dtype = metas.iter().fold(first.dtype, |dtype, meta| result_type(dtype, meta.dtype));
+    let dtype = result_type_of(metas.iter().map(|meta| meta.dtype));
     let lens: Vec<u64> = metas.iter().map(|meta| meta.shape()[axis]).collect();
     let mut parts: Vec<Expr> = exprs
         .iter()
@@ -151,6 +151,13 @@ mod tests {
         assert_eq!(stack(vec![a.clone()], -1).shape().unwrap(), [2, 3, 1]);
         let mixed = concatenate([a.to_dyn(), b.cast_to(DType::I32)], 0);
         assert_eq!(mixed.dtype().unwrap(), DType::F64);
+        // All at once: int16 and uint16 alone would be int32.
+        let three = [DType::I16, DType::U16, DType::F32].map(|dtype| b.cast_to(dtype));
+        for order in [[0, 1, 2], [2, 0, 1], [1, 2, 0]] {
+            let arrays = order.map(|i: usize| &three[i]);
+            assert_eq!(concatenate(arrays, 0).dtype().unwrap(), DType::F32);
+            assert_eq!(stack(arrays, 0).dtype().unwrap(), DType::F32);
+        }
         assert_eq!(concatenate([&zeros::<f32>([0, 3]), &a], 0).shape().unwrap(), [2, 3]);
         assert_eq!(concatenate([&zeros::<f32>([0, 3]); 2], 0).shape().unwrap(), [0, 3]);
     }

@@ -210,7 +210,7 @@ impl<'a> Evaluator<'a> {
                     let mut given = given(None)?;
                     return match (given.pop(), given.is_empty()) {
                         (Some(Given { name: None, value, .. }), true) => {
-                            Ok(value.to_array()?.cast_to(dtype).into())
+                            Ok(value.to_array_of(dtype)?.into())
                         }
                         _ => Err(Fault::new(format!("{path}() takes 1 positional argument"))),
                     };
@@ -322,6 +322,13 @@ fn unary(op: UnaryOp, value: &Value) -> Result<Value> {
     if let Some(value) = scalar::unary(op, value) {
         return value;
     }
+    if is_sequence(value) {
+        return Err(Fault::new(format!(
+            "`{}` of {} is not defined",
+            op.text(),
+            value.with_article()
+        )));
+    }
     let array = operand(op.text(), value)?;
     Ok(match op {
         UnaryOp::Minus => (-array).into(),
@@ -361,9 +368,14 @@ fn binary(op: BinaryOp, a: &Value, b: &Value) -> Result<Value> {
     if let Some(value) = scalar::binary(op, a, b) {
         return value;
     }
-    // A tuple's own operators, as in x.shape + (1,), would be taken for an array's.
-    if let (Value::Tuple(a), BinaryOp::Add, Value::Tuple(b)) = (a, op, b) {
-        return Ok(Value::Tuple(a.iter().chain(b).cloned().collect()));
+    if let Some(value) = sequences(op, a, b) {
+        return value;
+    }
+    // NumPy's operator, unlike its function `power`, squares truth values as int8.
+    if let (BinaryOp::Power, Value::Array(base), Value::Int(2)) = (op, a, b)
+        && base.dtype()? == DType::Bool
+    {
+        return Ok(base.square().into());
     }
     if op == BinaryOp::MatMul {
         return Ok(operand(op.text(), a)?.matmul(&operand(op.text(), b)?).into());
@@ -379,6 +391,54 @@ fn binary(op: BinaryOp, a: &Value, b: &Value) -> Result<Value> {
     functions::binary(kernel, &a, &b)
 }
 
+fn is_sequence(value: &Value) -> bool {
+    matches!(value, Value::Tuple(_) | Value::List(_))
+}
+
+/// Whether one is a list or a tuple, and the other, too, is Python's.
+fn beside_no_array(a: &Value, b: &Value) -> bool {
+    let is_array = |value: &Value| matches!(value, Value::Array(_));
+    (is_sequence(a) || is_sequence(b)) && !is_array(a) && !is_array(b)
+}
+
+/// Python's operators of lists and tuples beside what is no array: `x.shape + (1,)`, `[0] * 3`. An array makes an
+/// array of the other side.
+fn sequences(op: BinaryOp, a: &Value, b: &Value) -> Option<Result<Value>> {
+    /// More than formulas hold otherwise.
+    const MOST: usize = 1 << 20;
+    if !beside_no_array(a, b) {
+        return None;
+    }
+    let repeated = |values: &[Value], count: i128| {
+        let count = usize::try_from(count.max(0)).ok();
+        let count = count.filter(|count| count.saturating_mul(values.len()) <= MOST);
+        let count =
+            count.ok_or_else(|| Fault::value(format!("a list of more than {MOST} values")))?;
+        Ok(values.iter().cycle().take(count * values.len()).cloned().collect())
+    };
+    Some(match (op, a, b) {
+        (BinaryOp::Add, Value::Tuple(a), Value::Tuple(b)) => {
+            Ok(Value::Tuple(a.iter().chain(b).cloned().collect()))
+        }
+        (BinaryOp::Add, Value::List(a), Value::List(b)) => {
+            Ok(Value::List(a.iter().chain(b).cloned().collect()))
+        }
+        (BinaryOp::Multiply, Value::Tuple(values), Value::Int(count))
+        | (BinaryOp::Multiply, Value::Int(count), Value::Tuple(values)) => {
+            repeated(values, *count).map(Value::Tuple)
+        }
+        (BinaryOp::Multiply, Value::List(values), Value::Int(count))
+        | (BinaryOp::Multiply, Value::Int(count), Value::List(values)) => {
+            repeated(values, *count).map(Value::List)
+        }
+        _ => {
+            let (op, a, b) = (op.text(), a.with_article(), b.with_article());
+            Err(Fault::new(format!("`{op}` of {a} and {b} is not defined"))
+                .help("asarray(…) makes an array of a list"))
+        }
+    })
+}
+
 fn compared(op: CompareOp, a: &Value, b: &Value) -> Result<Value> {
     if let Some(holds) = scalar::compare(op, a, b) {
         return holds.map(Value::Bool);
@@ -391,17 +451,21 @@ fn compared(op: CompareOp, a: &Value, b: &Value) -> Result<Value> {
         CompareOp::Equal => Binary::Equal,
         CompareOp::NotEqual => Binary::NotEqual,
     };
-    if let (Value::Tuple(a) | Value::List(a), Value::Tuple(b) | Value::List(b)) = (a, b) {
-        // x.shape == y.shape
-        let equal = a.len() == b.len()
-            && a.iter()
-                .zip(b)
-                .all(|(a, b)| matches!(scalar::compare(CompareOp::Equal, a, b), Some(Ok(true))));
-        match op {
-            CompareOp::Equal => return Ok(Value::Bool(equal)),
-            CompareOp::NotEqual => return Ok(Value::Bool(!equal)),
-            _ => return Err(Fault::new(format!("`{}` of tuples is not defined", op.text()))),
-        }
+    if beside_no_array(a, b) {
+        // x.shape == y.shape; nothing else is equal to a list or a tuple.
+        let equal = match (a, b) {
+            (Value::Tuple(a) | Value::List(a), Value::Tuple(b) | Value::List(b)) => {
+                let alike =
+                    |(a, b)| matches!(scalar::compare(CompareOp::Equal, a, b), Some(Ok(true)));
+                a.len() == b.len() && a.iter().zip(b).all(alike)
+            }
+            _ => false,
+        };
+        return match op {
+            CompareOp::Equal => Ok(Value::Bool(equal)),
+            CompareOp::NotEqual => Ok(Value::Bool(!equal)),
+            _ => Err(Fault::new(format!("`{}` of tuples is not defined", op.text()))),
+        };
     }
     functions::binary(kernel, a, b)
 }

@@ -129,6 +129,11 @@ impl Signature {
         Ok(values.collect())
     }
 
+    /// Whether the parameter `name` takes all arguments that are left.
+    pub(super) fn takes_rest(&self, name: &str) -> bool {
+        self.parameters.iter().any(|parameter| parameter.name == name && parameter.how == How::Rest)
+    }
+
     /// How many parameters can be given by their place.
     fn places(&self) -> usize {
         let by_place = |parameter: &&Parameter| matches!(parameter.how, How::Place | How::Either);

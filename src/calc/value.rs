@@ -4,6 +4,7 @@ use super::fault::{Fault, Result};
 use crate::{
     array::{self, Array, Kind, Operand, Random, Term, full},
     expr::shape_text,
+    kernel::promote::integer_range,
 };
 use freeboard_formats::{DType, Scalar};
 use ndarray::{ArrayD, IxDyn};
@@ -84,6 +85,32 @@ impl Value {
         }
     }
 
+    /// What `np.asarray` makes of it in `dtype`, in which Python's integers must fit.
+    pub(super) fn to_array_of(&self, dtype: DType) -> Result<Array> {
+        self.fits(dtype)?;
+        Ok(self.to_array()?.cast_to(dtype))
+    }
+
+    /// Whether an integer, or those in lists, are values of `dtype`: as in NumPy, only elements of arrays wrap.
+    pub(super) fn fits(&self, dtype: DType) -> Result<()> {
+        match self {
+            Value::Int(value) if !dtype.is_float() && dtype != DType::Bool => {
+                let (low, high) = integer_range(dtype);
+                match (low..=high).contains(value) {
+                    true => Ok(()),
+                    false => {
+                        Err(Fault::value(format!("{value} is beyond {dtype} ({low} to {high})"))
+                            .help("an array's elements wrap: asarray(…).astype(…)"))
+                    }
+                }
+            }
+            Value::Tuple(values) | Value::List(values) => {
+                values.iter().try_for_each(|value| value.fits(dtype))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// A number, as one that is weak beside an array.
     pub(super) fn to_scalar(&self) -> Result<Scalar> {
         match *self {
@@ -97,10 +124,16 @@ impl Value {
         }
     }
 
-    /// The numbers of nested lists in C order, and their shape.
-    pub(super) fn numbers(&self) -> Result<(Vec<usize>, Vec<f64>)> {
+    /// The shape of nested lists of numbers, and the numbers in C order.
+    pub(super) fn flattened(&self) -> Result<(Vec<usize>, Vec<Value>)> {
         let (mut shape, mut numbers) = (Vec::new(), Vec::new());
         flatten(self, 0, &mut shape, &mut numbers)?;
+        Ok((shape, numbers))
+    }
+
+    /// The same, all of them as doubles.
+    pub(super) fn numbers(&self) -> Result<(Vec<usize>, Vec<f64>)> {
+        let (shape, numbers) = self.flattened()?;
         let numbers = numbers.iter().map(|number| number.to_scalar().map(Scalar::as_f64));
         Ok((shape, numbers.collect::<Result<_>>()?))
     }
@@ -130,9 +163,7 @@ fn array_of(list: &Value, values: &[Value]) -> Result<Array> {
         let parts: Vec<Array> = values.iter().map(Value::to_array).collect::<Result<_>>()?;
         return Ok(array::stack(parts, 0));
     }
-    let mut numbers = Vec::new();
-    let mut shape = Vec::new();
-    flatten(list, 0, &mut shape, &mut numbers)?;
+    let (shape, numbers) = list.flattened()?;
     let shape = IxDyn(&shape);
     let unequal = |_| Fault::value("an array of lists of unequal lengths");
     if numbers.iter().any(|number| matches!(number, Value::Float(_))) || numbers.is_empty() {

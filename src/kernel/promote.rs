@@ -34,6 +34,13 @@ pub fn result_type(a: DType, b: DType) -> DType {
     }
 }
 
+/// The dtype in which several meet, in whatever order they come: integers meet the floats among them one by one, and
+/// not what they would be together. `bool` of none.
+pub fn result_type_of(dtypes: impl Iterator<Item = DType> + Clone) -> DType {
+    let floats = dtypes.clone().filter(|dtype| dtype.is_float());
+    floats.chain(dtypes).fold(DType::Bool, result_type)
+}
+
 /// The smallest signed dtype that holds all values of an unsigned one.
 fn wider_signed(unsigned: DType) -> DType {
     match unsigned.size() {
@@ -90,7 +97,7 @@ pub fn with_weak(dtype: DType, scalar: Weak) -> Result<DType, String> {
 }
 
 /// The least and the greatest value of an integer dtype.
-fn integer_range(dtype: DType) -> (i128, i128) {
+pub fn integer_range(dtype: DType) -> (i128, i128) {
     let bits = 8 * dtype.size() as u32;
     if dtype.is_signed() {
         (-(1i128 << (bits - 1)), (1i128 << (bits - 1)) - 1)

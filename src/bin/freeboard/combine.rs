@@ -20,8 +20,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 pub fn run(args: &Args) -> Result<()> {
     let writer = job::writer(&args.output, &args.writing, &args.run, &args.paths)?;
     let job = Job::new("combine", &args.run)?;
-    let frames = Array::from_source(job::source(&args.paths, &args.input.stacking)?);
-    let frames = calibrated(&frames, args)?;
+    let frames = calibrated(&job::whole(&args.paths, &args.input)?, args)?;
     job.store(&frames.combine(0, how(args)?), &*writer)
 }
 

@@ -44,11 +44,15 @@ pub fn source(paths: &[String], stacking: &Stacking) -> Result<Arc<dyn ChunkSour
 
 /// The array at `paths`, or the part of it that is asked for.
 pub fn open(paths: &[String], input: &Input) -> Result<Array> {
-    let array = match input.mask {
+    part(whole(paths, input)?, input)
+}
+
+/// The array at `paths`, all of it.
+pub fn whole(paths: &[String], input: &Input) -> Result<Array> {
+    Ok(match input.mask {
         true => open_masked(paths, &options(&input.stacking))?.1.to_dyn(),
         false => Array::from_source(source(paths, &input.stacking)?),
-    };
-    part(array, input)
+    })
 }
 
 /// The part of `array` that is asked for.

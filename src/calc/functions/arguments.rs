@@ -175,7 +175,11 @@ impl<'a> Arguments<'a> {
             Value::Tuple(values) | Value::List(values) => {
                 // The rest of the arguments may be one tuple: x.reshape((2, 3)).
                 let values = match &values[..] {
-                    [Value::Tuple(inner) | Value::List(inner)] => inner,
+                    [Value::Tuple(inner) | Value::List(inner)]
+                        if self.entry.signature.takes_rest(name) =>
+                    {
+                        inner
+                    }
                     values => values,
                 };
                 values.iter().map(|value| integer(value).ok_or_else(wrong)).collect()

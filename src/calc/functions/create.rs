@@ -48,12 +48,14 @@ functions! {
 fn filled(a: &Arguments<'_>, shape: &str, value: &Value) -> Result<Array> {
     let scalar = value.to_scalar()?;
     let dtype = a.maybe_dtype("dtype")?.unwrap_or(scalar.dtype());
+    value.fits(dtype)?;
     Ok(constant(a.integers(shape)?, scalar, dtype))
 }
 
 fn filled_like(a: &Arguments<'_>, value: &Value) -> Result<Array> {
     let like = a.array("a")?;
     let like = a.maybe_dtype("dtype")?.map_or_else(|| like.clone(), |dtype| like.cast_to(dtype));
+    value.fits(like.dtype()?)?;
     Ok(full_like(&like, value.to_scalar()?))
 }
 

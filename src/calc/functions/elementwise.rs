@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     array::{Array, Term},
-    kernel::Binary,
+    kernel::{Binary, promote::integer_range},
 };
 use freeboard_formats::DType;
 
@@ -119,7 +119,9 @@ pub(in crate::calc) fn positive(array: Array) -> Result<Value> {
 
 fn converted(a: &Arguments<'_>, name: &str) -> Result<Array> {
     let array = a.array(name)?;
-    Ok(a.maybe_dtype("dtype")?.map_or_else(|| array.clone(), |dtype| array.cast_to(dtype)))
+    let Some(dtype) = a.maybe_dtype("dtype")? else { return Ok(array) };
+    a.value(name).fits(dtype)?;
+    Ok(array.cast_to(dtype))
 }
 
 /// Decimals, as many as a double can have.
@@ -129,6 +131,9 @@ fn decimals(a: &Arguments<'_>) -> Result<i32> {
 
 fn nan_to_num(a: &Arguments<'_>) -> Result<Array> {
     let array = a.array("x")?;
+    if !array.dtype()?.is_float() {
+        return Ok(array);
+    }
     let finite = array.nan_to_num();
     match a.float("nan")? {
         0.0 => Ok(finite),
@@ -137,7 +142,12 @@ fn nan_to_num(a: &Arguments<'_>) -> Result<Array> {
 }
 
 fn close(a: &Arguments<'_>) -> Result<Array<bool>> {
-    Ok(a.array("a")?.isclose(a.value("b").term()?, a.float("rtol")?, a.float("atol")?))
+    // An integer is compared as a float, whatever the array's dtype.
+    let b = match a.value("b") {
+        Value::Int(value) => Value::Float(*value as f64),
+        value => value.clone(),
+    };
+    Ok(a.array("a")?.isclose(b.term()?, a.float("rtol")?, a.float("atol")?))
 }
 
 /// The numbers of a list, each as an operand.
@@ -158,11 +168,21 @@ fn clip(a: &Arguments<'_>) -> Result<Value> {
         Value::None => a.array("a")?,
         _ => a.array("self")?,
     };
+    // An integer beyond all values of an integer dtype bounds none of them.
+    let dtype = array.dtype()?;
+    let whole = !dtype.is_float() && dtype != DType::Bool;
+    let (least, greatest) = integer_range(dtype);
+    let bounds = |value: &Value, is_beyond: &dyn Fn(i128) -> bool| match value {
+        Value::Int(value) => !(whole && is_beyond(*value)),
+        _ => true,
+    };
     let mut clipped = Value::Array(array);
-    if let Some(low) = first(["a_min", "min"]) {
+    if let Some(low) = first(["a_min", "min"]).filter(|low| bounds(low, &|low| low <= least)) {
         clipped = super::binary(Binary::Maximum, &clipped, low)?;
     }
-    if let Some(high) = first(["a_max", "max"]) {
+    if let Some(high) =
+        first(["a_max", "max"]).filter(|high| bounds(high, &|high| high >= greatest))
+    {
         clipped = super::binary(Binary::Minimum, &clipped, high)?;
     }
     Ok(clipped)

@@ -89,21 +89,15 @@ fn quantiles(a: &Arguments<'_>, whole: f64, without_nan: bool) -> Result<Array> 
         true => keepdims(a.axes("axis")?),
         false => a.axes("axis")?,
     };
-    let array = a.array("a")?;
-    let of = |q: Vec<f64>| match without_nan {
+    let (mut array, (q, listed)) = (a.array("a")?, a.floats("q")?);
+    // A list of doubles is not weak beside float32.
+    if listed && !method.selects() {
+        array = array.cast_to(DType::F64);
+    }
+    let q: Vec<f64> = q.into_iter().map(|q| q / whole).collect();
+    let made = match without_nan {
         true => array.nanquantiles(q, axes, method),
         false => array.quantiles(q, axes, method),
     };
-    match a.floats("q")? {
-        // A list of doubles is not weak beside float32.
-        (q, true) => {
-            let made = of(q.into_iter().map(|q| q / whole).collect());
-            let selects = matches!(method, Method::Lower | Method::Higher | Method::Nearest);
-            Ok(if selects { made } else { made.cast_to(DType::F64) })
-        }
-        (q, false) => {
-            let made = of(q.into_iter().map(|q| q / whole).collect());
-            Ok(made.slice_numpy("0"))
-        }
-    }
+    Ok(if listed { made } else { made.slice_numpy("0") })
 }

@@ -10,8 +10,8 @@ use super::{
     functions,
 };
 use crate::array::{
-    Array, Axes, Chunks, Indexing, Pad, PadWidths, axis_of, block, concatenate, diag, dstack,
-    hstack, meshgrid, stack, vstack,
+    Array, Axes, Chunks, Indexing, Pad, PadWidths, axis_of, concatenate, diag, dstack, hstack,
+    meshgrid, stack, vstack,
 };
 use freeboard_formats::DType;
 
@@ -46,8 +46,8 @@ functions! {
     "diag(v, k=0)" "A matrix with a diagonal, or the diagonal of a matrix" => |a| diagonal_or_matrix(a)?;
     "diagonal(a, offset=0, axis1=0, axis2=1)" "The diagonals of two axes" => |a| a.array("a")?.diagonal(a.integer("offset")?, plane(a)?);
     "trace(a, offset=0, axis1=0, axis2=1)" "The sums of the diagonals of two axes" => |a| a.array("a")?.trace(a.integer("offset")?, plane(a)?);
-    "tril(m, k=0)" "Matrices, 0 above a diagonal" => |a| a.array("m")?.tril(a.integer("k")?);
-    "triu(m, k=0)" "Matrices, 0 below a diagonal" => |a| a.array("m")?.triu(a.integer("k")?);
+    "tril(m, k=0)" "Matrices, 0 above a diagonal" => |a| matrix(a, "m")?.tril(a.integer("k")?);
+    "triu(m, k=0)" "Matrices, 0 below a diagonal" => |a| matrix(a, "m")?.triu(a.integer("k")?);
     "meshgrid(*xi, indexing='xy')" "The coordinates of a grid of points" => |a| grid(a)?;
     "diff(a, n=1, axis=-1)" "The differences of neighbours along an axis" => |a| a.array("a")?.diff(a.count("n")? as usize, a.integer("axis")?);
     "gradient(f, spacing=1.0, *, axis=None)" "The slopes along axes" => |a| gradient(a)?;
@@ -110,18 +110,46 @@ fn listed(arrays: Vec<Array>) -> Value {
     Value::List(arrays.into_iter().map(Value::Array).collect())
 }
 
+/// Lists in lists of arrays, put together along the last axis, those of the lists around along the last but one,
+/// and so on.
 fn blocks(a: &Arguments<'_>) -> Result<Array> {
-    let (Value::List(rows) | Value::Tuple(rows)) = a.value("arrays") else {
-        return a.array("arrays");
-    };
-    let row = |row: &Value| match row {
-        Value::List(parts) | Value::Tuple(parts) => parts.iter().map(Value::to_array).collect(),
-        one => Ok(vec![one.to_array()?]),
-    };
-    let is_list = |row: &Value| matches!(row, Value::List(_) | Value::Tuple(_));
-    match rows.iter().any(is_list) {
-        true => Ok(block(rows.iter().map(row).collect::<Result<Vec<Vec<Array>>>>()?)),
-        false => Ok(concatenate(a.arrays("arrays")?, -1)),
+    let lists = a.value("arrays");
+    let depth = depth_of(lists);
+    put_together(lists, depth, depth.max(most_axes(lists)?))
+}
+
+/// How many lists are in one another.
+fn depth_of(value: &Value) -> usize {
+    match value {
+        Value::List(parts) | Value::Tuple(parts) => {
+            1 + parts.iter().map(depth_of).max().unwrap_or(0)
+        }
+        _ => 0,
+    }
+}
+
+/// The axes of the array in lists that has most.
+fn most_axes(value: &Value) -> Result<usize> {
+    match value {
+        Value::List(parts) | Value::Tuple(parts) => {
+            parts.iter().try_fold(0, |most, part| Ok(most_axes(part)?.max(most)))
+        }
+        one => Ok(one.to_array()?.rank()?),
+    }
+}
+
+fn put_together(value: &Value, depth: usize, rank: usize) -> Result<Array> {
+    match (value, depth) {
+        (Value::List(parts) | Value::Tuple(parts), 1..) => {
+            let parts = parts.iter().map(|part| put_together(part, depth - 1, rank));
+            Ok(concatenate(parts.collect::<Result<Vec<Array>>>()?, -(depth as i64)))
+        }
+        (one, 0) => {
+            let array = one.to_array()?;
+            let missing = rank - array.rank()?;
+            Ok(array.expand_dims((0..missing as i64).collect::<Vec<i64>>()))
+        }
+        _ => Err(Fault::value("list depths are mismatched")),
     }
 }
 
@@ -143,8 +171,26 @@ fn along_one(a: &Arguments<'_>) -> Result<Array> {
     }
 }
 
+/// One shift for all axes, one axis for all shifts, or as many: one after the other, as an axis may be named twice.
 fn rolled(a: &Arguments<'_>) -> Result<Array> {
-    Ok(along_one(a)?.roll(a.integers("shift")?, a.axes("axis")?))
+    let (array, shifts) = (along_one(a)?, a.integers("shift")?);
+    let axes = a.maybe_integers("axis")?.unwrap_or_else(|| vec![0]);
+    let count = if axes.len() == 1 { shifts.len() } else { axes.len() };
+    if ![1, count].contains(&shifts.len()) {
+        let message = format!("{} shifts along {} axes", shifts.len(), axes.len());
+        return Err(Fault::value(message));
+    }
+    let pairs = shifts.iter().cycle().zip(axes.iter().cycle()).take(count);
+    Ok(pairs.fold(array, |array, (&shift, &axis)| array.roll(shift, axis)))
+}
+
+/// A matrix, or a line as each row of one.
+fn matrix(a: &Arguments<'_>, name: &str) -> Result<Array> {
+    let array = a.array(name)?;
+    match array.shape()?[..] {
+        [len] => Ok(array.broadcast_to([len as i64, len as i64])),
+        _ => Ok(array),
+    }
 }
 
 fn plane(a: &Arguments<'_>) -> Result<[i64; 2]> {
