@@ -224,7 +224,10 @@ impl TileCodec {
             seed: self.seed + (tile % 10_000) as i64,
         };
         match (self.convert.undefined, self.convert.stored) {
-            (Undefined::True, _) => return Ok(quantum.to_mask(both, order)),
+            (Undefined::True, _) => {
+                quantum.to_mask(both, order);
+                return Ok(());
+            }
             (_, DType::F32) => quantum.to_f32(both, order),
             _ => quantum.to_f64(both, order),
         }

@@ -4,7 +4,8 @@
 //! primary HDU being 0, or by EXTNAME (and EXTVER: `SCI,2`). Without a name the first one
 //! with an image is meant, compressed ones included. Axes are in NumPy's order: NAXISn
 //! reversed. The values are those that astropy gives, to the bit: scaled by BSCALE and
-//! BZERO, NaN for BLANK (or 0, with a mask beside the array), unsigned integers for the BZERO that says so.
+//! BZERO, NaN for BLANK (or 0, with a mask beside the array), unsigned integers for the BZERO
+//! that says so.
 //!
 //! | file | owns |
 //! |---|---|
