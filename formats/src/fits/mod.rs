@@ -37,6 +37,7 @@ mod tests;
 mod tiled;
 mod write;
 
+pub use quantise::Dither;
 pub use write::FitsWriter;
 
 use crate::{

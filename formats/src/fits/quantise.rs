@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 const COUNT: usize = 10_000;
 
 /// The pixel that means exactly 0 under `SUBTRACTIVE_DITHER_2`.
-const ZERO_PIXEL: i32 = -2_147_483_646;
+pub(super) const ZERO_PIXEL: i32 = -2_147_483_646;
 
 /// The sequence of appendix I: the generator of Park and Miller (1988), as floats.
 static RANDOM: LazyLock<Vec<f32>> = LazyLock::new(|| {
@@ -24,9 +24,9 @@ static RANDOM: LazyLock<Vec<f32>> = LazyLock::new(|| {
         .collect()
 });
 
-/// ZQUANTIZ.
+/// How floats are dithered that are quantised: ZQUANTIZ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Dither {
+pub enum Dither {
     /// `NO_DITHER`
     None,
     /// `SUBTRACTIVE_DITHER_1`
@@ -51,24 +51,25 @@ pub(super) struct Quantum {
 }
 
 /// Where in the sequence the numbers for the next pixel are.
-struct Walk {
+pub(super) struct Walk {
+    random: &'static [f32],
     start: usize,
     next: usize,
 }
 
 impl Walk {
-    fn new(seed: i64) -> Walk {
+    pub(super) fn new(seed: i64) -> Walk {
         let start = seed.rem_euclid(COUNT as i64) as usize;
-        Walk { start, next: (RANDOM[start] * 500.0) as usize }
+        Walk { random: &RANDOM, start, next: (RANDOM[start] * 500.0) as usize }
     }
 
     #[inline(always)]
-    fn step(&mut self, random: &[f32]) -> f32 {
-        let number = random[self.next];
+    pub(super) fn step(&mut self) -> f32 {
+        let number = self.random[self.next];
         self.next += 1;
         if self.next == COUNT {
             self.start = (self.start + 1) % COUNT;
-            self.next = (random[self.start] * 500.0) as usize;
+            self.next = (self.random[self.start] * 500.0) as usize;
         }
         number
     }
@@ -99,12 +100,11 @@ macro_rules! dequantise {
                     }),
                 };
             }
-            let random: &[f32] = &RANDOM;
             let mut walk = Walk::new(seed);
             let zero_pixel = (dither == Dither::KeepingZeros).then_some(ZERO_PIXEL);
             each::<4, $size>(cells, |cell| {
                 let pixel = load(cell);
-                let shift = f64::from(walk.step(random));
+                let shift = f64::from(walk.step());
                 let value = if Some(pixel) == blank {
                     <$f>::NAN
                 } else if Some(pixel) == zero_pixel {
@@ -144,7 +144,7 @@ mod tests {
         let mut walk = Walk::new(-1);
         assert_eq!(walk.start, COUNT - 1);
         for _ in 0..3 * COUNT {
-            walk.step(&RANDOM);
+            walk.step();
         }
         assert!(walk.start < 4);
     }

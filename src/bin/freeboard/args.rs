@@ -118,7 +118,8 @@ pub struct Writing {
     /// Lengths of the shards that hold the chunks, one an axis (-1: the whole axis); Zarr alone has them
     #[arg(long, value_name = "N,…", value_delimiter = ',', allow_hyphen_values = true, requires = "chunks", value_parser = clap::value_parser!(i64).range(-1..))]
     pub shards: Option<Vec<i64>>,
-    /// The output's codec: zstd:3, deflate:4, none, …; what there is depends on the format
+    /// The output's codec: zstd:3, deflate:4, none, …; what there is depends on the format. For FITS: rice,
+    /// gzip:4, and rice:4, which loses what is below a quarter of the noise of floats
     #[arg(long)]
     pub codec: Option<String>,
     /// Replace an output that exists

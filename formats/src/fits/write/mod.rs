@@ -3,7 +3,7 @@
 //! | file | owns |
 //! |---|---|
 //! | `image` | a plain primary image |
-//! | `tiles`, `rice` | a tile-compressed image |
+//! | `tiles`, `rice`, `quantise` | a tile-compressed image |
 //! | `each` | one file for each chunk, named by a pattern |
 //! | `cards` | headers |
 //! | `checksum` | DATASUM and CHECKSUM, which every HDU that is written has |
@@ -12,6 +12,7 @@ mod cards;
 mod checksum;
 mod each;
 mod image;
+mod quantise;
 mod rice;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ mod tiles;
 
 use crate::{
     error::{ErrorKind, FormatError, Result},
+    fits::Dither,
     grid::Grid,
     journal::{ChunkSet, Journal, Noted},
     source::{ChunkSink, Meta, ReadCx, Writer, Written},
@@ -26,6 +28,7 @@ use crate::{
     view::ChunkView,
 };
 use each::Names;
+use quantise::Quantisation;
 use serde_json::Value;
 use std::{
     fmt,
@@ -110,10 +113,22 @@ impl FitsWriter {
     }
 
     /// Compresses tiles by RICE_1, which takes integers of up to 32 bits and loses nothing.
-    /// Floats are refused when the output is created.
+    /// Floats are refused when the output is created; see [`FitsWriter::quantised`].
     #[must_use]
     pub fn rice(mut self) -> FitsWriter {
         self.codec = Some(Codec::Rice);
+        self
+    }
+
+    /// Compresses floats by RICE_1 **with a loss**: each tile's values are rounded to steps of a
+    /// fraction `1 / level` of its noise, as fpack's option `-q level` does; 4 loses next to
+    /// nothing that is not noise, 16 less. A negative `level` is minus the step itself. What is
+    /// read differs by half a step at the most; NaN stays, and tiles that cannot be told so
+    /// (without noise, or with infinities) are stored without loss. Other dtypes, and a
+    /// level of 0, are refused when the output is created.
+    #[must_use]
+    pub fn quantised(mut self, level: f64, dither: Dither) -> FitsWriter {
+        self.codec = Some(Codec::Quantised(Quantisation { level, dither }));
         self
     }
 
@@ -132,9 +147,23 @@ impl FitsWriter {
         self
     }
 
-    /// The codec as a user writes it: `none`, `rice`, `gzip`, `gzip:6`.
+    /// The codec as a user writes it: `none`, `rice`, `gzip`, `gzip:6`, or for floats `rice:4`,
+    /// the level of quantisation, and `rice:4:2`, with the kind of dithering.
     pub(super) fn named_codec(self, codec: &str) -> Result<FitsWriter> {
         let (name, level) = codec.split_once(':').map_or((codec, None), |(n, l)| (n, Some(l)));
+        let quantisation = level.and_then(|said| {
+            let (level, dither) = said.split_once(':').unwrap_or((said, "1"));
+            let dither = match dither {
+                "none" => Dither::None,
+                "1" => Dither::Subtractive,
+                "2" => Dither::KeepingZeros,
+                _ => return None,
+            };
+            Some((level.parse().ok()?, dither))
+        });
+        if let ("rice", Some((level, dither))) = (name, quantisation) {
+            return Ok(self.quantised(level, dither));
+        }
         match (name, level.map(str::parse)) {
             ("none", None) => Ok(FitsWriter { codec: None, ..self }),
             ("rice", None) => Ok(self.rice()),
@@ -145,7 +174,10 @@ impl FitsWriter {
                 format!("FITS images are not compressed by '{codec}'"),
             )
             .at_path(&self.path)
-            .help("known are none, rice, gzip and gzip:LEVEL with a level of 0 to 12")),
+            .help(
+                "known are none, rice, gzip and gzip:LEVEL with a level of 0 to 12, and for floats, \
+                 with a loss, rice:LEVEL and rice:LEVEL:DITHER with none, 1 or 2",
+            )),
         }
     }
 }

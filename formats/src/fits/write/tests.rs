@@ -6,15 +6,16 @@ use super::{
 };
 use crate::{
     conformance::{self, Deviations, sample},
-    dtype::DType,
+    dtype::{DType, Scalar},
     error::ErrorKind,
+    fits::Dither,
     grid::Grid,
     memory::MemorySource,
-    region::Region,
+    region::{Region, volume},
     registry,
     source::{Cancel, ChunkSource, FileCache, Format, Meta, ReadCx, WriteOptions, Writer},
     stored::StoredFile,
-    view::ChunkView,
+    view::{ChunkMut, ChunkView},
 };
 use std::{fs::File, path::Path, sync::Arc};
 
@@ -119,6 +120,9 @@ fn what_cannot_be_compressed_is_refused() {
     for (writer, dtype) in [
         (writer.clone().rice(), DType::F32),
         (writer.clone().rice(), DType::I64),
+        (writer.clone().quantised(4.0, Dither::None), DType::I32),
+        (writer.clone().quantised(0.0, Dither::None), DType::F32),
+        (writer.clone().quantised(f64::NAN, Dither::None), DType::F64),
         (writer.clone().gzip(13), DType::I16),
     ] {
         let error = writer.create(&meta(dtype)).unwrap_err();
@@ -130,7 +134,7 @@ fn what_cannot_be_compressed_is_refused() {
         let error = writer.resume().create(&meta).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
     }
-    for codec in ["zstd", "gzip:x", "rice:3", ""] {
+    for codec in ["zstd", "gzip:x", "rice:x", "rice:4:3", ""] {
         let options = WriteOptions { codec: Some(codec.into()), ..WriteOptions::default() };
         let error = Fits.writer(Path::new("never.fits"), &options).map(drop).unwrap_err();
         assert!(error.to_string().contains("known are none, rice"), "{error}");
@@ -169,4 +173,72 @@ fn a_file_for_each_chunk() {
     assert!(refused("a/{i}*.fits", &line).contains("fields only"));
     let here = Fits::create("{i}.fits").grid(line.meta()).unwrap_err();
     assert!(here.to_string().contains("folder of their own"), "{here}");
+}
+
+/// All elements of an array, as bytes.
+fn whole(source: &dyn ChunkSource) -> Vec<u8> {
+    let (region, dtype) = (Region::whole(&source.meta().shape()), source.meta().dtype);
+    let mut out = vec![0u64; (region.volume() as usize * dtype.size()).div_ceil(8)];
+    let mut scratch = vec![0u64; source.cost(&region).scratch as usize / 8 + 1];
+    let (files, cancel) = (FileCache::default(), Cancel::default());
+    let scratch = bytemuck::cast_slice_mut(&mut scratch);
+    let mut cx = ReadCx { scratch, limit: 1 << 20, files: &files, cancel: &cancel };
+    let bytes = &mut bytemuck::cast_slice_mut(&mut out)[..region.volume() as usize * dtype.size()];
+    source.read(&region, ChunkMut::new(dtype, bytes, &region.shape), &mut cx).unwrap();
+    bytes.to_vec()
+}
+
+#[test]
+fn quantised_floats_are_read_within_half_a_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.fits");
+    let shape = [40u64, 300];
+    let mut state = 7u32;
+    let mut values: Vec<f64> = (0..volume(&shape))
+        .map(|i| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            100.0 + i as f64 * 0.01 + f64::from(state >> 16) / 6553.6
+        })
+        .collect();
+    values[300..600].fill(5.5);
+    (values[700], values[1000]) = (f64::NAN, 0.0);
+    values[1500] = f64::INFINITY;
+    for dtype in [DType::F32, DType::F64] {
+        for codec in ["rice:4", "rice:-0.125:none", "rice:16:2"] {
+            let options = WriteOptions {
+                codec: Some(codec.into()),
+                chunks: Some(vec![17, 0]),
+                overwrite: true,
+                ..WriteOptions::default()
+            };
+            let bytes: Vec<u8> = values
+                .iter()
+                .flat_map(|&v| {
+                    let (bytes, len) = Scalar::F64(v).cast(dtype).bytes();
+                    bytes.into_iter().take(len)
+                })
+                .collect();
+            let array = MemorySource::from_bytes(dtype, Grid::whole(&shape), &bytes);
+            let writer = Fits.writer(&path, &options).unwrap();
+            conformance::store(&*writer, &array);
+            assert_eq!(assert_checksums(&path), 2);
+            let source = Fits.open(&path, None).unwrap();
+            assert_eq!((source.meta().dtype, source.storage().codec.as_str()), (dtype, "RICE_1"));
+            let read = whole(&*source);
+            let step = if codec == "rice:-0.125:none" { 0.125 } else { 2.0 };
+            for (i, &value) in values.iter().enumerate() {
+                let want = Scalar::F64(value).cast(dtype).as_f64();
+                let size = dtype.size();
+                let found = Scalar::from_bytes(dtype, &read[i * size..(i + 1) * size]).as_f64();
+                let row = i / 300;
+                // Rows without noise, or with infinities, are kept as they are.
+                let exact = (row == 1 && codec != "rice:-0.125:none") || row == 5;
+                let same = found == want || (found.is_nan() && want.is_nan());
+                let near = (found - want).abs() <= step * 0.5001;
+                assert!(same || (near && !exact), "{codec} {dtype} {i}: {found}, not {want}");
+                assert!(i != 1000 || codec != "rice:16:2" || found == 0.0);
+            }
+        }
+    }
+    conformance::damaged(&Fits, &path, 100);
 }

@@ -7,10 +7,12 @@
 //! are known in the end, are put into the header then.
 
 use super::{
-    super::{convert::to_file_order, header::BLOCK},
+    super::{convert::to_file_order, header::BLOCK, quantise::Dither},
     Output,
     cards::{self, Cards},
-    checksum, rice,
+    checksum,
+    quantise::{self, Quantisation},
+    rice,
 };
 use crate::{
     dtype::DType,
@@ -38,6 +40,8 @@ const TILES: u64 = 4096;
 const SMALL: u64 = 1024;
 /// The least pixels of a row of a tile, where its axis has more.
 const NARROW: u64 = 64;
+/// The level of deflate of tiles that are not quantised.
+const FALLBACK: i32 = 4;
 
 thread_local! {
     /// The compressor of the level asked for last; counted in the scratch.
@@ -45,10 +49,12 @@ thread_local! {
 }
 
 /// How tiles are compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Codec {
     /// RICE_1
     Rice,
+    /// RICE_1 of floats that are made integers, with a loss; GZIP_1 where that cannot be.
+    Quantised(Quantisation),
     /// GZIP_2, by this level of deflate.
     Gzip { level: i32 },
 }
@@ -123,7 +129,20 @@ impl Layout {
             Codec::Rice if meta.dtype.is_float() => {
                 return refuse(
                     "RICE_1 compresses integers, and these are floats",
-                    "ask for gzip, which loses nothing, or cast to integers first",
+                    "ask for gzip, which loses nothing, for rice:4, which rounds to a quarter of the \
+                     noise (`quantised`), or cast to integers first",
+                );
+            }
+            Codec::Quantised(_) if !meta.dtype.is_float() => {
+                return refuse(
+                    "only floats are quantised, and these are integers",
+                    "ask for rice, without a level, which loses nothing",
+                );
+            }
+            Codec::Quantised(Quantisation { level, .. }) if !level.is_normal() => {
+                return refuse(
+                    "the level of quantisation is no number other than 0",
+                    "4 makes steps of a quarter of the noise, -0.1 steps of 0.1",
                 );
             }
             Codec::Rice if meta.dtype.size() == 8 => {
@@ -141,7 +160,7 @@ impl Layout {
         let most = meta.bytes().and_then(|bytes| bytes.checked_mul(2));
         let wide = most.is_none_or(|bytes| bytes > i32::MAX as u64);
         let rows = tiles.len();
-        let row = if wide { 16 } else { 8 };
+        let row = row_bytes(codec, wide);
         if rows.checked_mul(row).is_none_or(|bytes| bytes > i64::MAX as u64 / 2) {
             return Err(FormatError::new(ErrorKind::Limit, "more tiles than a file can have"));
         }
@@ -164,9 +183,18 @@ impl Layout {
         table.value("NAXIS2", &rows.into(), "a row a tile");
         table.value("PCOUNT", &0.into(), "bytes of the heap");
         table.value("GCOUNT", &1.into(), "");
-        table.value("TFIELDS", &1.into(), "");
+        let quantised = matches!(codec, Codec::Quantised(_));
+        table.value("TFIELDS", &if quantised { 4 } else { 1 }.into(), "");
         table.value("TTYPE1", &"COMPRESSED_DATA".into(), "");
         table.value("TFORM1", &form(wide, 0).into(), "");
+        if quantised {
+            table.value("TTYPE2", &"GZIP_COMPRESSED_DATA".into(), "tiles without a step");
+            table.value("TFORM2", &form(wide, 0).into(), "");
+            table.value("TTYPE3", &"ZSCALE".into(), "");
+            table.value("TFORM3", &"1D".into(), "");
+            table.value("TTYPE4", &"ZZERO".into(), "");
+            table.value("TFORM4", &"1D".into(), "");
+        }
         table.value("ZIMAGE", &true.into(), "");
         table.value("ZTENSION", &"IMAGE".into(), "");
         table.shape("Z", meta);
@@ -176,12 +204,13 @@ impl Layout {
             table.value(&format!("ZTILE{}", n + 1), &axis.max_chunk().into(), "");
         }
         match codec {
-            Codec::Rice => {
+            Codec::Rice | Codec::Quantised(_) => {
+                let bytes = if quantised { 4 } else { meta.dtype.size() };
                 table.value("ZCMPTYPE", &"RICE_1".into(), "");
                 table.value("ZNAME1", &"BLOCKSIZE".into(), "");
                 table.value("ZVAL1", &rice::BLOCK.into(), "pixels per block");
                 table.value("ZNAME2", &"BYTEPIX".into(), "");
-                table.value("ZVAL2", &meta.dtype.size().into(), "bytes per pixel");
+                table.value("ZVAL2", &bytes.into(), "bytes per pixel");
             }
             Codec::Gzip { .. } => {
                 table.value("ZCMPTYPE", &"GZIP_2".into(), "");
@@ -190,6 +219,18 @@ impl Layout {
                 }
             }
         }
+        if let Codec::Quantised(Quantisation { dither, .. }) = codec {
+            let name = match dither {
+                Dither::None => "NO_DITHER",
+                Dither::Subtractive => "SUBTRACTIVE_DITHER_1",
+                Dither::KeepingZeros => "SUBTRACTIVE_DITHER_2",
+            };
+            table.value("ZQUANTIZ", &name.into(), "values are rounded");
+            if dither != Dither::None {
+                table.value("ZDITHER0", &1.into(), "");
+            }
+            table.value("ZBLANK", &quantise::NULL_PIXEL.into(), "stands for NaN");
+        }
         table.rest(meta, own)?;
         table.checksums();
         header.extend(table.finish());
@@ -197,7 +238,7 @@ impl Layout {
     }
 
     fn row(&self) -> u64 {
-        if self.wide { 16 } else { 8 }
+        row_bytes(self.codec, self.wide)
     }
 
     /// Where the heap begins in the file.
@@ -209,38 +250,49 @@ impl Layout {
     fn bound(&self) -> u64 {
         let pixels = volume(&self.tiles.max_chunk());
         let size = self.meta.dtype.size() as u64;
+        // libdeflate's bound: five bytes for every block, of 5000 bytes at the least.
+        let bytes = pixels.saturating_mul(size);
+        let gzip = bytes.saturating_add(bytes / 512).saturating_add(128);
         match self.codec {
             Codec::Rice => rice::bound(pixels, size),
-            // libdeflate's bound: five bytes for every block, of 5000 bytes at the least.
-            Codec::Gzip { .. } => {
-                let bytes = pixels.saturating_mul(size);
-                bytes.saturating_add(bytes / 512).saturating_add(128)
-            }
+            Codec::Quantised(_) => rice::bound(pixels, 4).max(gzip),
+            Codec::Gzip { .. } => gzip,
         }
     }
 
     fn needs(&self) -> Needs {
-        let tile = checked_volume(&self.tiles.max_chunk()).unwrap_or(u64::MAX);
-        let tile = tile.saturating_mul(self.meta.dtype.size() as u64);
+        let pixels = checked_volume(&self.tiles.max_chunk()).unwrap_or(u64::MAX);
+        let tile = pixels.saturating_mul(self.meta.dtype.size() as u64);
+        let width = self.width();
         let count = TILES.min(self.tiles.len());
         Needs {
-            entries: count * 16,
+            entries: count * size_of::<[u64; 5]>() as u64,
             rows: count * self.row(),
             tile,
-            planes: if self.codec == Codec::Rice { 0 } else { tile },
+            planes: match self.codec {
+                Codec::Rice => 0,
+                Codec::Quantised(_) => pixels.saturating_mul(4),
+                Codec::Gzip { .. } => tile,
+            },
+            survey: match self.codec {
+                Codec::Quantised(_) => {
+                    quantise::room(width, pixels / width.max(1)).saturating_mul(8)
+                }
+                _ => 0,
+            },
             heap: self.bound().max(HEAP.min(self.bound().saturating_mul(count))),
         }
     }
 
     /// Bytes of scratch that writing a chunk takes, the compressor's own counted.
     pub(super) fn scratch(&self) -> u64 {
-        let Needs { entries, rows, tile, planes, heap } = self.needs();
+        let Needs { entries, rows, tile, planes, survey, heap } = self.needs();
         let own: u64 = match self.codec {
             Codec::Rice => 0,
-            Codec::Gzip { level: ..=4 } => 1 << 20,
+            Codec::Quantised(_) | Codec::Gzip { level: ..=4 } => 1 << 20,
             Codec::Gzip { .. } => 10 << 20,
         };
-        [entries, rows, tile, planes, heap].into_iter().fold(own, |sum, part| {
+        [entries, rows, tile, planes, survey, heap].into_iter().fold(own, |sum, part| {
             sum.saturating_add(part.checked_next_multiple_of(64).unwrap_or(u64::MAX))
         })
     }
@@ -251,20 +303,62 @@ impl Layout {
             layout: self.clone(),
             file,
             heap: AtomicU64::new(0),
-            longest: AtomicU64::new(0),
+            longest: Default::default(),
             sum: AtomicU64::new(0),
         }
     }
 
-    /// Compresses pixels in the order of a file.
-    fn encode(&self, pixels: &[u8], planes: &mut [u8], out: &mut [u8]) -> Result<usize> {
+    /// Pixels of a row of a tile.
+    fn width(&self) -> u64 {
+        self.tiles.max_chunk().last().copied().unwrap_or(1)
+    }
+
+    /// Compresses the elements of the tile with the number `tile`, which has rows of `width`.
+    fn encode(
+        &self,
+        tile: u64,
+        width: usize,
+        pixels: &mut [u8],
+        room: Room<'_>,
+        out: &mut [u8],
+    ) -> Result<Entry> {
+        let Room { planes, survey } = room;
         let size = self.meta.dtype.size();
+        let entry = Entry { tile, len: 0, stream: 0, scale: 0.0, zero: 0.0 };
+        if let Codec::Quantised(how) = self.codec {
+            let count = pixels.len() / size;
+            let integers = planes[..4 * count].as_chunks_mut().0;
+            let rows = count / width.max(1);
+            let survey = &mut survey[..quantise::room(width as u64, rows as u64) as usize];
+            let seed = (tile % 10_000) as i64;
+            let quantised = match self.meta.dtype {
+                DType::F32 => {
+                    let values =
+                        pixels.as_chunks().0.iter().map(|&v| f64::from(f32::from_ne_bytes(v)));
+                    how.apply(values, width, seed, survey, integers)
+                }
+                _ => {
+                    let values = pixels.as_chunks().0.iter().map(|&v| f64::from_ne_bytes(v));
+                    how.apply(values, width, seed, survey, integers)
+                }
+            };
+            if let Some((scale, zero)) = quantised {
+                let len = rice::encode::<4>(integers, out) as u64;
+                return Ok(Entry { len, scale, zero, ..entry });
+            }
+            to_file_order(self.meta.dtype, pixels);
+            let len = gzip(FALLBACK, pixels, out)? as u64;
+            return Ok(Entry { len, stream: 1, ..entry });
+        }
+        to_file_order(self.meta.dtype, pixels);
+        let pixels = &*pixels;
         let Codec::Gzip { level } = self.codec else {
-            return Ok(match size {
+            let len = match size {
                 1 => rice::encode::<1>(pixels.as_chunks().0, out),
                 2 => rice::encode::<2>(pixels.as_chunks().0, out),
                 _ => rice::encode::<4>(pixels.as_chunks().0, out),
-            });
+            };
+            return Ok(Entry { len: len as u64, ..entry });
         };
         let planes = &mut planes[..pixels.len()];
         match size {
@@ -273,17 +367,63 @@ impl Layout {
             8 => shuffle::<8>(pixels, planes),
             _ => planes.copy_from_slice(pixels),
         }
-        DEFLATE.with_borrow_mut(|deflate| {
-            if deflate.as_ref().is_none_or(|(have, _)| *have != level) {
-                *deflate =
-                    Some((level, Compressor::new(CompressionLvl::new(level).unwrap_or_default())));
-            }
-            let (_, deflate) = deflate.as_mut().expect("just set");
-            deflate
-                .gzip_compress(planes, out)
-                .map_err(|e| FormatError::new(ErrorKind::Io, format!("gzip cannot compress: {e}")))
-        })
+        Ok(Entry { len: gzip(level, planes, out)? as u64, ..entry })
     }
+}
+
+/// Compresses bytes by this level of deflate; the length.
+fn gzip(level: i32, bytes: &[u8], out: &mut [u8]) -> Result<usize> {
+    DEFLATE.with_borrow_mut(|deflate| {
+        if deflate.as_ref().is_none_or(|(have, _)| *have != level) {
+            *deflate =
+                Some((level, Compressor::new(CompressionLvl::new(level).unwrap_or_default())));
+        }
+        let (_, deflate) = deflate.as_mut().expect("just set");
+        deflate
+            .gzip_compress(bytes, out)
+            .map_err(|e| FormatError::new(ErrorKind::Io, format!("gzip cannot compress: {e}")))
+    })
+}
+
+/// Bytes of a row of the table.
+fn row_bytes(codec: Codec, wide: bool) -> u64 {
+    let descriptor = if wide { 16 } else { 8 };
+    match codec {
+        // Descriptors in two columns, the scale and the zero.
+        Codec::Quantised(_) => 2 * descriptor + 16,
+        _ => descriptor,
+    }
+}
+
+/// What the table tells of a tile.
+#[derive(Clone, Copy)]
+struct Entry {
+    tile: u64,
+    /// Bytes in the heap.
+    len: u64,
+    /// The column of its descriptor: 0, or 1 for what is not quantised.
+    stream: u64,
+    scale: f64,
+    zero: f64,
+}
+
+impl Entry {
+    /// As words, which may lie in scratch.
+    fn words(self) -> [u64; 5] {
+        let Entry { tile, len, stream, scale, zero } = self;
+        [tile, len, stream, scale.to_bits(), zero.to_bits()]
+    }
+
+    fn of(words: [u64; 5]) -> Entry {
+        let [tile, len, stream, scale, zero] = words;
+        Entry { tile, len, stream, scale: f64::from_bits(scale), zero: f64::from_bits(zero) }
+    }
+}
+
+/// Scratch of one tile.
+struct Room<'a> {
+    planes: &'a mut [u8],
+    survey: &'a mut [f64],
 }
 
 /// TFORM of the column, `longest` being the most bytes of a tile.
@@ -305,6 +445,7 @@ struct Needs {
     rows: u64,
     tile: u64,
     planes: u64,
+    survey: u64,
     heap: u64,
 }
 
@@ -315,16 +456,16 @@ pub(super) struct Image {
     file: File,
     /// Bytes of the heap that are given to tiles.
     heap: AtomicU64,
-    /// The most bytes of a tile.
-    longest: AtomicU64,
+    /// The most bytes of a tile in each column.
+    longest: [AtomicU64; 2],
     /// The checksums of what is in the heap, added up.
     sum: AtomicU64,
 }
 
 impl Image {
-    /// Writes tiles, each with its number and its length, to the heap and into the table.
-    fn flush(&self, entries: &[[u64; 2]], rows: &mut [u8], bytes: &[u8]) -> Result<()> {
-        let Layout { header, wide, .. } = &self.layout;
+    /// Writes tiles to the heap and into the table.
+    fn flush(&self, entries: &[[u64; 5]], rows: &mut [u8], bytes: &[u8]) -> Result<()> {
+        let Layout { header, wide, codec, .. } = &self.layout;
         let row = self.layout.row();
         let mut offset = self.heap.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         if !wide && offset + bytes.len() as u64 > i32::MAX as u64 {
@@ -333,22 +474,31 @@ impl Image {
         let start = self.layout.heap_start() + offset;
         self.file.write_all_at(bytes, start)?;
         self.sum.fetch_add(checksum::sum(bytes, start).into(), Ordering::Relaxed);
+        let descriptor = if *wide { 16 } else { 8 };
         for run in entries.chunk_by(|a, b| a[0] + 1 == b[0]) {
             let rows = &mut rows[..run.len() * row as usize];
-            for (cell, &[_, len]) in rows.chunks_exact_mut(row as usize).zip(run) {
-                self.longest.fetch_max(len, Ordering::Relaxed);
-                let (count, at) = cell.split_at_mut(row as usize / 2);
+            for (cell, &words) in rows.chunks_exact_mut(row as usize).zip(run) {
+                let entry = Entry::of(words);
+                cell.fill(0);
+                let stream = entry.stream as usize;
+                self.longest[stream].fetch_max(entry.len, Ordering::Relaxed);
+                let place = &mut cell[stream * descriptor..][..descriptor];
+                let (count, at) = place.split_at_mut(descriptor / 2);
                 match wide {
                     true => {
-                        count.copy_from_slice(&len.to_be_bytes());
+                        count.copy_from_slice(&entry.len.to_be_bytes());
                         at.copy_from_slice(&offset.to_be_bytes());
                     }
                     false => {
-                        count.copy_from_slice(&(len as u32).to_be_bytes());
+                        count.copy_from_slice(&(entry.len as u32).to_be_bytes());
                         at.copy_from_slice(&(offset as u32).to_be_bytes());
                     }
                 }
-                offset += len;
+                if let Codec::Quantised(_) = codec {
+                    cell[2 * descriptor..][..8].copy_from_slice(&entry.scale.to_be_bytes());
+                    cell[2 * descriptor + 8..].copy_from_slice(&entry.zero.to_be_bytes());
+                }
+                offset += entry.len;
             }
             self.file.write_all_at(rows, header.len() as u64 + run[0][0] * row)?;
         }
@@ -363,10 +513,12 @@ impl Output for Image {
         let region = meta.grid.region(index);
         let needs = self.layout.needs();
         let (entries, mut cx) = cx.split_scratch(needs.entries as usize);
-        let entries = bytemuck::cast_slice_mut::<u8, [u64; 2]>(entries);
+        let entries = bytemuck::cast_slice_mut::<u8, [u64; 5]>(entries);
         let (rows, mut cx) = cx.split_scratch(needs.rows as usize);
         let (pixels, mut cx) = cx.split_scratch(needs.tile as usize);
         let (planes, mut cx) = cx.split_scratch(needs.planes as usize);
+        let (survey, mut cx) = cx.split_scratch(needs.survey as usize);
+        let survey = bytemuck::cast_slice_mut::<u8, f64>(survey);
         let (heap, cx) = cx.split_scratch(needs.heap as usize);
         let bound = self.layout.bound() as usize;
         let (mut count, mut used, mut bytes) = (0, 0, 0);
@@ -381,10 +533,12 @@ impl Output for Image {
             let pixels = &mut pixels[..tile.volume() as usize * dtype.size()];
             ChunkMut::new(dtype, pixels, &tile.shape)
                 .assign(&data.sub(&tile.relative_to(&region.start)));
-            to_file_order(dtype, pixels);
-            let len = self.layout.encode(pixels, planes, &mut heap[used..])?;
-            entries[count] = [tiles.linear_of(&at), len as u64];
-            (count, used) = (count + 1, used + len);
+            let width = tile.shape.last().map_or(1, |&len| len as usize);
+            let room = Room { planes: &mut *planes, survey: &mut *survey };
+            let number = tiles.linear_of(&at);
+            let entry = self.layout.encode(number, width, pixels, room, &mut heap[used..])?;
+            entries[count] = entry.words();
+            (count, used) = (count + 1, used + entry.len as usize);
         }
         self.flush(&entries[..count], rows, &heap[..used])?;
         let chunk = meta.grid.linear_of(index);
@@ -400,9 +554,11 @@ impl Output for Image {
         // Each of the sums added up is below 2^32: 2^32 of them fit.
         let data = checksum::fold(self.sum.load(Ordering::Relaxed));
         let mut header = header[*extension..].to_vec();
-        let longest = self.longest.load(Ordering::Relaxed);
         cards::replace(&mut header, "PCOUNT", &len.into(), "bytes of the heap");
-        cards::replace(&mut header, "TFORM1", &form(*wide, longest).into(), "");
+        for (longest, name) in self.longest.iter().zip(["TFORM1", "TFORM2"]) {
+            let longest = longest.load(Ordering::Relaxed);
+            cards::replace(&mut header, name, &form(*wide, longest).into(), "");
+        }
         checksum::put(&mut header, checksum::fold(u64::from(rows) + u64::from(data)));
         self.file.write_all_at(&self.layout.header[..*extension], 0)?;
         Ok(self.file.write_all_at(&header, *extension as u64)?)
