@@ -24,6 +24,8 @@ mod combine;
 mod evaluate;
 #[path = "oracle/filter.rs"]
 mod filter;
+#[path = "oracle/functions.rs"]
+mod functions;
 #[path = "oracle/measure.rs"]
 mod measure;
 #[path = "oracle/numpy.rs"]

@@ -35,11 +35,16 @@
 //! | `combine` | [`Combine`]: frames combined into one |
 //! | `fromfunction` | arrays made by a function of coordinates |
 //! | `generated` | the source behind them |
-//! | `functions` | functions that users hand in |
+//! | `functions` | functions of one element and block kernels that users hand in |
+//! | `blocks` | [`map_blocks`]: functions of whole blocks |
+//! | `along` | functions of whole lines |
+//! | `reduction` | reductions that users hand in |
 //! | `compute` | [`Compute`]: what a session can compute |
 
+mod along;
 mod any;
 mod args;
+mod blocks;
 mod combine;
 mod compute;
 mod create;
@@ -61,6 +66,7 @@ mod products;
 mod random;
 mod rearrange;
 mod reduce;
+mod reduction;
 mod reshape;
 mod scan;
 mod search;
@@ -73,6 +79,8 @@ mod unique;
 pub use any::{AnyArray, AnyVec};
 pub use args::{Axes, Bytes, Chunks, Sizes, keepdims};
 pub(crate) use args::{axis_of, fitted};
+pub(crate) use blocks::put;
+pub use blocks::{BlockInputs, BlockTypes, Blocks, map_blocks};
 pub use combine::Combine;
 pub use compute::{Compute, Computed, Root};
 pub use create::{
@@ -80,7 +88,6 @@ pub use create::{
 };
 pub use fromfunction::fromfunction;
 pub use functions::blockwise;
-pub(crate) use functions::put;
 pub use join::{block, concatenate, dstack, hstack, stack, vstack};
 pub use kind::{Dyn, Kind};
 pub use matrices::{Indexing, diag, eye, indices, meshgrid};

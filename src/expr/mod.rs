@@ -11,7 +11,7 @@ mod unify;
 
 pub use access::{Access, AxisView};
 pub use need::{Need, Needs};
-pub(crate) use unify::shape_text;
+pub(crate) use unify::{broadcast_shape, shape_text};
 
 use crate::{
     error::{Error, Result},

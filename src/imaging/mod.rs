@@ -7,7 +7,7 @@
 //! | file | owns |
 //! |---|---|
 //! | `edges` | [`Boundary`]; which box a block needs, and where its elements lie |
-//! | `overlap` | `map_overlap`: functions of yours |
+//! | `overlap` | `map_overlap`, [`generic_filter`]: functions of yours |
 //! | `samples` | elements of any dtype as doubles, and back as C converts them |
 //! | `rows` | how rows of elements become one: weighted sums, extremes, ranks |
 //! | `lines` | filters along one axis after the other |
@@ -43,5 +43,6 @@ pub use morphology::{
     binary_closing, binary_dilation, binary_erosion, binary_opening, generate_binary_structure,
     grey_closing, grey_dilation, grey_erosion, grey_opening,
 };
+pub use overlap::{Depth, generic_filter};
 
 use crate::kernel::{carve, carved};

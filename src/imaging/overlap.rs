@@ -1,8 +1,11 @@
 //! `map_overlap`: functions of blocks that see their neighbours' elements too.
 
-use super::edges::{Boundary, Halo};
+use super::{
+    edges::{Boundary, Halo},
+    filters::Footprint,
+};
 use crate::{
-    array::{Array, Kind, Sizes, kept, mistake, put},
+    array::{Array, Kind, kept, mistake, put},
     expr::{Expr, shape_text},
     kernel::{BlockCx, BlockKernel, exactly},
 };
@@ -87,8 +90,7 @@ where
         let made = (self.function)(block);
         let shape: Vec<u64> = made.shape().iter().map(|&len| len as u64).collect();
         if shape == out.shape() {
-            put(&made.view(), &mut out);
-            return Ok(());
+            return put(&made.view(), &mut out);
         }
         if shape != around {
             return Err(format!(
@@ -103,14 +105,60 @@ where
             let (start, axis) = (start[axis.axis.index()] as usize, axis.axis.index());
             Slice::from(start..start + cx.region.shape[axis] as usize)
         });
-        put(&inner, &mut out);
-        Ok(())
+        put(&inner, &mut out)
+    }
+}
+
+/// How many elements of its neighbours a block is handed: one number for all axes, or one an axis, or pairs of
+/// those before it and those after it, `[(1, 0), (2, 2)]`.
+#[derive(Clone, Debug)]
+pub struct Depth(Vec<(i64, i64)>);
+
+macro_rules! depths {
+    ($($t:ty),*) => {$(
+        impl From<$t> for Depth {
+            fn from(depth: $t) -> Depth {
+                [depth].into()
+            }
+        }
+
+        impl<const N: usize> From<[$t; N]> for Depth {
+            fn from(depths: [$t; N]) -> Depth {
+                let depth = |depth: $t| i64::try_from(depth).unwrap_or(i64::MAX);
+                Depth(depths.map(|both| (depth(both), depth(both))).into())
+            }
+        }
+
+        impl<const N: usize> From<[($t, $t); N]> for Depth {
+            fn from(depths: [($t, $t); N]) -> Depth {
+                let depth = |depth: $t| i64::try_from(depth).unwrap_or(i64::MAX);
+                Depth(depths.map(|(before, after)| (depth(before), depth(after))).into())
+            }
+        }
+    )*};
+}
+depths!(i32, i64, u64, usize);
+
+impl From<Vec<(u64, u64)>> for Depth {
+    fn from(depths: Vec<(u64, u64)>) -> Depth {
+        let depth = |depth: u64| i64::try_from(depth).unwrap_or(i64::MAX);
+        Depth(depths.into_iter().map(|(before, after)| (depth(before), depth(after))).collect())
+    }
+}
+
+impl Depth {
+    /// Elements before and after the block along each axis.
+    fn sides(&self, rank: usize) -> Result<Vec<(u64, u64)>, String> {
+        let side =
+            |depth: i64| u64::try_from(depth).map_err(|_| format!("a depth of {depth} elements"));
+        let each = super::filters::each_axis(&self.0, rank, "depths")?;
+        each.into_iter().map(|(before, after)| Ok((side(before)?, side(after)?))).collect()
     }
 }
 
 impl<T: Element<Repr = T> + Kind + Pod> Array<T> {
-    /// `function` of every block with `depth` elements of its neighbours on each side: one number an
-    /// axis, or one for all. What stands beyond the array's edge says `boundary`.
+    /// `function` of every block with `depth` elements of its neighbours on each side: one number for
+    /// all axes, one an axis, or pairs of those before and after. What stands beyond the array's edge says `boundary`.
     ///
     /// It gives a block as large as it was handed, of which the halo is dropped, or as large as
     /// the block alone. Chunks may be smaller than the halo. It is taken to need, beside its
@@ -127,7 +175,7 @@ impl<T: Element<Repr = T> + Kind + Pod> Array<T> {
     #[track_caller]
     pub fn map_overlap<U, F>(
         &self,
-        depth: impl Into<Sizes>,
+        depth: impl Into<Depth>,
         boundary: Boundary,
         function: F,
     ) -> Array<U>
@@ -138,16 +186,7 @@ impl<T: Element<Repr = T> + Kind + Pod> Array<T> {
         let at = Location::caller();
         Array::from_expr(kept(at, || {
             let meta = self.meta()?;
-            let sides: Vec<(u64, u64)> =
-                super::filters::each_axis(depth.into().as_slice(), meta.grid.rank(), "depths")
-                    .and_then(|depths| {
-                        let side = |depth: i64| match u64::try_from(depth) {
-                            Ok(depth) => Ok((depth, depth)),
-                            Err(_) => Err(format!("a depth of {depth} elements")),
-                        };
-                        depths.into_iter().map(side).collect()
-                    })
-                    .map_err(mistake(at))?;
+            let sides = depth.into().sides(meta.grid.rank()).map_err(mistake(at))?;
             let halo = Halo::new(meta, boundary, &sides).map_err(mistake(at))?;
             let input = halo.input(self.expr(), at)?;
             let meta = Meta { dtype: <U as Element>::DTYPE, ..meta.clone() };
@@ -155,4 +194,56 @@ impl<T: Element<Repr = T> + Kind + Pod> Array<T> {
             Ok(Expr::block(Arc::new(kernel), [input], meta, at))
         }))
     }
+}
+
+/// `function` of the neighbours of each element that `footprint` names, in C order; what stands beyond the
+/// edge says `boundary`. It is made of [`Array::map_overlap`].
+/// ```
+/// use freeboard::{Session, array::arange, imaging::{Boundary, generic_filter}};
+///
+/// let x = arange::<i64>(0, 6, 1).rechunk([2]);
+/// let spread = generic_filter(&x, 3, Boundary::Nearest, |near: &[i64]| near[2] - near[0]);
+/// let session = Session::builder().memory("128MiB").build()?;
+/// assert_eq!(session.compute(&spread)?.as_slice().unwrap(), [1, 2, 2, 2, 2, 1]);
+/// # Ok::<(), freeboard::Error>(())
+/// ```
+#[track_caller]
+pub fn generic_filter<T, U, F>(
+    array: &Array<T>,
+    footprint: impl Into<Footprint>,
+    boundary: Boundary,
+    function: F,
+) -> Array<U>
+where
+    T: Element<Repr = T> + Kind + Pod,
+    U: Element + Kind,
+    F: Fn(&[T]) -> U + Send + Sync + 'static,
+{
+    let at = Location::caller();
+    let found = array.meta().and_then(|meta| {
+        if boundary == Boundary::None {
+            let message = "a filter over a footprint needs a boundary other than `None`";
+            return Err(mistake(at)(message.into()));
+        }
+        footprint.into().resolve(meta.grid.rank()).map_err(mistake(at))
+    });
+    let found = match found {
+        Ok(found) => found,
+        Err(error) => return Array::from_expr(Expr::failed(error, at)),
+    };
+    let side = |&side: &usize| ((side / 2) as u64, ((side - 1) / 2) as u64);
+    let depth: Vec<(u64, u64)> = found.sides.iter().map(side).collect();
+    array.map_overlap(depth, boundary, move |block| {
+        let lens: Vec<usize> =
+            block.shape().iter().zip(&found.sides).map(|(len, side)| len + 1 - side).collect();
+        let mut near = Vec::with_capacity(found.mask.len());
+        let mut made = Vec::with_capacity(lens.iter().product());
+        for window in block.windows(IxDyn(&found.sides)) {
+            near.clear();
+            let named = window.iter().zip(&found.mask).filter(|(_, is_in)| **is_in);
+            near.extend(named.map(|(&element, _)| element));
+            made.push(function(&near));
+        }
+        ArrayD::from_shape_vec(IxDyn(&lens), made).unwrap_or_default()
+    })
 }

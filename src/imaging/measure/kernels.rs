@@ -5,7 +5,7 @@ use super::{
     Measure, Regions,
     rows::{Keys, Layout, Part, add},
 };
-use crate::kernel::{BlockCx, BlockKernel, Elementwise, Operand, SEGMENT, bin, cast};
+use crate::kernel::{BlockCx, BlockKernel, Elementwise, Operand, SEGMENT, bin, cast, exactly};
 use freeboard_formats::{ChunkMut, ChunkView, DType, Dims, Region, Scalar, region::Coordinates};
 use std::{borrow::Cow, sync::Arc};
 
@@ -264,7 +264,7 @@ impl BlockKernel for Join {
         _: &BlockCx,
     ) -> Result<(), String> {
         let layout = &self.0.layout;
-        let [parts] = inputs else { return Err(format!("tables of {} inputs", inputs.len())) };
+        let [parts] = exactly(inputs, "join")?;
         let table = out.as_slice::<u64>().ok_or("the table does not lie in one run")?;
         let later = carve::<u64>(&mut scratch, layout.width);
         let rows = table.len() / layout.width;
@@ -367,7 +367,7 @@ impl BlockKernel for Finish {
         mut scratch: &mut [u8],
         cx: &BlockCx,
     ) -> Result<(), String> {
-        let [table] = inputs else { return Err(format!("tables of {} inputs", inputs.len())) };
+        let [table] = exactly(inputs, self.measure.name())?;
         let width = self.plan.layout.width;
         let row = carve::<u64>(&mut scratch, width);
         let size = out.dtype().size();
