@@ -2,10 +2,11 @@
 
 use freeboard::{
     Array, Delay, Delayed, ErrorKind, Session, TryDelay,
-    array::arange,
+    array::{arange, from_delayed},
     event::{Event, Observer},
+    s,
 };
-use ndarray::ArrayD;
+use ndarray::{ArrayD, Ix2};
 use std::{
     sync::{
         Arc, Mutex,
@@ -236,4 +237,127 @@ fn observers_are_told_the_functions() {
     let session = Session::builder().observer(Names(names.clone())).threads(1).build().unwrap();
     session.compute(add.delay((increment.delay((1,)), 2))).unwrap();
     assert_eq!(*names.lock().unwrap(), ["delayed::increment", "delayed::add"]);
+}
+
+/// A block for each of some numbers: what `make` gives of it, and of one value that all share.
+fn blocks(
+    count: usize,
+    calls: &Arc<AtomicUsize>,
+) -> (Array<f64>, Vec<Delayed<ndarray::Array2<f64>>>) {
+    let counted = calls.clone();
+    let table = move |x: ArrayD<f64>| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        x.sum()
+    };
+    let x = arange(0.0, 10.0, 1.0).rechunk([3]);
+    let shared = table.delay((&x.delayed(),));
+    let twice = shared.map(|sum| sum * 2.0);
+    let block = |number: usize, sum: f64, (twice, again): (f64, f64)| {
+        assert_eq!((sum * 2.0, twice), (twice, again));
+        ndarray::Array2::from_shape_fn((2, 3), |(y, x)| (number * 100 + y * 10 + x) as f64 + sum)
+    };
+    let parts = (0..count).map(|i| block.delay((i, &shared, (twice.clone(), twice.clone()))));
+    let parts: Vec<_> = parts.collect();
+    (from_delayed(parts.clone(), [vec![2; count], vec![3]]), parts)
+}
+
+#[test]
+fn arrays_of_delayed_blocks() {
+    for threads in [1, 4] {
+        let session = Session::builder().memory("256MiB").threads(threads).build().unwrap();
+        let calls = Arc::new(AtomicUsize::new(0));
+        let (x, parts) = blocks(40, &calls);
+        assert_eq!(x.shape().unwrap(), [80, 3]);
+        let computed = session.compute(x.slice(s![4.., ..]) * 1.0).unwrap();
+        for ((y, x), &value) in computed.view().into_dimensionality::<Ix2>().unwrap().indexed_iter()
+        {
+            assert_eq!(value, ((y / 2 + 2) * 100 + y % 2 * 10 + x) as f64 + 45.0);
+        }
+        // What all blocks need is made once.
+        assert_eq!(calls.load(Ordering::Relaxed), 1);
+        // And back: each block as a value.
+        let sums: Vec<Delayed<f64>> =
+            x.to_delayed().iter().map(|part| part.map(|part| part.sum())).collect();
+        let plain: Vec<Delayed<f64>> =
+            parts.iter().map(|part| part.map(|part| part.sum())).collect();
+        let (sums, plain) = session.compute((&sums, &plain)).unwrap();
+        assert_eq!(sums, plain);
+    }
+}
+
+#[test]
+fn mistakes_of_delayed_blocks() {
+    let session = Session::builder().memory("256MiB").build().unwrap();
+    let says = |array: Array<f32>, text: &str| {
+        let error = session.compute(&array).unwrap_err().to_string();
+        assert!(error.contains(text), "{error}");
+    };
+    let ones = |len: usize| ndarray::Array1::<f32>::ones(len);
+    says(from_delayed([ones.delay((2,))], [vec![2u64, 2]]), "1 values for 2 blocks at ");
+    says(
+        from_delayed([ones.delay((3,))], [vec![2u64]]),
+        "a block of shape (3,) where one of (2,) was declared",
+    );
+    let fails = |_: usize| -> Result<ndarray::Array1<f32>, String> { Err("no light".into()) };
+    says(from_delayed([fails.try_delay((1,))], [vec![2u64]]), "failed: no light");
+    says(from_delayed([ones.delay((2,)).bytes("10GiB")], [vec![2u64]]), "GiB");
+    let nothing = from_delayed(Vec::<Delayed<ndarray::Array1<f32>>>::new(), [Vec::<u64>::new()]);
+    assert_eq!(session.compute(&nothing).unwrap().len(), 0);
+}
+
+#[test]
+fn futures_are_computed_in_the_background() {
+    let session = Session::builder().memory("256MiB").threads(2).build().unwrap();
+    let (send, receive) = std::sync::mpsc::channel::<()>();
+    let gate = Mutex::new(receive);
+    let waits = move || gate.lock().unwrap().recv().is_ok();
+    let first = session.submit(waits.delay(()));
+    // Beside what waits, functions are called, by the session and in the background.
+    let square = |n: u64| n * n;
+    let futures: Vec<_> = (0..20).map(|n| session.submit(square.delay((n,)))).collect();
+    assert_eq!(session.gather(futures).unwrap(), (0..20).map(|n| n * n).collect::<Vec<u64>>());
+    assert_eq!(session.compute(&square.delay((7,))).unwrap(), 49);
+    assert!(!first.is_done());
+    send.send(()).unwrap();
+    assert!(first.wait().unwrap());
+    // Arrays too, and several things at once.
+    let x = arange(0.0, 1000.0, 1.0).rechunk([100]);
+    let sum = session.submit((x.sum(..).item(), x.max(..).item()));
+    assert_eq!(sum.wait().unwrap(), (499_500.0, 999.0));
+    // Errors are told to who waits.
+    let panics = |n: u64| -> u64 { panic!("no {n}") };
+    let error = session.submit(panics.delay((3,))).wait().unwrap_err().to_string();
+    assert!(error.contains("no 3"), "{error}");
+}
+
+#[test]
+fn futures_are_cancelled() {
+    let session = Session::builder().memory("256MiB").threads(1).build().unwrap();
+    let begun = Arc::new(AtomicUsize::new(0));
+    let (send, receive) = std::sync::mpsc::channel::<()>();
+    let gate = Mutex::new(receive);
+    let counted = begun.clone();
+    let waits = move |_: u64| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        gate.lock().unwrap().recv().is_ok()
+    };
+    let waits = Arc::new(waits);
+    let call = move |n: u64| waits(n);
+    let running = session.submit(call.clone().delay((0,)).map(|done| done));
+    let second = session.submit(call.clone().delay((1,)));
+    let third = session.submit(call.delay((2,)));
+    while begun.load(Ordering::Relaxed) == 0 {
+        std::thread::yield_now();
+    }
+    // One that waits is not begun; one that runs ends after the call that is under way.
+    second.cancel();
+    running.cancel();
+    send.send(()).unwrap();
+    assert!(running.wait().unwrap_err().is_cancelled());
+    assert!(second.wait().unwrap_err().is_cancelled());
+    // A session that goes cancels what is left; that which runs is waited for.
+    send.send(()).unwrap();
+    drop(session);
+    assert!(third.is_done());
+    assert!(begun.load(Ordering::Relaxed) <= 2);
 }

@@ -33,6 +33,7 @@
 //! | `matrices` | diagonals, triangles, coordinates |
 //! | `products` | products of matrices, and sums of products over any axes |
 //! | `combine` | [`Combine`]: frames combined into one |
+//! | `from_delayed` | arrays of which delayed functions make the blocks, and back |
 //! | `fromfunction` | arrays made by a function of coordinates |
 //! | `generated` | the source behind them |
 //! | `functions` | functions of one element and block kernels that users hand in |
@@ -51,6 +52,7 @@ mod create;
 mod differences;
 mod elementwise;
 mod filter;
+mod from_delayed;
 mod fromfunction;
 mod functions;
 mod generated;
@@ -86,6 +88,7 @@ pub use compute::{Compute, Computed, Root};
 pub use create::{
     Counting, Step, arange, full, full_like, linspace, ones, ones_like, zeros, zeros_like,
 };
+pub use from_delayed::from_delayed;
 pub use fromfunction::fromfunction;
 pub use functions::blockwise;
 pub use join::{block, concatenate, dstack, hstack, stack, vstack};

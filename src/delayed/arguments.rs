@@ -3,8 +3,8 @@
 //! A value itself; a delayed value; a list of delayed values, for an argument that is a
 //! vector; tuples of delayed values, for an argument that is a tuple.
 
-use super::{Delayed, Output, Task, Values};
-use std::{marker::PhantomData, sync::Arc};
+use super::{Delayed, Output, Task, Values, owned};
+use std::marker::PhantomData;
 
 /// How an argument comes out of the values that a call is given.
 pub trait Keep<V>: Send + Sync + 'static {
@@ -53,9 +53,7 @@ pub struct Awaited<V>(PhantomData<fn() -> V>);
 impl<V: Output> Keep<V> for Awaited<V> {
     fn take(&self, values: &mut Values) -> V {
         let value = values.next().expect("a value for every input");
-        let value = value.downcast::<V>().expect("of the type that its handle tells");
-        // The last consumer has it to itself.
-        Arc::try_unwrap(value).unwrap_or_else(|shared| (*shared).clone())
+        owned(value).expect("of the type that its handle tells")
     }
 }
 
@@ -109,6 +107,16 @@ impl<V: Output> Argument<Vec<V>> for &Vec<Delayed<V>> {
     fn keep(self, inputs: &mut Vec<Task>) -> Several<V> {
         Argument::<Vec<V>>::keep(self.clone(), inputs)
     }
+}
+
+impl Keep<()> for () {
+    fn take(&self, _: &mut Values) {}
+}
+
+impl Arguments<()> for () {
+    type Kept = ();
+
+    fn keep(self, _: &mut Vec<Task>) {}
 }
 
 macro_rules! tuples {

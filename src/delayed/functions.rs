@@ -1,7 +1,7 @@
 //! Delaying a function: `f.delay((x, y))`, for functions and closures of up to eight arguments.
 
 use super::{
-    Delayed, Output, Task, Work,
+    Delayed, Output, Task, Value, Values, Work,
     arguments::{Arguments, Keep},
 };
 use std::{fmt, panic::Location, sync::Arc};
@@ -54,13 +54,8 @@ macro_rules! functions {
         {
             #[track_caller]
             fn delay(self, arguments: impl Arguments<($($a,)*)>) -> Delayed<R> {
-                let mut inputs = Vec::new();
-                let kept = arguments.keep(&mut inputs);
-                let call = move |values: &mut super::Values| {
-                    let ($($x,)*) = kept.take(values);
-                    Ok(Arc::new(self($($x),*)) as super::Value)
-                };
-                call_of::<Func, R>(Box::new(call), inputs, Location::caller())
+                let call = move |($($x,)*): ($($a,)*)| Ok(self($($x),*));
+                call_of::<Func, _, R>(arguments, call, Location::caller())
             }
         }
 
@@ -73,30 +68,29 @@ macro_rules! functions {
         {
             #[track_caller]
             fn try_delay(self, arguments: impl Arguments<($($a,)*)>) -> Delayed<R> {
-                let mut inputs = Vec::new();
-                let kept = arguments.keep(&mut inputs);
-                let call = move |values: &mut super::Values| {
-                    let ($($x,)*) = kept.take(values);
-                    match self($($x),*) {
-                        Ok(value) => Ok(Arc::new(value) as super::Value),
-                        Err(failure) => Err(failure.to_string()),
-                    }
+                let call = move |($($x,)*): ($($a,)*)| {
+                    self($($x),*).map_err(|failure| failure.to_string())
                 };
-                call_of::<Func, R>(Box::new(call), inputs, Location::caller())
+                call_of::<Func, _, R>(arguments, call, Location::caller())
             }
         }
     )*};
 }
 
-fn call_of<F, R: Output>(
-    call: Box<super::Function>,
-    inputs: Vec<Task>,
+/// A call of the function of the type `F`, which `call` makes.
+fn call_of<F, A: 'static, R: Output>(
+    arguments: impl Arguments<A>,
+    call: impl Fn(A) -> Result<R, String> + Send + Sync + 'static,
     at: &'static Location<'static>,
 ) -> Delayed<R> {
-    Delayed::of(Task::new(Work::Call(call), inputs, std::any::type_name::<F>(), at))
+    let mut inputs = Vec::new();
+    let kept = arguments.keep(&mut inputs);
+    let call = move |values: &mut Values| Ok(Arc::new(call(kept.take(values))?) as Value);
+    Delayed::of(Task::new(Work::Call(Box::new(call)), inputs, std::any::type_name::<F>(), at))
 }
 
 functions! {
+    ;
     A a;
     A a, B b;
     A a, B b, C c;

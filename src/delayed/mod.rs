@@ -1,21 +1,24 @@
 //! Functions as tasks: [`Delayed`] values, which a session computes together with arrays.
 //!
 //! A call is a node of a graph without cycles: a function, the values it is given, and the
-//! line that made it. Building one calls nothing. Values are opaque to the library: they are
-//! kept until their last consumer has them, never spilled, and count as what their call was
-//! declared to need ([`Delayed::bytes`]). Graphs may be a million calls deep, so nothing here
-//! recurses.
+//! line that made it. Building one calls nothing. A call is admitted at what it was declared to need
+//! ([`Delayed::bytes`]), which is given back when it ends. Values are opaque to the library: they are kept until
+//! their last consumer has them, never spilled, and not counted. Graphs may be a million calls deep,
+//! so nothing here recurses.
 //!
 //! | file | owns |
 //! |---|---|
 //! | `arguments` | what a function may be given: values, delayed values, lists and tuples of them |
 //! | `functions` | [`Delay`]: `f.delay((x, y))` for functions of up to eight arguments |
+//! | `order` | the calls below some values, inputs first |
 
 mod arguments;
 mod functions;
+mod order;
 
 pub use arguments::{Argument, Arguments};
 pub use functions::{Delay, TryDelay, delayed};
+pub(crate) use order::Order;
 
 use crate::{
     array::Bytes,
@@ -182,8 +185,8 @@ impl<V: Output> Delayed<V> {
         &self.task
     }
 
-    /// Declares what the call needs while it runs, and what its value holds, at the most:
-    /// `"64MiB"`, or a number of bytes. Without, a running call counts as 1 MiB.
+    /// Declares what the call holds while it runs, its value with it, at the most: `"64MiB"`, or a number of bytes.
+    /// It waits while others run and less is left. Without, a running call counts as 1 MiB.
     #[must_use]
     #[track_caller]
     pub fn bytes(self, bytes: impl Into<Bytes>) -> Delayed<V> {
@@ -206,11 +209,14 @@ impl<V: Output> Delayed<V> {
 
     /// The value out of what was computed.
     pub(crate) fn unwrap(value: Value) -> Result<V> {
-        let value = value.downcast::<V>();
-        let value =
-            value.map_err(|_| Error::internal("a value of another type than its handle's"))?;
-        Ok(Arc::try_unwrap(value).unwrap_or_else(|shared| (*shared).clone()))
+        owned(value).ok_or_else(|| Error::internal("a value of another type than its handle's"))
     }
+}
+
+/// A value, if it is a `V`; the last who has it takes it, others copy it.
+pub(crate) fn owned<V: Output>(value: Value) -> Option<V> {
+    let value = value.downcast::<V>().ok()?;
+    Some(Arc::try_unwrap(value).unwrap_or_else(|shared| (*shared).clone()))
 }
 
 macro_rules! operators {

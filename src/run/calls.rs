@@ -12,16 +12,13 @@
 
 use super::{Engine, INSIDE_TASK, panicked, steal, workers::on_workers};
 use crate::{
-    delayed::{Take, Task, UNDECLARED, Value, Work},
+    delayed::{Order, Task, UNDECLARED, Value, Work},
     error::{Error, ErrorKind, Result},
     event::Event,
-    expr::Expr,
     memory::{self, format_bytes},
 };
 use crossbeam::deque::{Stealer, Worker};
 use std::{
-    collections::HashMap,
-    hash::{BuildHasherDefault, Hasher},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Condvar, Mutex, MutexGuard, PoisonError,
@@ -33,118 +30,31 @@ use std::{
 /// After calls that took at least this long the process's resident size is looked at.
 const LONG: Duration = Duration::from_millis(5);
 
-/// Addresses are spread by one multiplication: there are millions of them, and no one
-/// chooses them to collide.
-#[derive(Default)]
-struct Spread(u64);
-
-impl Hasher for Spread {
-    fn finish(&self) -> u64 {
-        self.0
+/// Calls all functions of `order`; returns the values of its roots. `arrays` has the values of those
+/// tasks that are arrays.
+///
+/// # Errors
+/// The first error or panic of any function; if the run is cancelled, or there is not
+/// enough memory.
+pub(crate) fn call(
+    order: &Order,
+    engine: &Engine<'_>,
+    arrays: impl IntoIterator<Item = (u32, Value)>,
+) -> Result<Vec<Value>> {
+    let mut run = CallRun::new(order, engine);
+    let mut ready = Vec::new();
+    for (number, value) in arrays {
+        run.finish(number, value, |call| ready.push(call));
     }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|&byte| self.write_u64(u64::from(byte)));
+    run.leaves.append(&mut ready);
+    let threads = engine.threads.min(order.tasks().len()).max(1);
+    let deques: Vec<Worker<u32>> = (0..threads).map(|_| Worker::new_lifo()).collect();
+    on_workers(deques, |own, stealers| run.work(&own, stealers));
+    if let Some(error) = lock(&run.idle).failed.take() {
+        return Err(error);
     }
-
-    fn write_u64(&mut self, n: u64) {
-        self.0 = (self.0 ^ n).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(26);
-    }
-
-    fn write_usize(&mut self, n: usize) {
-        self.write_u64(n as u64);
-    }
-}
-
-/// The calls below some roots: each once, inputs first.
-pub(crate) struct Calls<'a> {
-    tasks: Vec<&'a Task>,
-    /// The numbers of all inputs, task after task.
-    inputs: Vec<u32>,
-    /// Where the inputs of each task begin, and where the last end.
-    starts: Vec<u32>,
-    roots: Vec<u32>,
-}
-
-impl<'a> Calls<'a> {
-    /// All that `roots` need.
-    ///
-    /// # Errors
-    /// The first mistake made in any of them.
-    pub fn below(roots: &'a [Task]) -> Result<Calls<'a>> {
-        let mut this =
-            Calls { tasks: Vec::new(), inputs: Vec::new(), starts: vec![0], roots: Vec::new() };
-        let mut numbers: HashMap<usize, u32, BuildHasherDefault<Spread>> = HashMap::default();
-        let mut stack: Vec<(&Task, usize)> = Vec::new();
-        for root in roots {
-            stack.push((root, 0));
-            while let Some((task, next)) = stack.pop() {
-                if numbers.contains_key(&task.address()) {
-                    continue;
-                }
-                if let Some(input) = task.inputs().get(next) {
-                    stack.push((task, next + 1));
-                    stack.push((input, 0));
-                    continue;
-                }
-                task.check()?;
-                let number = u32::try_from(this.tasks.len());
-                let number = number.map_err(|_| {
-                    Error::new(ErrorKind::Expression, "a graph of more than 2^32 calls")
-                })?;
-                numbers.insert(task.address(), number);
-                this.tasks.push(task);
-                this.inputs.extend(task.inputs().iter().map(|input| numbers[&input.address()]));
-                let end = u32::try_from(this.inputs.len());
-                this.starts.push(end.map_err(|_| {
-                    Error::new(ErrorKind::Expression, "a graph of more than 2^32 arguments")
-                })?);
-            }
-            this.roots.push(numbers[&root.address()]);
-        }
-        Ok(this)
-    }
-
-    /// The tasks that are arrays: the number, the array, and what makes the value of it.
-    pub fn arrays(&self) -> impl Iterator<Item = (u32, &'a Expr, &'a Take)> {
-        let array = |(number, task): (u32, &'a Task)| match task.work() {
-            Work::Array(expr, take) => Some((number, expr, &**take)),
-            _ => None,
-        };
-        (0..).zip(self.tasks.iter().copied()).filter_map(array)
-    }
-
-    fn inputs_of(&self, task: u32) -> &[u32] {
-        let (from, to) = (self.starts[task as usize], self.starts[task as usize + 1]);
-        &self.inputs[from as usize..to as usize]
-    }
-
-    /// Calls all functions; returns the values of the roots. `arrays` has the values of those
-    /// tasks that are arrays.
-    ///
-    /// # Errors
-    /// The first error or panic of any function; if the run is cancelled, or there is not
-    /// enough memory.
-    pub fn run(
-        &self,
-        engine: &Engine<'_>,
-        arrays: impl IntoIterator<Item = (u32, Value)>,
-    ) -> Result<Vec<Value>> {
-        let mut run = CallRun::new(self, engine);
-        let mut ready = Vec::new();
-        for (number, value) in arrays {
-            run.finish(number, value, |call| ready.push(call));
-        }
-        run.leaves.append(&mut ready);
-        let threads = engine.threads.min(self.tasks.len()).max(1);
-        let deques: Vec<Worker<u32>> = (0..threads).map(|_| Worker::new_lifo()).collect();
-        on_workers(deques, |own, stealers| run.work(&own, stealers));
-        if let Some(error) = lock(&run.idle).failed.take() {
-            return Err(error);
-        }
-        // A root that is asked for twice is shared.
-        self.roots.iter().map(|&root| run.consume(root)).collect()
-    }
+    // A root that is asked for twice is shared.
+    order.roots().iter().map(|&root| run.consume(root)).collect()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -166,8 +76,58 @@ struct Idle {
     failed: Option<Error>,
 }
 
+/// The calls of all runs of a session that run: what they were declared to need is never more than there is
+/// room for, and they are no more than its threads.
+#[derive(Debug, Default)]
+pub(crate) struct Admission {
+    bytes: AtomicU64,
+    calls: AtomicUsize,
+    waiting: AtomicUsize,
+    idle: Mutex<()>,
+    freed: Condvar,
+}
+
+impl Admission {
+    /// Admits a call; `false` if it cannot be, after it waited a moment for others to end.
+    fn take(&self, needed: u64, room: u64, threads: usize) -> bool {
+        let take = || {
+            let one = |calls: usize| (calls < threads).then_some(calls + 1);
+            if self.calls.fetch_update(Ordering::AcqRel, Ordering::Acquire, one).is_err() {
+                return false;
+            }
+            let fits = |bytes: u64| bytes.checked_add(needed).filter(|&bytes| bytes <= room);
+            let fits = self.bytes.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).is_ok();
+            if !fits {
+                self.calls.fetch_sub(1, Ordering::AcqRel);
+            }
+            fits
+        };
+        if take() {
+            return true;
+        }
+        let idle = lock(&self.idle);
+        self.waiting.fetch_add(1, Ordering::AcqRel);
+        // Who releases after this look sees one that waits, and takes the lock to wake it.
+        let taken = take();
+        if !taken {
+            drop(self.freed.wait_timeout(idle, Duration::from_millis(50)));
+        }
+        self.waiting.fetch_sub(1, Ordering::AcqRel);
+        taken
+    }
+
+    fn release(&self, needed: u64) {
+        self.bytes.fetch_sub(needed, Ordering::AcqRel);
+        self.calls.fetch_sub(1, Ordering::AcqRel);
+        if self.waiting.load(Ordering::Acquire) > 0 {
+            drop(lock(&self.idle));
+            self.freed.notify_all();
+        }
+    }
+}
+
 struct CallRun<'a> {
-    calls: &'a Calls<'a>,
+    order: &'a Order,
     engine: &'a Engine<'a>,
     places: Vec<Place>,
     /// The numbers of all consumers, task after task, and where each task's begin.
@@ -179,8 +139,6 @@ struct CallRun<'a> {
     /// Calls that are not finished.
     left: AtomicU64,
     of: u64,
-    /// Declared bytes of the calls that run.
-    running: AtomicU64,
     over: AtomicBool,
     sleepers: AtomicUsize,
     idle: Mutex<Idle>,
@@ -188,16 +146,16 @@ struct CallRun<'a> {
 }
 
 impl<'a> CallRun<'a> {
-    fn new(calls: &'a Calls<'a>, engine: &'a Engine<'a>) -> CallRun<'a> {
-        let count = calls.tasks.len();
+    fn new(order: &'a Order, engine: &'a Engine<'a>) -> CallRun<'a> {
+        let count = order.tasks().len();
         let mut starts = vec![0u32; count + 1];
-        for &input in &calls.inputs {
+        for &input in order.inputs() {
             starts[input as usize + 1] += 1;
         }
         let mut places: Vec<Place> = Vec::with_capacity(count);
         let mut leaves = Vec::new();
-        for (number, task) in (0u32..).zip(&calls.tasks) {
-            let missing = calls.inputs_of(number).len() as u32;
+        for (number, task) in (0u32..).zip(order.tasks()) {
+            let missing = order.inputs_of(number).len() as u32;
             if missing == 0 && !matches!(task.work(), Work::Array(..)) {
                 leaves.push(number);
             }
@@ -207,23 +165,23 @@ impl<'a> CallRun<'a> {
                 value: Mutex::new(None),
             });
         }
-        for &root in &calls.roots {
+        for &root in order.roots() {
             *places[root as usize].consumers.get_mut() += 1;
         }
         for i in 0..count {
             starts[i + 1] += starts[i];
         }
         let mut next = starts.clone();
-        let mut consumers = vec![0; calls.inputs.len()];
+        let mut consumers = vec![0; order.inputs().len()];
         for task in 0..count as u32 {
-            for &input in calls.inputs_of(task) {
+            for &input in order.inputs_of(task) {
                 consumers[next[input as usize] as usize] = task;
                 next[input as usize] += 1;
             }
         }
         let of = count as u64;
         CallRun {
-            calls,
+            order,
             engine,
             places,
             consumers,
@@ -232,7 +190,6 @@ impl<'a> CallRun<'a> {
             begun: AtomicUsize::new(0),
             left: of.into(),
             of,
-            running: AtomicU64::new(0),
             over: (of == 0).into(),
             sleepers: AtomicUsize::new(0),
             idle: Mutex::default(),
@@ -335,7 +292,7 @@ impl<'a> CallRun<'a> {
 
     /// Calls one function, when there is memory for what it was declared to need.
     fn call(&self, number: u32) -> Result<Value> {
-        let task = self.calls.tasks[number as usize];
+        let task = &self.order.tasks()[number as usize];
         let function = match task.work() {
             Work::Given(value) => return Ok(value.clone()),
             Work::Call(function) => function,
@@ -345,17 +302,14 @@ impl<'a> CallRun<'a> {
         let needed = task.declared().unwrap_or(UNDECLARED);
         self.admit(needed, task)?;
         self.engine.observer.observe(&Event::Started { stage: task.name() });
-        let inputs = self.calls.inputs_of(number).iter().map(|&input| self.consume(input));
+        let inputs = self.order.inputs_of(number).iter().map(|&input| self.consume(input));
         let inputs: Result<Vec<Value>> = inputs.collect();
         let started = Instant::now();
         INSIDE_TASK.set(true);
         let result = inputs
             .map(|inputs| catch_unwind(AssertUnwindSafe(|| function(&mut inputs.into_iter()))));
         INSIDE_TASK.set(false);
-        self.running.fetch_sub(needed, Ordering::AcqRel);
-        if self.sleepers.load(Ordering::Acquire) > 0 {
-            self.wake.notify_all();
-        }
+        self.engine.admission.release(needed);
         let value = match result? {
             Ok(Ok(value)) => value,
             Ok(Err(text)) => {
@@ -384,22 +338,11 @@ impl<'a> CallRun<'a> {
             );
             return Err(Error::new(ErrorKind::Budget, message).at(task.origin()));
         }
-        let take = || {
-            let fits = |running: u64| (running + needed <= room).then_some(running + needed);
-            self.running.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).is_ok()
-        };
-        while !take() {
-            let idle = lock(&self.idle);
+        while !self.engine.admission.take(needed, room, self.engine.threads) {
             if self.over.load(Ordering::Acquire) {
-                return Err(idle
-                    .failed
-                    .clone()
-                    .unwrap_or_else(|| Error::internal("the run is over")));
+                let failed = lock(&self.idle).failed.clone();
+                return Err(failed.unwrap_or_else(|| Error::internal("the run is over")));
             }
-            self.sleepers.fetch_add(1, Ordering::AcqRel);
-            let tick = Duration::from_millis(50);
-            drop(self.wake.wait_timeout(idle, tick));
-            self.sleepers.fetch_sub(1, Ordering::AcqRel);
             self.engine.cancel.check()?;
         }
         Ok(())

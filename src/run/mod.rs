@@ -21,7 +21,7 @@ mod tests;
 mod tile;
 mod workers;
 
-pub(crate) use calls::Calls;
+pub(crate) use calls::{Admission, call};
 pub(crate) use results::Collected;
 pub(crate) use retry::Retry;
 pub use schedule::Eviction;
@@ -75,6 +75,8 @@ pub(crate) struct Engine<'a> {
     pub eviction: Eviction,
     /// What the process may hold.
     pub process: u64,
+    /// Of the calls of functions, with those of other runs.
+    pub admission: &'a Admission,
 }
 
 /// What a run did.

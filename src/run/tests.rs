@@ -6,7 +6,7 @@ mod graphs;
 mod order;
 mod verbs;
 
-use super::{Collected, Counts, Engine, Eviction, Retry, Target, run};
+use super::{Admission, Collected, Counts, Engine, Eviction, Retry, Target, run};
 use crate::{
     array::{AnyVec, Array},
     error::Result,
@@ -68,6 +68,7 @@ fn carried_out(wanted: &[Wanted], how: How) -> Result<Ran> {
     let arena = Arena::new(how.memory);
     let spill = Spill::new(dir.path().to_owned(), None).allow_tmpfs(true);
     let engine = Engine {
+        admission: &Admission::default(),
         arena: &arena,
         memory: how.memory,
         spill: &spill,

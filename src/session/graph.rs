@@ -1,15 +1,15 @@
 //! Arrays and delayed values that are computed together: first all arrays, in one plan; then
 //! the functions, some of which are called with them.
 
-use super::{Begun, RUNNING, Session, lock};
+use super::{Session, lock, turns::Turn};
 use crate::{
     array::{AnyVec, Computed, Root},
-    delayed::{Task, Value},
+    delayed::{Order, Value},
     error::{Error, Result},
     expr::Expr,
-    plan::Plan,
-    run::{self, Calls},
+    run,
 };
+use std::sync::Arc;
 
 /// The elements of an array, and its shape.
 pub(super) type Elements = (AnyVec, Vec<u64>);
@@ -18,8 +18,8 @@ pub(super) type Elements = (AnyVec, Vec<u64>);
 pub(super) struct Graph {
     /// The arrays: those of the roots, then those that tasks are made of.
     pub exprs: Vec<Expr>,
-    /// The roots that are tasks.
-    tasks: Vec<Task>,
+    /// The roots that are tasks, and all below them.
+    calls: Order,
     /// Of each root, whether it is an array.
     is_array: Vec<bool>,
 }
@@ -30,19 +30,17 @@ impl Graph {
     /// # Errors
     /// The first mistake made in a delayed value.
     pub fn of(roots: Vec<Root>) -> Result<Graph> {
-        let mut graph = Graph { exprs: Vec::new(), tasks: Vec::new(), is_array: Vec::new() };
+        let (mut exprs, mut tasks, mut is_array) = (Vec::new(), Vec::new(), Vec::new());
         for root in roots {
-            graph.is_array.push(matches!(root, Root::Array(_)));
+            is_array.push(matches!(root, Root::Array(_)));
             match root {
-                Root::Array(expr) => graph.exprs.push(expr),
-                Root::Task(task) => graph.tasks.push(task),
+                Root::Array(expr) => exprs.push(expr),
+                Root::Task(task) => tasks.push(task),
             }
         }
-        let calls = Calls::below(&graph.tasks)?;
-        let below: Vec<Expr> = calls.arrays().map(|(_, expr, _)| expr.clone()).collect();
-        drop(calls);
-        graph.exprs.extend(below);
-        Ok(graph)
+        let calls = Order::below(&tasks)?;
+        exprs.extend(calls.arrays().map(|(_, expr, _)| expr.clone()));
+        Ok(Graph { exprs, calls, is_array })
     }
 }
 
@@ -51,9 +49,9 @@ impl Session {
     pub(super) fn finish(&self, graph: &Graph, mut arrays: Vec<Elements>) -> Result<Vec<Computed>> {
         let own = graph.is_array.iter().filter(|&&is_array| is_array).count();
         let below = arrays.split_off(own);
-        let values = match graph.tasks.is_empty() {
+        let values = match graph.calls.tasks().is_empty() {
             true => Vec::new(),
-            false => self.call(&graph.tasks, below)?,
+            false => self.call(&graph.calls, below)?,
         };
         let (mut arrays, mut values) = (arrays.into_iter(), values.into_iter());
         let mut results = Vec::with_capacity(graph.is_array.len());
@@ -67,18 +65,17 @@ impl Session {
         Ok(results)
     }
 
-    /// Calls the functions below `tasks`.
-    fn call(&self, tasks: &[Task], arrays: Vec<Elements>) -> Result<Vec<Value>> {
-        let calls = Calls::below(tasks)?;
+    /// Calls the functions of `calls`, some of them with `arrays`. Runs of functions alone go on beside each other: what they
+    /// hold is admitted together.
+    fn call(&self, calls: &Order, arrays: Vec<Elements>) -> Result<Vec<Value>> {
         let mut given = Vec::with_capacity(arrays.len());
         for ((number, _, take), (values, shape)) in calls.arrays().zip(arrays) {
             given.push((number, take(values, &shape)?));
         }
         run::refuse_inside_task()?;
         let cancel = lock(&self.cancel).clone();
-        let guard = lock(&RUNNING);
-        let memory = self.arena_for(0);
-        let begun = Begun { plan: Plan::default(), memory, cancel, _guard: guard };
-        calls.run(&self.engine(&begun), given)
+        let _turn = Turn::beside(Arc::as_ptr(&self.admission) as usize);
+        let engine = self.engine(self.arena_for(0), &cancel);
+        run::call(calls, &engine, given)
     }
 }

@@ -5,12 +5,15 @@
 //! the arena may take of it is settled before each run: `memory`, less what the process
 //! holds beside the arena (at least [`RESERVE`]), less the run's own results.
 
+mod futures;
 mod graph;
 mod persist;
 mod report;
 mod resume;
+mod turns;
 
 pub use crate::run::Eviction;
+pub use futures::Future;
 pub use report::Report;
 
 use crate::{
@@ -20,9 +23,10 @@ use crate::{
     expr::Expr,
     memory::{self, Arena, MIB, Memory, Spill, default_scratch, format_bytes},
     plan::{Means, Plan, Root, Wanted},
-    run::{self, Collected, Engine, Retry, Target},
+    run::{self, Admission, Collected, Engine, Retry, Target},
 };
 use freeboard_formats::{Cancel, ChunkSink, Element, FileCache, Writer};
+use futures::Background;
 use graph::{Elements, Graph};
 use ndarray::ArrayViewMutD;
 use persist::Persisted;
@@ -31,6 +35,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, Instant},
 };
+use turns::Turn;
 
 /// What the process may hold beside the arena, in bytes, before the arena is made smaller for
 /// it: code, stacks, the graph, codecs' state, headers, open files.
@@ -142,16 +147,18 @@ impl Builder {
         Ok(Session {
             memory,
             threads,
-            arena,
+            arena: Arc::new(arena),
             spill: Arc::new(Spill::new(scratch, quota)),
-            files: FileCache::default(),
+            files: Arc::default(),
             observer: self.observer,
             fuse: self.fuse,
             reproducible: self.reproducible,
             eviction: self.eviction,
             retry: self.retry,
             cancel: Mutex::default(),
-            persisted: Mutex::default(),
+            admission: Arc::default(),
+            persisted: Arc::default(),
+            background: Background::default(),
         })
     }
 }
@@ -159,20 +166,17 @@ impl Builder {
 /// The least that an operating system counts, in bytes.
 const PAGE: usize = 4096;
 
-/// Held by the run that has the memory: what other sessions hold counts for all of the process.
-static RUNNING: Mutex<()> = Mutex::new(());
-
 /// What computes: memory, threads and scratch.
 ///
-/// One run at a time has the process's memory: another one, of this session or of another,
-/// waits for its end. So a task must not wait for a run, on whatever thread.
+/// One run of arrays at a time has the process's memory: another one, of this session or of another,
+/// waits for its end. Functions alone are called beside each other. So a task must not wait for a run, on whatever thread.
 #[derive(Debug)]
 pub struct Session {
     memory: u64,
     threads: usize,
-    arena: Arena,
+    arena: Arc<Arena>,
     spill: Arc<Spill>,
-    files: FileCache,
+    files: Arc<FileCache>,
     observer: Arc<dyn Observer>,
     fuse: bool,
     reproducible: bool,
@@ -180,12 +184,16 @@ pub struct Session {
     retry: Retry,
     /// Of the run under way, and those that wait for it.
     cancel: Mutex<Cancel>,
-    /// Held by the run under way: each has the whole budget.
-    persisted: Mutex<Vec<Weak<Persisted>>>,
+    admission: Arc<Admission>,
+    persisted: Arc<Mutex<Vec<Weak<Persisted>>>>,
+    background: Background,
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
+        if !self.background.end() {
+            return;
+        }
         for persisted in lock(&self.persisted).iter().filter_map(Weak::upgrade) {
             persisted.clear();
         }
@@ -234,6 +242,7 @@ impl Session {
     /// [`Error::is_cancelled`]. Runs that begin later are not touched.
     pub fn cancel(&self) {
         std::mem::take(&mut *lock(&self.cancel)).cancel();
+        self.background.cancel();
     }
 
     /// Computes arrays and values together: what they share is done once, and each chunk is
@@ -322,6 +331,11 @@ impl Session {
     fn compute_roots(&self, roots: &[Expr], buffers: Vec<&mut [u8]>, bytes: u64) -> Result<Report> {
         let started = Instant::now();
         memory::reset_peak();
+        if roots.is_empty() {
+            // Functions alone: the memory of runs of arrays is not waited for.
+            run::refuse_inside_task()?;
+            return Ok(self.report(&Plan::default(), run::Counts::default(), started));
+        }
         let wanted =
             roots.iter().map(|root| wanted_here(root, false)).collect::<Result<Vec<_>>>()?;
         let run = self.begin(&wanted, bytes)?;
@@ -417,7 +431,7 @@ impl Session {
         let grid = expr.meta()?.grid.clone();
         let wanted = [wanted_here(expr, true)?];
         let run = self.begin(&wanted, 0)?;
-        let engine = self.engine(&run);
+        let engine = self.engine(run.memory, &run.cancel);
         let (mut store, _) = run::run(&engine, &run.plan, &[Target::Keep])?;
         let port = run.plan.stages[run.plan.roots[0] as usize].ports[0];
         let chunks = (0..grid.len())
@@ -469,10 +483,10 @@ impl Session {
 
     /// Plans a run, checks that it fits, and waits until it may begin. Results of `bytes`
     /// bytes are not resident yet.
-    fn begin(&self, wanted: &[Wanted], bytes: u64) -> Result<Begun<'_>> {
+    fn begin(&self, wanted: &[Wanted], bytes: u64) -> Result<Begun> {
         run::refuse_inside_task()?;
         let cancel = lock(&self.cancel).clone();
-        let guard = lock(&RUNNING);
+        let turn = Turn::alone();
         memory::trim_others(&self.arena);
         let means = self.means(bytes);
         let arena = means.arena;
@@ -502,17 +516,19 @@ impl Session {
                 });
             }
         }
-        Ok(Begun { plan, memory, cancel, _guard: guard })
+        Ok(Begun { plan, memory, cancel, _turn: turn })
     }
 
-    fn engine<'a>(&'a self, begun: &'a Begun<'_>) -> Engine<'a> {
+    /// What a run may use, `memory` bytes of the arena among it.
+    fn engine<'a>(&'a self, memory: u64, cancel: &'a Cancel) -> Engine<'a> {
         Engine {
             process: self.memory,
             arena: &self.arena,
-            memory: begun.memory,
+            memory,
             spill: &self.spill,
             files: &self.files,
-            cancel: &begun.cancel,
+            cancel,
+            admission: &self.admission,
             threads: self.threads,
             observer: &*self.observer,
             retry: self.retry,
@@ -520,8 +536,9 @@ impl Session {
         }
     }
 
-    fn run(&self, begun: &Begun<'_>, targets: &[Target<'_>]) -> Result<run::Counts> {
-        let (_, counts) = run::run(&self.engine(begun), &begun.plan, targets)?;
+    fn run(&self, begun: &Begun, targets: &[Target<'_>]) -> Result<run::Counts> {
+        let (_, counts) =
+            run::run(&self.engine(begun.memory, &begun.cancel), &begun.plan, targets)?;
         Ok(counts)
     }
 
@@ -550,12 +567,12 @@ impl Settle for Session {
 }
 
 /// A run that may begin.
-struct Begun<'a> {
+struct Begun {
     plan: Plan,
     /// Bytes of the arena that it may give out.
     memory: u64,
     cancel: Cancel,
-    _guard: MutexGuard<'a, ()>,
+    _turn: Turn,
 }
 
 /// Bytes of the elements that are handed out.

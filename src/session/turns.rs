@@ -1,0 +1,57 @@
+//! Whose turn it is: what sessions hold counts for all of the process, so a run of arrays has its memory
+//! alone. Runs of functions alone, of one session, go on beside each other: they are admitted together.
+
+use super::lock;
+use std::sync::{Condvar, Mutex, PoisonError};
+
+#[derive(Debug)]
+struct State {
+    /// Runs under way.
+    running: usize,
+    /// The session of them, where they are of functions alone.
+    beside: Option<usize>,
+    /// Runs that wait to be alone: no other begins before them.
+    waiting: usize,
+}
+
+static STATE: Mutex<State> = Mutex::new(State { running: 0, beside: None, waiting: 0 });
+static ENDED: Condvar = Condvar::new();
+
+/// A run's turn, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Turn(());
+
+impl Turn {
+    /// Waits until nothing else runs.
+    pub fn alone() -> Turn {
+        let mut state = lock(&STATE);
+        state.waiting += 1;
+        while state.running > 0 {
+            state = ENDED.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.waiting -= 1;
+        (state.running, state.beside) = (1, None);
+        Turn(())
+    }
+
+    /// Waits until nothing runs or waits but functions of the session that `session` tells apart.
+    pub fn beside(session: usize) -> Turn {
+        let mut state = lock(&STATE);
+        while state.waiting > 0 || state.running > 0 && state.beside != Some(session) {
+            state = ENDED.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.running += 1;
+        state.beside = Some(session);
+        Turn(())
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut state = lock(&STATE);
+        state.running -= 1;
+        if state.running == 0 {
+            ENDED.notify_all();
+        }
+    }
+}
