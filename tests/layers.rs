@@ -124,7 +124,10 @@ fn violations(crate_folder: &Path) -> Vec<String> {
         let parts: Vec<&str> = inside.iter().filter_map(|part| part.to_str()).collect();
         let module = parts[0].trim_end_matches(".rs");
         let last = parts[parts.len() - 1];
-        if matches!(module, "lib" | "bin" | "tests") || last == "tests.rs" {
+        if matches!(module, "lib" | "bin" | "tests")
+            || last == "tests.rs"
+            || parts.contains(&"tests")
+        {
             continue;
         }
         let Some(own) = layers.get(module) else {

@@ -26,6 +26,8 @@ mod evaluate;
 mod filter;
 #[path = "oracle/functions.rs"]
 mod functions;
+#[path = "oracle/linalg.rs"]
+mod linalg;
 #[path = "oracle/measure.rs"]
 mod measure;
 #[path = "oracle/numpy.rs"]

@@ -364,6 +364,18 @@ SPECS = [
     ("searches", 80, 0, lambda d: one("searchsorted(sort({0}, axis=None), {1})", "searchsorted(sort({0}, axis=None), {1}, side='right')", "unique({0}).searchsorted({1}, 'right')", "digitize({1}, [-1, 0.5, 3])", "digitize({1}, array([5, 1, -2.5]), right=True)").format(d.x(), d.x(test=lambda a: a.dtype == d.array("x").dtype))),
     ("indices of places", 40, 0, lambda d: one("unravel_index({0} % 12, (3, 4))[0]", "unravel_index({0} % 24, (2, 3, 4))[-1]", "ravel_multi_index(({0} % 3, {0} % 4), (3, 4))").format(d.x("i", ge=8))),
     ("histograms of all", 40, 0, lambda d: one("histogram({0})[0]", "histogram({0}, 4)[0]", "histogram({0}, bins=3)[1]", "bincount({0}.ravel() % 7)", "bincount({0})", "bincount(ravel({0}), minlength=3)").format(d.x("ui", ge=8))),
+    ("decompositions", 100, 2e-5, lambda d: one("linalg.qr({0})[0] @ linalg.qr({0})[1]", "abs(linalg.qr({0} + 20 * tri(*{0}.shape))[1])".replace("tri(*{0}.shape)", "({0} == {0}.max())"), "linalg.svdvals({0})", "linalg.svd({0}, compute_uv=False)", "linalg.svd({0}, full_matrices=False)[1]", "(linalg.svd({0}, full_matrices=False)[0] * linalg.svd({0}, full_matrices=False)[1]) @ linalg.svd({0}, full_matrices=False)[2]", "np.linalg.matrix_rank({0})", "linalg.pinv({0})").format(d.x("uif", finite=True, ndim=(2, 2), min_size=1, test=lambda a: a.dtype != np.float32))),
+    ("least squares", 60, 2e-5, lambda d: one("linalg.lstsq({0}, {1})[0]", "linalg.lstsq({0}, {1})[2]", "linalg.lstsq({0}, {1}, rcond=1e-9)[3]", "{0} @ linalg.lstsq({0}, {1})[0]").format(d.x("uif", finite=True, ndim=(2, 2), min_size=1, test=lambda a: a.dtype != np.float32), d.x("uif", finite=True, ndim=(1, 2), min_size=1, test=lambda a: a.dtype != np.float32 and a.shape[0] == d.shape()[0]))),
+    ("square matrices", 80, 2e-5, lambda d: one("linalg.inv({0} + 40.0 * identity(4))", "linalg.det({0} + 20.0 * identity(4))", "linalg.solve({0} + 40.0 * identity(4), {1})", "linalg.cholesky({0}.astype('f8') @ {0}.T + 200.0 * identity(4))", "linalg.inv({0})", "linalg.det({0})", "linalg.solve({0} * 2.0 + 40 * identity(4), {0})", "linalg.cholesky({0} * 0 - 1.0)").format(d.x("if", finite=True, test=lambda a: a.shape == (4, 4)), d.x("f", finite=True, test=lambda a: a.shape == (4,)))),
+    ("norms", 100, 2e-5, lambda d: one("linalg.norm({0})", "linalg.norm({0}, axis=-1)", "linalg.norm({0}, {1})", "linalg.norm({0}, ord={1}, axis=0)", "linalg.norm({0}, {1}, (0, 1), True)", "linalg.norm({0}, 'fro')", "linalg.norm({0}, 'nuc')", "linalg.vector_norm({0}, ord={1}, axis=0)", "linalg.norm({0}, axis=(0, -1))").format(d.x("uif", finite=True, ndim=(1, 2), min_size=1), one("1", "2", "inf", "-inf", "-1", "0", "3", "-2"))),
+    ("covariances", 60, 2e-5, lambda d: one("cov({0})", "cov({0}, rowvar=False)", "cov({0}, bias=True)", "cov({0}, ddof=0)", "cov({0}, {1})", "corrcoef({0} + 0)", "np.corrcoef({0}, rowvar=False)", "cov({0}, {1}, False)").format(d.x("ui", ndim=(1, 3), min_size=1), d.same(kinds="uif", finite=True))),
+    ("joint histograms", 80, 2e-5, lambda d: one("histogram2d({0}.ravel(), {1}.ravel(), 4)[0]", "histogram2d({0}.ravel(), {1}.ravel(), [3, 5], [[-2, 4], [0, 3.5]])[0]", "histogram2d({0}.ravel(), {1}.ravel(), [-5, 0, 0.5, 9])[0]", "histogram2d({0}.ravel(), {1}.ravel(), bins=[[-5, 0, 3], [0, 1, 2, 8]], density=True)[0]", "histogram2d({0}.ravel(), {1}.ravel(), bins=3)[2]", "histogram2d({0}.ravel(), {1}.ravel(), 2, weights={1}.ravel() + 0.5)[0]", "histogramdd(({0}.ravel(), {1}.ravel(), {0}.ravel()), 3)[0]", "histogram({0}, 3, weights={1})[0]", "histogram({0}, [-3, 0, 2, 4], density=True)[0]", "histogram({0}, 5, (-2, 7), True)[0]").format(d.x("uif", finite=True, ge=2, min_size=1, ndim=(1, 3)), d.same(kinds="if", finite=True, ge=2))),
+    ("greatest places", 30, 0, lambda d: one("argtopk({0}, 2)", "argtopk({0}, -2, axis=0)").format(d.x("f", ndim=(1, 3), min_size=1, test=lambda a: a.size == len(np.unique(a))))),
+    ("more pads", 60, 2e-5, lambda d: f"pad({d.x('uif', ndim=(1, 2), min_size=1, finite=True)}, {one('1', '(1, 2)', '[(2, 1)]', '3')}{one(*[f', mode={m!r}' for m in ('maximum', 'minimum', 'mean', 'median', 'linear_ramp')], ', mode=' + repr('linear_ramp') + ', end_values=3')})"),
+    ("insertions", 80, 0, lambda d: one("insert({0}, 1, 7)", "insert({0}, 0, 3, axis=0)", "insert({0}, -1, {0}[0], axis=0)", "delete({0}, 0)", "delete({0}, [0, -1], axis=-1)", "delete({0}, 1, 0)", "append({0}, {0})", "append({0}, {0}, axis=0)", "insert({0}, 9, 1, axis=0)", "delete({0}, [0, 0, 1], 0)", "ediff1d({0})").format(d.x("uif", ndim=(1, 3), min_size=1))),
+    ("choices", 60, 0, lambda d: one("select([{0} > 2, {0} < 0], [{0}, {1}])", "select([{0} > 2, {0} < 0], [{0}, {0} + 1], 5)", "select([{0} == {1}], [1.5], default=-1)", "choose(({0} > 0) * 1, [{1}, {0}])", "choose(abs({0}.astype('i8')) % 3, ({0}, {0} * 2, 7))").format(d.x("if", ge=4, finite=True), d.same(kinds="if", ge=4))),
+    ("interpolations", 40, 2e-5, lambda d: one("interp({0}, [-2, 0.5, 3], [1, 10, -4])", "interp({0}, (0, 1, 8), (0, inf, 2.5), left=-1)", "interp({0}, arange(4), arange(4) ** 2, right=99)").format(d.x("uif", ge=4))),
+    ("triangles of places", 20, 0, lambda d: one("tri({0})", "tri({0}, {1}, 1)", "tril_indices({0})[0]", "triu_indices({0}, 1)[1]", "tril_indices({0}, k=-1, m={1})[1]", "tri({0}, k=-1, dtype=int)", "triu_indices({0}, m={1})[0]").format(rng.randrange(0, 6), rng.randrange(1, 6))),
     ("mistakes", 60, 0, lambda d: one("{0} + {1}", "{0}.mean(axis=5)", "sum({0}, axis=(0, 0))", "{0}[0, 0, 0, 0]", "concatenate([{0}, {1}], axis=1)", "stack([{0}, {1}])", "{0}.nothing", "sum({0}, axes=1)", "sqrt()", "sqrt({0}, 1, 2, 3)", "{0} and {1}", "0 < {0} < 1", "zeros((2, -1))", "{0}['a']", "{0}[1.5]", "broadcast_to({0}, (2,))", "swapaxes({0}, 7, 0)", "{0} << 1.5", "7 // 0 + {0}", "not {0}").format(d.x("f", ndim=(2, 3)), d.x("f", ndim=(2, 3)))),
 ]  # fmt: skip
 
@@ -372,7 +384,14 @@ def names():
     """What formulas can name."""
     env = {name: getattr(ndi, name) for name in dir(ndi) if not name.startswith("_")}
     env |= {name: getattr(np, name) for name in dir(np) if not name.startswith("_")}
+    env |= {"linalg": np.linalg, "argtopk": argtopk}
     return env | {"np": np, "numpy": np, "ndi": ndi, "ndimage": ndi, "len": len, "divmod": divmod, "int": int, "float": float, "bool": bool}
+
+
+def argtopk(a, k, axis=-1):
+    """As dask has it."""
+    places = np.argsort(a, axis=axis)
+    return np.take(np.flip(places, axis) if k > 0 else places, range(min(abs(k), a.shape[axis])), axis)
 
 
 def chunks(shape):

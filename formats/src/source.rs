@@ -195,7 +195,7 @@ impl Fingerprint {
     }
 
     /// The fingerprint of all that lies in a folder and in those below: of each name, size and time
-    /// of modification. Hidden files are left out, and behind the first [`MOST_FILES`] files: there
+    /// of modification. Hidden files are left out, and behind the first 131,072 files: there
     /// only what adds, removes or replaces one is seen, and not what writes into it.
     ///
     /// # Errors

@@ -168,8 +168,8 @@ impl<T: Kind> Array<T> {
     /// use freeboard::{Session, array::arange};
     ///
     /// let session = Session::builder().memory("128MiB").build()?;
-    /// let x = arange(0, 10, 1).reshape([2, 5]);
-    /// let odd = session.settle(x.filter(&(&x % 2).equal(1)))?;
+    /// let x = arange(0i64, 10, 1).reshape([2, 5]);
+    /// let odd = session.settle(x.filter(&(&x & 1i64).cast::<bool>()))?;
     /// assert_eq!(odd.shape()?, [5]);
     /// let (odd, mean) = session.compute((&odd, odd.mean(0).item()))?;
     /// assert_eq!(odd.as_slice().unwrap(), [1, 3, 5, 7, 9]);

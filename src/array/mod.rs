@@ -21,6 +21,8 @@
 //! | `scan` | running sums and products |
 //! | `shape` | slices, transposes, new and dropped axes, rechunk |
 //! | `histogram` | histograms and counts |
+//! | `statistics` | covariances and correlations |
+//! | `edit` | elements put in and left out |
 //! | `order` | sorts, medians and other quantiles |
 //! | `rearrange` | rolls, tiles, quarter turns, parts |
 //! | `pad` | [`Pad`]: elements put around an array |
@@ -31,6 +33,7 @@
 //! | `create` | arrays from numbers alone: constants and ranges |
 //! | `random` | [`Random`]: random arrays, and their generator |
 //! | `matrices` | diagonals, triangles, coordinates |
+//! | `linalg` | factorisations of matrices, least squares |
 //! | `products` | products of matrices, and sums of products over any axes |
 //! | `combine` | [`Combine`]: frames combined into one |
 //! | `from_delayed` | arrays of which delayed functions make the blocks, and back |
@@ -50,6 +53,7 @@ mod combine;
 mod compute;
 mod create;
 mod differences;
+mod edit;
 mod elementwise;
 mod filter;
 mod from_delayed;
@@ -59,6 +63,7 @@ mod generated;
 mod histogram;
 mod join;
 mod kind;
+mod linalg;
 mod matrices;
 mod ops;
 mod order;
@@ -75,6 +80,7 @@ mod search;
 mod settle;
 mod shape;
 mod slice_str;
+mod statistics;
 mod take;
 mod unique;
 
@@ -91,8 +97,10 @@ pub use create::{
 pub use from_delayed::from_delayed;
 pub use fromfunction::fromfunction;
 pub use functions::blockwise;
+pub use histogram::{BinEdges, histogramdd};
 pub use join::{block, concatenate, dstack, hstack, stack, vstack};
 pub use kind::{Dyn, Kind};
+pub use linalg::{LeastSquares, Svd};
 pub use matrices::{Indexing, diag, eye, indices, meshgrid};
 pub use ops::{Operand, Term};
 pub use pad::{Pad, PadWidths};

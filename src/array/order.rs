@@ -8,6 +8,7 @@ use super::{
     args::{automatic, axis_of},
     mistake,
     shape::{along, view},
+    slice_str::Part,
 };
 use crate::{
     error::Result,
@@ -244,6 +245,21 @@ impl<T: Kind> Array<T> {
     ) -> Array {
         let by = (method, true);
         self.several_quantiles(&q.into(), &axes.into(), by, Location::caller())
+    }
+
+    /// The places of the `count` greatest elements along `axis`, from the greatest on; of a negative count, of the
+    /// least from the least on. Whole lines are held, as for [`argsort`](Array::argsort); of equal elements the last are the greatest.
+    #[track_caller]
+    pub fn argtopk(&self, count: i64, axis: i64) -> Array<i64> {
+        let places = self.argsort(axis);
+        let places = if count < 0 { places } else { places.flip(axis) };
+        let rank = places.rank().unwrap_or(0);
+        let Ok(axis) = axis_of(axis, rank) else { return places };
+        let all = Part::Range { start: None, stop: None, step: 1 };
+        let mut parts = vec![all; rank];
+        let most = i64::try_from(count.unsigned_abs()).unwrap_or(i64::MAX);
+        parts[axis] = Part::Range { start: None, stop: Some(most), step: 1 };
+        places.select(&parts)
     }
 
     /// The `count` greatest elements along `axis`, from the greatest on; of a negative

@@ -4,11 +4,12 @@
 //! after it. Where a width is beyond the axis, the array is repeated outwards.
 
 use super::{
-    Array, Kind, Line,
+    Array, Dyn, Kind, Line, arange,
     args::axes_text,
+    cast,
     differences::part,
     join::joined,
-    mistake,
+    keepdims, kept, mistake,
     rearrange::PARTS,
     shape::{along, view},
 };
@@ -16,7 +17,7 @@ use crate::{
     error::Result,
     expr::{Access, AxisView, Expr},
 };
-use freeboard_formats::{Grid, Scalar};
+use freeboard_formats::{DType, Grid, Scalar};
 use std::{ops::Range, panic::Location};
 
 /// What [`Array::pad`] puts around an array, with NumPy's names.
@@ -32,6 +33,16 @@ pub enum Pad {
     Symmetric,
     /// The array again: `b c d | a b c d | a b c`.
     Wrap,
+    /// The greatest element of each line.
+    Maximum,
+    /// The least element of each line.
+    Minimum,
+    /// The mean of each line; of integers rounded.
+    Mean,
+    /// The median of each line; of integers rounded.
+    Median,
+    /// From the outermost element evenly to a value; of integers rounded down.
+    LinearRamp(Scalar),
 }
 
 impl Pad {
@@ -133,6 +144,43 @@ impl<T: Kind> Array<T> {
     }
 }
 
+/// What a statistic makes of each line along `axis`, which is left with length 1; in the array's dtype.
+fn statistic(expr: &Expr, axis: usize, mode: Pad, at: Line) -> Expr {
+    let array = Array::<Dyn>::from_expr(expr.clone());
+    let axis = keepdims(axis as i64);
+    let made = match mode {
+        Pad::Maximum => array.max(axis),
+        Pad::Minimum => array.min(axis),
+        Pad::Median => array.median(axis),
+        _ => array.mean(axis),
+    };
+    kept(at, || {
+        let dtype = expr.meta()?.dtype;
+        Ok(if dtype.is_float() { made.expr } else { cast(&made.rint().expr, dtype, at) })
+    })
+}
+
+/// `count` elements evenly from `end`, which is left out beyond, to the outermost element along `axis`.
+fn ramp(expr: &Expr, axis: usize, before: bool, count: u64, end: Scalar, at: Line) -> Result<Expr> {
+    let meta = expr.meta()?;
+    let mut shape = meta.shape();
+    let edge = if before { 0 } else { shape[axis] - 1 };
+    shape[axis] = count;
+    let line = Access::new((0..shape.len()).map(|i| match i == axis {
+        true => AxisView::At(edge),
+        false => along(i, 0, 1),
+    }));
+    let edge = Array::<f64>::from_expr(cast(&view(expr, line, &shape, at), DType::F64, at));
+    let steps = arange(0i64, count as i64, 1);
+    let steps = if before { steps } else { steps.flip(0) };
+    let steps = view(&steps.expr, Access::new([along(axis, 0, 1)]), &shape, at);
+    let steps = Array::<f64>::from_expr(cast(&steps, DType::F64, at));
+    let ramp = (edge - end.as_f64()) / count as f64 * steps + end.as_f64();
+    let ramp = if meta.dtype.is_float() { ramp } else { ramp.floor() };
+    let names = meta.axes.clone();
+    Ok(cast(&ramp.expr, meta.dtype, at).described(|meta| meta.axes = names))
+}
+
 fn padded(
     expr: &Expr,
     axis: usize,
@@ -164,6 +212,14 @@ fn padded(
                     "axis {axis} has no element to be padded with; only `Pad::Constant` needs none"
                 );
                 return Err(mistake(at)(message));
+            }
+            Pad::LinearRamp(end) => vec![ramp(expr, axis, range.start < 0, count, end, at)?],
+            Pad::Maximum | Pad::Minimum | Pad::Mean | Pad::Median => {
+                let access = Access::new((0..shape.len()).map(|i| match i == axis {
+                    true => AxisView::At(0),
+                    false => along(i, 0, 1),
+                }));
+                vec![view(&statistic(expr, axis, mode, at), access, &shape, at)]
             }
             _ if len == 1 || mode == Pad::Edge => {
                 let edge = if range.start < 0 { 0 } else { len - 1 };

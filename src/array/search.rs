@@ -50,6 +50,56 @@ impl<T: Kind> Array<T> {
     }
 }
 
+impl<T: Kind> Array<T> {
+    /// The values, at the elements, of the line through the points (`xp`, `fp`), of which `xp` increase; before the first and
+    /// behind the last `left` and `right`, or the first and the last value. NaN stays.
+    /// ```
+    /// use freeboard::{Session, array::arange};
+    ///
+    /// let session = Session::builder().memory("128MiB").build()?;
+    /// let y = arange(0, 5, 1).interp(&[1.0, 3.0], &[10.0, 20.0], None, Some(0.0));
+    /// assert_eq!(session.compute(y)?.as_slice().unwrap(), [10.0, 10.0, 15.0, 20.0, 0.0]);
+    /// # Ok::<(), freeboard::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn interp(
+        &self,
+        xp: &[f64],
+        fp: &[f64],
+        left: Option<f64>,
+        right: Option<f64>,
+    ) -> Array<f64> {
+        let at = Location::caller();
+        let (Some((&first, &last)), true) = (fp.first().zip(fp.last()), xp.len() == fp.len())
+        else {
+            let message = format!("a line through {} points with {} values", xp.len(), fp.len());
+            return Array::from_expr(Expr::failed(mistake(at)(message), at));
+        };
+        let (xp, fp) = (xp.to_vec(), fp.to_vec());
+        let (left, right) = (left.unwrap_or(first), right.unwrap_or(last));
+        self.cast::<f64>().map(move |x: f64| {
+            let next = xp.partition_point(|&point| point <= x);
+            match next {
+                _ if x.is_nan() => x,
+                0 => left,
+                _ if xp[next - 1] == x => fp[next - 1],
+                _ if next == xp.len() => right,
+                _ => {
+                    let slope = (fp[next] - fp[next - 1]) / (xp[next] - xp[next - 1]);
+                    let below = slope * (x - xp[next - 1]) + fp[next - 1];
+                    if !below.is_nan() {
+                        return below;
+                    }
+                    // Infinite values on one side only.
+                    let above = slope * (x - xp[next]) + fp[next];
+                    let level = above.is_nan() && fp[next] == fp[next - 1];
+                    if level { fp[next] } else { above }
+                }
+            }
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::zeros;

@@ -89,10 +89,10 @@ impl<T: Kind> Array<T> {
     /// The distinct values, and how often each occurs and where. There may be `most` at the most (65536 is a good number): more end the
     /// run with an error. A table of 24 bytes for each of so many is held for each thread.
     /// ```
-    /// use freeboard::{Session, array::arange};
+    /// use freeboard::{Array, Session, array::arange};
     ///
     /// let session = Session::builder().memory("128MiB").build()?;
-    /// let x = arange(0, 10, 1) % 3;
+    /// let x: Array<i64> = arange(0i64, 10, 1) % 3i64;
     /// let found = session.settle(x.unique(100))?;
     /// let (values, counts) = session.compute((&found.values, &found.counts))?;
     /// assert_eq!(values.as_slice().unwrap(), [0, 1, 2]);

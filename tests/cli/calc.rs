@@ -24,6 +24,7 @@ fn printed() {
     assert_eq!(calc("x.sum(), y[::2], y.shape"), "15\n[0.5, 2]\n(3,)\n");
     assert_eq!(calc("x.shape + y.shape, x.dtype, 1 / 2"), "((2, 3, 3), int16, 0.5)\n");
     assert_eq!(calc("-x[0, ::-1], y.ndim"), "[-2, -1, 0]\n1\n");
+    assert_eq!(calc("x[x > 2], y[y > 0].mean()"), "[3, 4, 5]\n1.25\n");
 }
 
 #[test]
@@ -60,6 +61,9 @@ fn stored() {
     let header = String::from_utf8_lossy(&bytes[..64]);
     assert!(header.contains("'descr': '<i2', 'fortran_order': False, 'shape': ()"), "{header}");
     assert_eq!(bytes[128..], [5, 0]);
+    out(&["calc", "x[x % 2 == 1]", &x, "-o", &output, "--overwrite", "--quiet"]);
+    let bytes = fs::read(&output).unwrap();
+    assert_eq!(bytes[128..], [1, 0, 3, 0, 5, 0]);
     let zarr = at(&folder, "out.zarr");
     out(&["calc", "x.T / 2", &x, "-o", &zarr, "--chunks", "2,2", "--quiet"]);
     let info = json(&["info", "--json", &zarr]);
@@ -81,6 +85,8 @@ fn only_planned() {
     let input = format!("x={VISP}");
     let plan = out(&["calc", "nanmean(x, axis=(0, 1))", &input, "--plan"]);
     assert!(plan.starts_with("plan   read 709 KiB"), "{plan}");
+    let text = "error: the shape of this depends on values, which would have to be computed first";
+    fails(&["calc", "x[x > 0]", &input, "--plan"], text);
 }
 
 #[test]

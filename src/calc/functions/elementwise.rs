@@ -193,14 +193,18 @@ fn where_(a: &Arguments<'_>) -> Result<Value> {
         return places(a, "condition");
     }
     let condition = a.array("condition")?;
-    let condition = condition.cast_to(DType::Bool).typed::<bool>()?;
     let (x, y) = (a.value("x"), a.value("y"));
     if [x, y].into_iter().any(|value| matches!(value, Value::None)) {
         return Err(Fault::new("where() chooses between arrays or numbers, and not None"));
     }
+    choice(&condition.cast::<bool>(), x, y)
+}
+
+/// The elements of `x` where a condition holds, elsewhere those of `y`.
+pub(super) fn choice(condition: &Array<bool>, x: &Value, y: &Value) -> Result<Value> {
     // Of two numbers one is an array, beside which the other is weak.
-    match x.is_number() && y.is_number() {
-        true => Ok(condition.choose(x.to_array()?, y.term()?).into()),
-        false => Ok(condition.choose(x.term()?, y.term()?).into()),
-    }
+    Ok(match x.is_number() && y.is_number() {
+        true => condition.choose(x.to_array()?, y.term()?).into(),
+        false => condition.choose(x.term()?, y.term()?).into(),
+    })
 }

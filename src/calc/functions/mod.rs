@@ -13,6 +13,8 @@ mod arguments;
 mod choose;
 mod create;
 mod elementwise;
+mod histogram;
+mod linalg;
 mod measure;
 mod ndimage;
 mod order;
@@ -48,13 +50,15 @@ macro_rules! functions {
 use functions;
 
 /// The families.
-const TABLE: [&[Function]; 9] = [
+const TABLE: [&[Function]; 11] = [
     elementwise::FUNCTIONS,
     reduce::FUNCTIONS,
     order::FUNCTIONS,
+    histogram::FUNCTIONS,
     choose::FUNCTIONS,
     shape::FUNCTIONS,
     products::FUNCTIONS,
+    linalg::FUNCTIONS,
     create::FUNCTIONS,
     ndimage::FUNCTIONS,
     measure::FUNCTIONS,

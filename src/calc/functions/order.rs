@@ -9,7 +9,7 @@ use super::{
     functions,
 };
 use crate::{
-    array::{Array, Axes, keepdims, stack},
+    array::{Array, Axes, keepdims},
     kernel::Method,
 };
 use freeboard_formats::DType;
@@ -24,55 +24,7 @@ functions! {
     "nanpercentile(a, q, axis=None, *, method='linear', keepdims=False)" "As percentile, of what is not NaN" => |a| quantiles(a, 100.0, true)?;
     "quantile(a, q, axis=None, *, method='linear', keepdims=False)" "The elements at the fraction q of their order" => |a| quantiles(a, 1.0, false)?;
     "nanquantile(a, q, axis=None, *, method='linear', keepdims=False)" "As quantile, of what is not NaN" => |a| quantiles(a, 1.0, true)?;
-    "histogram(a, bins=10, range=None)" "How many elements lie in each bin, and the edges of the bins" => |a| histogram(a)?;
-    "bincount(x, /, *, minlength=0)" "How often each integer occurs" => |a| bincount(a)?;
-}
-
-/// Counts and edges: of bins of equal width over a range, or between edges that are listed.
-fn histogram(a: &Arguments<'_>) -> Result<Value> {
-    let array = a.array("a")?;
-    let (counts, edges) = match a.value("bins") {
-        Value::Tuple(_) | Value::List(_) => {
-            let (edges, _) = a.floats("bins")?;
-            (array.histogram_between(&edges), a.value("bins").to_array()?)
-        }
-        _ => {
-            let range = match a.maybe_floats("range")?.as_deref() {
-                Some(&[first, last]) => (first, last),
-                Some(_) => return Err(Fault::value("a range is (first, last)")),
-                None => whole_range(a, &array)?,
-            };
-            array.histogram(a.count("bins")? as usize, range)
-        }
-    };
-    Ok(Value::Tuple(vec![Value::Array(counts.to_dyn()), Value::Array(edges)]))
-}
-
-/// The least and the greatest element; 0 and 1 of none, as NumPy has it.
-fn whole_range(a: &Arguments<'_>, array: &Array) -> Result<(f64, f64)> {
-    if array.shape()?.contains(&0) {
-        return Ok((0.0, 1.0));
-    }
-    let ends = stack([array.min(..), array.max(..)], 0).cast_to(DType::F64);
-    match a.settling().elements(&ends)?.into_typed::<f64>()?[..] {
-        [first, last] => Ok((first, last)),
-        _ => Err(Fault::value("a range is (first, last)")),
-    }
-}
-
-/// How often each integer occurs; the greatest is looked for where no length is told that is enough.
-fn bincount(a: &Arguments<'_>) -> Result<Array> {
-    let (array, least) = (a.array("x")?, a.count("minlength")?);
-    if array.rank()? != 1 {
-        return Err(Fault::value("bincount is of an array of one axis"));
-    }
-    if array.dtype()?.is_float() || array.shape()?.contains(&0) || !a.settling().can() {
-        return Ok(array.bincount(least).to_dyn());
-    }
-    let greatest =
-        a.settling().elements(&array.max(..).cast_to(DType::I64))?.into_typed::<i64>()?;
-    let length = greatest[0].checked_add(1).and_then(|length| u64::try_from(length).ok());
-    Ok(array.bincount(least.max(length.unwrap_or(0))).to_dyn())
+    "argtopk(a, k, axis=-1)" "The places of the k greatest elements along an axis, or of the -k least (as in dask)" => |a| a.array("a")?.argtopk(a.integer("k")?, a.integer("axis")?).to_dyn();
 }
 
 /// Quantiles, `whole` being the greatest: of one number, or of a list of them along a new axis.

@@ -7,11 +7,12 @@ use super::{
         value::Value,
     },
     arguments::Arguments,
+    elementwise::choice,
     functions,
 };
 use crate::array::{
-    Array, Axes, Chunks, Indexing, Pad, PadWidths, axis_of, concatenate, diag, dstack, hstack,
-    meshgrid, stack, vstack,
+    Array, Axes, Chunks, Indexing, Pad, PadWidths, axis_of, concatenate, diag, dstack, full,
+    hstack, meshgrid, range, stack, vstack,
 };
 use freeboard_formats::DType;
 
@@ -42,7 +43,7 @@ functions! {
     "rot90(m, k=1, axes=(0, 1))" "Turned by quarters in the plane of two axes" => |a| a.array("m")?.rot90(a.integer("k")?, pair(a, "axes")?);
     "tile(A, reps)" "Repeated side by side" => |a| a.array("A")?.tile(a.integers("reps")?);
     "repeat(a, repeats, axis=None)" "Each element several times" => |a| along_one(a)?.repeat(a.count("repeats")? as usize, a.maybe_integer("axis")?.unwrap_or(0));
-    "pad(array, pad_width, mode='constant', *, constant_values=0)" "With elements put around: constant, edge, reflect, symmetric, wrap" => |a| padded(a)?;
+    "pad(array, pad_width, mode='constant', *, constant_values=0, end_values=0)" "With elements put around: constant, edge, reflect, symmetric, wrap, maximum, minimum, mean, median, linear_ramp" => |a| padded(a)?;
     "diag(v, k=0)" "A matrix with a diagonal, or the diagonal of a matrix" => |a| diagonal_or_matrix(a)?;
     "diagonal(a, offset=0, axis1=0, axis2=1)" "The diagonals of two axes" => |a| a.array("a")?.diagonal(a.integer("offset")?, plane(a)?);
     "trace(a, offset=0, axis1=0, axis2=1)" "The sums of the diagonals of two axes" => |a| a.array("a")?.trace(a.integer("offset")?, plane(a)?);
@@ -60,6 +61,16 @@ functions! {
     "compress(condition, a, axis=None)" "The elements along an axis where a list is true" => |a| compressed(a, "a")?;
     "ndarray.compress(self, condition, axis=None)" "The elements along an axis where a list is true" => |a| compressed(a, "self")?;
     "ndarray.rechunk(self, chunks)" "The same elements in other chunks (as in dask)" => |a| rechunked(a)?;
+    "insert(arr, obj, values, axis=None)" "With elements put in before a place along an axis" => |a| inserted(a)?;
+    "delete(arr, obj, axis=None)" "Without the elements at places along an axis" => |a| deleted(a)?;
+    "append(arr, values, axis=None)" "Arrays one after the other" => |a| appended(a)?;
+    "ediff1d(ary)" "The differences of neighbours of all elements" => |a| a.array("ary")?.ravel().diff(1, 0);
+    "select(condlist, choicelist, default=0)" "The elements of the first choice whose condition holds" => |a| selected(a)?;
+    "choose(a, choices)" "Of the arrays, that with the number that the elements have" => |a| chosen(a)?;
+    "interp(x, xp, fp, left=None, right=None)" "Values between points, linearly" => |a| interpolated(a)?;
+    "tri(N, M=None, k=0, dtype=float64)" "Ones on and below a diagonal, else 0" => |a| triangle(a, "N", "M")?.cast_to(a.maybe_dtype("dtype")?.unwrap_or(DType::F64));
+    "tril_indices(n, k=0, m=None)" "The places on and below a diagonal" => |a| indices(a, &triangle(a, "n", "m")?)?;
+    "triu_indices(n, k=0, m=None)" "The places on and above a diagonal" => |a| indices(a, &whole(a, "n", "m")?.triu(a.integer("k")?))?;
     "copy(a)" "The elements" => |a| a.array("a")?;
     "shape(a)" "The number of elements along each axis" => |a| sizes(&a.array("a")?)?;
     "ndim(a)" "The number of axes" => |a| a.array("a")?.rank()? as u64;
@@ -226,9 +237,15 @@ fn padded(a: &Arguments<'_>) -> Result<Array> {
         "reflect" => Pad::Reflect,
         "symmetric" => Pad::Symmetric,
         "wrap" => Pad::Wrap,
+        "maximum" => Pad::Maximum,
+        "minimum" => Pad::Minimum,
+        "mean" => Pad::Mean,
+        "median" => Pad::Median,
+        "linear_ramp" => Pad::LinearRamp(a.value("end_values").to_scalar()?),
+        "empty" => Pad::constant(0),
         other => {
             return Err(Fault::new(format!("there is no mode {other:?}"))
-                .help("there are constant, edge, reflect, symmetric, wrap"));
+                .help("there are constant, edge, reflect, symmetric, wrap, maximum, minimum, mean, median, linear_ramp, empty"));
         }
     };
     let wrong = || {
@@ -326,4 +343,91 @@ fn result_type(a: &Arguments<'_>) -> Result<Value> {
         }
     };
     Ok(Value::DType(crate::kernel::promote::result_type(dtype("x")?, dtype("y")?)))
+}
+
+fn inserted(a: &Arguments<'_>) -> Result<Array> {
+    let (array, axis) = a.flat_or_along("arr")?;
+    let values = a.array("values")?.cast_to(array.dtype()?);
+    Ok(array.insert(a.integer("obj")?, &values, axis))
+}
+
+fn deleted(a: &Arguments<'_>) -> Result<Array> {
+    let (array, axis) = a.flat_or_along("arr")?;
+    if let Value::Slice([start, stop, step]) = *a.value("obj") {
+        let axis = axis_of(axis, array.rank()?).map_err(Fault::value)?;
+        let (first, count) = range(start, stop, step.unwrap_or(1), array.shape()?[axis] as u64);
+        let step = step.unwrap_or(1);
+        let places: Vec<i64> = (0..count as i64).map(|i| first + i * step).collect();
+        return Ok(array.delete(places, axis as i64));
+    }
+    Ok(array.delete(a.integers("obj")?, axis))
+}
+
+fn appended(a: &Arguments<'_>) -> Result<Array> {
+    let (array, values) = (a.array("arr")?, a.array("values")?);
+    Ok(match a.maybe_integer("axis")? {
+        Some(axis) => concatenate([array, values], axis),
+        None => concatenate([array.ravel(), values.ravel()], 0),
+    })
+}
+
+fn selected(a: &Arguments<'_>) -> Result<Array> {
+    let (conditions, choices) = (a.arrays("condlist")?, listed_values(a, "choicelist")?);
+    if conditions.is_empty() || conditions.len() != choices.len() {
+        return Err(Fault::value("list of cases must be same length as list of conditions"));
+    }
+    let mut made = a.value("default").clone();
+    for (condition, value) in conditions.iter().zip(&choices).rev() {
+        if condition.dtype()? != DType::Bool {
+            return Err(Fault::new("the conditions of select() are arrays of bool"));
+        }
+        made = choice(&condition.cast::<bool>(), value, &made)?;
+    }
+    made.to_array()
+}
+
+/// The values of a tuple or a list.
+fn listed_values(a: &Arguments<'_>, name: &str) -> Result<Vec<Value>> {
+    match a.value(name) {
+        Value::Tuple(values) | Value::List(values) => Ok(values.clone()),
+        _ => Err(Fault::new(format!("'{name}' is a tuple or a list"))),
+    }
+}
+
+fn chosen(a: &Arguments<'_>) -> Result<Array> {
+    let (places, choices) = (a.array("a")?, listed_values(a, "choices")?);
+    let Some((last, choices)) = choices.split_last() else {
+        return Err(Fault::value("choose() between no arrays"));
+    };
+    if places.dtype()?.is_float() {
+        return Err(Fault::new("choose() takes integers"));
+    }
+    let mut made = last.clone();
+    for (number, value) in choices.iter().enumerate().rev() {
+        made = choice(&places.equal(number as i64), value, &made)?;
+    }
+    made.to_array()
+}
+
+fn interpolated(a: &Arguments<'_>) -> Result<Array> {
+    let (xp, fp) = (a.known_floats("xp")?, a.known_floats("fp")?);
+    let end = |name: &str| if a.is_none(name) { Ok(None) } else { a.float(name).map(Some) };
+    Ok(a.array("x")?.interp(&xp, &fp, end("left")?, end("right")?).to_dyn())
+}
+
+/// True everywhere, of as many rows and columns as two arguments tell.
+fn whole(a: &Arguments<'_>, rows: &str, columns: &str) -> Result<Array> {
+    let rows = a.integer(rows)?;
+    let columns = a.maybe_integer(columns)?.unwrap_or(rows);
+    Ok(full([rows, columns], true).to_dyn())
+}
+
+fn triangle(a: &Arguments<'_>, rows: &str, columns: &str) -> Result<Array> {
+    Ok(whole(a, rows, columns)?.tril(a.integer("k")?))
+}
+
+/// The places where an array is true.
+fn indices(a: &Arguments<'_>, array: &Array) -> Result<Value> {
+    let places = a.settling().settled(array.nonzero())?;
+    Ok(Value::Tuple(places.into_iter().map(Value::from).collect()))
 }
