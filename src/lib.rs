@@ -20,6 +20,8 @@ pub mod delayed;
 
 pub mod imaging;
 
+pub mod picture;
+
 mod open;
 
 pub mod calc;
@@ -38,6 +40,8 @@ pub use freeboard_formats as formats;
 pub use freeboard_formats::fits::Fits;
 #[cfg(feature = "h5")]
 pub use freeboard_formats::hdf5::Hdf5;
+#[cfg(feature = "images")]
+pub use freeboard_formats::images::Png;
 #[cfg(feature = "npy")]
 pub use freeboard_formats::npy::Npy;
 pub use freeboard_formats::registry::{Nested, OpenOptions};

@@ -38,11 +38,17 @@ const BOXES: usize = 12;
 const LIMIT: u64 = 1 << 26;
 
 /// Choices that are the same in every run (Steele, Lea and Flood's SplitMix64, 2014).
-struct Choices(u64);
+#[derive(Clone, Debug)]
+pub struct Choices(u64);
 
 impl Choices {
+    /// Others for each seed.
+    pub fn new(seed: u64) -> Choices {
+        Choices(seed)
+    }
+
     /// A number below `end`, which is not 0.
-    fn below(&mut self, end: u64) -> u64 {
+    pub fn below(&mut self, end: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -126,6 +132,18 @@ fn read(
     let untouched = buffer.iter().all(|&byte| byte == GARBAGE);
     assert!(untouched, "reading {region} wrote outside its box");
     Ok(elements)
+}
+
+/// All elements of a source in C order, as they lie in a chunk.
+///
+/// # Errors
+/// As [`ChunkSource::read`].
+///
+/// # Panics
+/// If what is told of the array, or of the cost of reading it, does not fit in memory.
+pub fn whole(source: &dyn ChunkSource) -> Result<Vec<u8>> {
+    let whole = Region::whole(&source.meta().shape());
+    read(source, &whole, Layout::Contiguous, &FileCache::default(), &Cancel::default())
 }
 
 /// The elements of a view in C order.
@@ -490,34 +508,54 @@ pub fn damaged(format: &dyn Format, path: &Path, times: u64) -> usize {
             }
         };
         fs::write(file, &bytes).expect("a file to damage");
-        let outcome = catch_unwind(AssertUnwindSafe(|| read_damaged(format, path)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| hostile(format, path, LIMIT)));
         fs::write(file, &whole).expect("a file to mend");
         match outcome {
-            Ok(readable) => opened += usize::from(readable),
+            Ok(seen) => opened += usize::from(seen.opened > 0),
             Err(_) => panic!("{} panics on {file:?} {how} (way {seed})", format.name()),
         }
     }
     opened
 }
 
-/// Whether it can be opened; reads what is not too large, of every array that is listed.
-fn read_damaged(format: &dyn Format, path: &Path) -> bool {
-    let items = format.list(path).unwrap_or_default();
-    let named = items.iter().take(32).map(|item| Some(item.name.as_str()));
-    let opened = named.chain([None]).filter_map(|item| format.open(path, item).ok());
-    opened.map(|source| read_chunks(&*source)).count() > 0
+/// What [`hostile`] came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Arrays that could be opened.
+    pub opened: usize,
+    /// Chunks of them that were read without an error.
+    pub read: usize,
+    /// The most bytes that one read was lent, buffer and scratch together.
+    pub largest: u64,
 }
 
-fn read_chunks(source: &dyn ChunkSource) {
-    let meta = source.meta();
-    let (files, cancel) = (FileCache::default(), Cancel::default());
-    for chunk in 0..meta.grid.len().min(64) {
-        let region = meta.grid.region(&meta.grid.index_of(chunk));
-        if meta.max_chunk_bytes() <= LIMIT && source.cost(&region).scratch <= LIMIT {
-            // An error is as good as elements here; it is panics that are looked for.
-            let _ = read(source, &region, Layout::Contiguous, &files, &cancel);
+/// Opens whatever is at `path`, hostile as it may be: lists it, opens what is listed, and reads of each the
+/// first chunks that take no more than `limit` bytes. What all tests of damaged files and all
+/// fuzz targets do.
+///
+/// # Panics
+/// If the format does, which it must not.
+pub fn hostile(format: &dyn Format, path: &Path, limit: u64) -> Seen {
+    let mut seen = Seen::default();
+    let _ = format.contents(path);
+    let items = format.list(path).unwrap_or_default();
+    let named = items.iter().take(32).map(|item| Some(item.name.as_str()));
+    for source in named.chain([None]).filter_map(|item| format.open(path, item).ok()) {
+        seen.opened += 1;
+        let meta = source.meta();
+        let (files, cancel) = (FileCache::default(), Cancel::default());
+        for chunk in 0..meta.grid.len().min(64) {
+            let region = meta.grid.region(&meta.grid.index_of(chunk));
+            let takes = meta.max_chunk_bytes().saturating_add(source.cost(&region).scratch);
+            if takes <= limit {
+                seen.largest = seen.largest.max(takes);
+                // An error is as good as elements here; it is panics that are looked for.
+                let done = read(&*source, &region, Layout::Contiguous, &files, &cancel);
+                seen.read += usize::from(done.is_ok());
+            }
         }
     }
+    seen
 }
 
 fn files_in(path: &Path, files: &mut Vec<PathBuf>) {

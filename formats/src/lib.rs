@@ -1,7 +1,7 @@
 //! Chunked readers and writers of scientific array files, behind one seam.
 //!
-//! This crate is *chunks at rest*: it knows how arrays lie in FITS, Zarr, HDF5 and
-//! NumPy files and nothing of how they are computed. Everything above it speaks to
+//! This crate is *chunks at rest*: it knows how arrays lie in FITS, Zarr, HDF5, NumPy
+//! files and pictures, and nothing of how they are computed. Everything above it speaks to
 //! two traits, [`ChunkSource`] and [`ChunkSink`]; everything below them is one
 //! adapter a format. `formats/README.md` tells how to add one.
 //!
@@ -11,7 +11,7 @@
 //! |---|---|
 //! | 0 vocabulary | [`dtype`], [`region`], [`grid`], [`error`], `url`, [`view`] |
 //! | 1 the seam | [`source`], [`files`], [`stored`], `remote`, [`journal`], [`missing`] |
-//! | 2 adapters | [`memory`], `fits`, `zarr`, `hdf5`, `npy`, `arrange`, `cf`, `pattern`, [`stack`], [`wrap`] |
+//! | 2 adapters | [`memory`], `fits`, `zarr`, `hdf5`, `npy`, `images`, `arrange`, `cf`, `pattern`, [`stack`], [`wrap`] |
 //! | 3 | [`registry`], [`headers`], [`conformance`] |
 
 pub mod dtype;
@@ -30,20 +30,30 @@ pub mod stored;
 
 mod arrange;
 mod cf;
+#[cfg(any(feature = "fits", feature = "images"))]
+mod each;
 #[cfg(feature = "fits")]
 pub mod fits;
 #[cfg(any(feature = "h5", feature = "zarr"))]
 mod frames;
 #[cfg(feature = "h5")]
 pub mod hdf5;
+#[cfg(feature = "images")]
+pub mod images;
 pub mod memory;
 #[cfg(feature = "npy")]
 pub mod npy;
 mod pattern;
-#[cfg(any(feature = "h5", feature = "npy", feature = "zarr"))]
+#[cfg(any(feature = "h5", feature = "images", feature = "npy", feature = "zarr"))]
 mod raw;
 pub mod stack;
-#[cfg(any(feature = "fits", feature = "h5", feature = "npy", feature = "zarr"))]
+#[cfg(any(
+    feature = "fits",
+    feature = "h5",
+    feature = "images",
+    feature = "npy",
+    feature = "zarr"
+))]
 mod staging;
 #[cfg(any(feature = "h5", feature = "zarr"))]
 mod transform;

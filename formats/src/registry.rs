@@ -45,6 +45,12 @@ pub const FORMATS: &[&dyn Format] = &[
     &crate::hdf5::Hdf5,
     #[cfg(feature = "npy")]
     &crate::npy::Npy,
+    #[cfg(feature = "images")]
+    &crate::images::Png,
+    #[cfg(feature = "images")]
+    &crate::images::Jpeg,
+    #[cfg(feature = "images")]
+    &crate::images::Tiff,
 ];
 
 /// The formats that this crate knows, those left out of this build too.
@@ -55,11 +61,14 @@ struct Known {
     extensions: &'static [&'static str],
 }
 
-const KNOWN: [Known; 4] = [
+const KNOWN: [Known; 7] = [
     Known { name: "fits", title: "FITS", feature: "fits", extensions: &["fits", "fit", "fts"] },
     Known { name: "zarr", title: "Zarr", feature: "zarr", extensions: &["zarr"] },
     Known { name: "hdf5", title: "HDF5", feature: "h5", extensions: &["h5", "hdf5", "he5", "nc"] },
     Known { name: "npy", title: "npy", feature: "npy", extensions: &["npy"] },
+    Known { name: "png", title: "PNG", feature: "images", extensions: &["png"] },
+    Known { name: "jpeg", title: "JPEG", feature: "images", extensions: &["jpg", "jpeg"] },
+    Known { name: "tiff", title: "TIFF", feature: "images", extensions: &["tif", "tiff"] },
 ];
 
 /// Opens the array at a location: a path, `PATH::ITEM`, a folder, a glob or a pattern.
@@ -531,6 +540,7 @@ impl Registry {
         let endings: Vec<String> = self
             .0
             .iter()
+            .filter(|f| f.is_written())
             .map(|f| format!("{} (.{})", title(*f), f.extensions().join(", .")))
             .collect();
         Err(FormatError::new(ErrorKind::Invalid, message)

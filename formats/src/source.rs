@@ -505,8 +505,15 @@ pub enum Content {
     Array(Box<Item>),
     /// Nothing that could be an array: `empty`, `binary table`.
     Other(String),
-    /// An array that cannot be read, and why.
-    Unreadable(String),
+    /// An array that cannot be read.
+    Unreadable {
+        /// Why.
+        reason: String,
+        /// Its dtype, where it is known all the same.
+        dtype: Option<DType>,
+        /// Its shape, where it is known all the same.
+        shape: Option<Dims>,
+    },
 }
 
 /// One on-disk layout; the registry holds the list of all.
@@ -572,9 +579,14 @@ pub trait Format: fmt::Debug + Send + Sync {
         Ok(self.open(path, item)?.meta().attributes.clone())
     }
 
+    /// Whether arrays are written in this format too.
+    fn is_written(&self) -> bool {
+        true
+    }
+
     /// What writes an array to `path`.
     ///
     /// # Errors
-    /// If an option is not one of this format's.
+    /// If an option is not one of this format's, or it is not [written](Format::is_written).
     fn writer(&self, path: &Path, options: &WriteOptions) -> Result<Arc<dyn Writer>>;
 }

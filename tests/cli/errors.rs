@@ -127,7 +127,7 @@ fn outputs_that_cannot_be() {
     fails(
         &["convert", VISP, "x.dat"],
         "error: x.dat: no format has names that end in .dat\n  known are FITS (.fits, .fit, .fts), \
-         Zarr (.zarr), HDF5 (.h5, .hdf5, .he5, .nc), npy (.npy)",
+         Zarr (.zarr), HDF5 (.h5, .hdf5, .he5, .nc), npy (.npy), PNG (.png)",
     );
     fails(
         &["convert", VISP, "/nowhere/x.zarr"],

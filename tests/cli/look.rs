@@ -42,10 +42,17 @@ data/zarr/group.zarr   Zarr 3
     assert_eq!(one["arrays"][0]["item"], "deep/b");
     let text = out(&["info", "data/hdf5/refused.h5"]);
     assert!(text.starts_with("data/hdf5/refused.h5\n├─ complex "), "{text}");
-    assert!(text.contains("└─ text          cannot be read: elements are strings"), "{text}");
+    assert!(
+        text.contains("└─ text          (2,)   cannot be read: elements are strings"),
+        "{text}"
+    );
     let value = json(&["info", "data/hdf5/refused.h5", "--json"]);
     assert_eq!(value["others"][0]["item"], "/complex");
     assert!(value["others"][0]["reason"].as_str().unwrap().contains("complex numbers"));
+    assert_eq!(
+        (&value["others"][0]["dtype"], &value["others"][0]["shape"]),
+        (&json!(null), &json!([3]))
+    );
 }
 
 #[test]

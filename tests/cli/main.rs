@@ -5,6 +5,7 @@ mod combine;
 mod commands;
 mod errors;
 mod look;
+mod pictures;
 mod stacks;
 mod stop;
 

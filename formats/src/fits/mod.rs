@@ -284,7 +284,11 @@ impl Format for Fits {
                 Kind::Image | Kind::Compressed => {
                     match image_of(path, &hdu, hdus.file_bytes, Blank::Nan) {
                         Ok(source) => Content::Array(Box::new(item_of(&hdu, &*source))),
-                        Err(error) => Content::Unreadable(error.to_string()),
+                        Err(error) => Content::Unreadable {
+                            reason: error.to_string(),
+                            dtype: None,
+                            shape: None,
+                        },
                     }
                 }
                 kind => Content::Other(what(kind).to_owned()),

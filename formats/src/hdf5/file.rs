@@ -6,14 +6,16 @@
 use super::{
     attributes::{Role, role},
     header::ObjectKind,
-    index::{Index, describe, read_index},
+    index::{Index, describe, known, read_index},
     links::{Met, Place},
     shared::SharedHeap,
     virtual_::Nesting,
 };
 use crate::{
+    dtype::DType,
     error::{ErrorKind, FormatError, Result},
     files::Stamp,
+    region::Dims,
     stored::{ReadAt, StoredFile},
 };
 use hdf5_reader::{
@@ -261,8 +263,20 @@ fn only(container: &Container) -> Result<String> {
     }
 }
 
-/// All data sets by path, with where their elements lie, or why they cannot be read.
-pub(super) fn list(path: &Path) -> Result<Vec<(String, Result<Index>)>> {
+/// A data set of a file.
+pub(super) struct Listed {
+    /// Its path.
+    pub(super) name: String,
+    /// Where its elements lie, or why they cannot be read.
+    pub(super) index: Result<Index>,
+    /// Its dtype, of what cannot be read and where it is known all the same.
+    pub(super) dtype: Option<DType>,
+    /// Its shape, likewise.
+    pub(super) shape: Option<Dims>,
+}
+
+/// All data sets by path.
+pub(super) fn list(path: &Path) -> Result<Vec<Listed>> {
     guarded(path, || {
         let container = Container::open(path)?;
         let mut items = Vec::new();
@@ -272,15 +286,22 @@ pub(super) fn list(path: &Path) -> Result<Vec<(String, Result<Index>)>> {
                 Met::Dataset { header, .. } if role(&container, &header) == Role::Dimension => {
                     return Ok(());
                 }
-                Met::Dataset { path, header } => {
-                    (path, read_index(&container, &header, &Nesting::default()))
+                Met::Dataset { path: name, header } => {
+                    let index = read_index(&container, &header, &Nesting::default());
+                    let (dtype, shape) = match &index {
+                        Ok(_) => (None, None),
+                        Err(_) => known(&container, &header),
+                    };
+                    Listed { name, index, dtype, shape }
                 }
-                Met::Unreadable { path, error } => (path, Err(error)),
+                Met::Unreadable { path: name, error } => {
+                    Listed { name, index: Err(error), dtype: None, shape: None }
+                }
                 Met::External { path: name, file, target } => {
                     let index = open(path, Some(&name), &Nesting::default())
                         .and_then(|found| found.index)
                         .map_err(|error| error.help(format!("a link to {file}::{target}")));
-                    (name, index)
+                    Listed { name, index, dtype: None, shape: None }
                 }
             });
             Ok(())

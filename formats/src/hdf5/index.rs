@@ -75,12 +75,26 @@ pub(super) struct Description {
     max_dims: Option<Vec<u64>>,
 }
 
-pub(super) fn describe(container: &Container, header: &Header) -> Result<Description> {
-    let missing = || corrupt("the data set lacks a shape or a datatype");
+fn dataspace(container: &Container, header: &Header) -> Result<DataspaceMessage> {
+    let missing = || corrupt("the data set lacks a shape");
     let space = header.first(MSG_DATASPACE).ok_or_else(missing)?;
-    let HdfMessage::Dataspace(space) = container.parse(MSG_DATASPACE, space)? else {
-        return Err(missing());
-    };
+    match container.parse(MSG_DATASPACE, space)? {
+        HdfMessage::Dataspace(space) => Ok(space),
+        _ => Err(missing()),
+    }
+}
+
+/// The dtype and shape of a data set that cannot be read, as far as they are known.
+pub(super) fn known(container: &Container, header: &Header) -> (Option<DType>, Option<Dims>) {
+    let dtype = describe(container, header).map(|described| described.number.dtype);
+    let space = dataspace(container, header).ok();
+    let space = space.filter(|space| space.dataspace_type != DataspaceType::Null);
+    (dtype.ok(), space.map(|space| space.dims.into()))
+}
+
+pub(super) fn describe(container: &Container, header: &Header) -> Result<Description> {
+    let missing = || corrupt("the data set lacks a datatype");
+    let space = dataspace(container, header)?;
     let message = header.first(MSG_DATATYPE).ok_or_else(missing)?;
     let HdfMessage::Datatype(parsed) = container.parse(MSG_DATATYPE, message)? else {
         return Err(missing());

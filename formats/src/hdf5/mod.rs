@@ -43,6 +43,7 @@ use crate::{
     source::{ChunkSource, Content, Entry, Format, Item, WriteOptions, Writer},
     stored::StoredFile,
 };
+use file::Listed;
 use index::Index;
 pub use sink::Hdf5Writer;
 use std::{path::Path, sync::Arc};
@@ -93,22 +94,19 @@ impl Format for Hdf5 {
     }
 
     fn list(&self, path: &Path) -> Result<Vec<Item>> {
-        let found = file::list(path)?;
-        let item = |(name, index): (String, Result<Index>)| match index {
-            Ok(index) => Some(listed(name, &index)),
-            Err(error) => {
-                tracing::debug!(name, %error, "left out");
-                None
-            }
+        let item = |listed: Listed| {
+            let name = listed.name.clone();
+            let item = item_of(path, listed.name, listed.index);
+            item.inspect_err(|error| tracing::debug!(name, %error, "left out")).ok()
         };
-        Ok(found.into_iter().filter_map(item).collect())
+        Ok(file::list(path)?.into_iter().filter_map(item).collect())
     }
 
     fn contents(&self, path: &Path) -> Result<Vec<Entry>> {
-        let entry = |(name, index): (String, Result<Index>)| {
-            let content = match index {
-                Ok(index) => Content::Array(Box::new(listed(name.clone(), &index))),
-                Err(error) => Content::Unreadable(error.to_string()),
+        let entry = |Listed { name, index, dtype, shape }| {
+            let content = match item_of(path, name.clone(), index) {
+                Ok(item) => Content::Array(Box::new(item)),
+                Err(error) => Content::Unreadable { reason: error.to_string(), dtype, shape },
             };
             Entry { name, title: None, content }
         };
@@ -160,9 +158,18 @@ impl Format for Hdf5 {
     }
 }
 
-/// A data set as it is listed.
-fn listed(name: String, index: &Index) -> Item {
-    Item { name, storage: source::storage(index), meta: odd::meta(index) }
+/// A data set as it is listed, if it can be opened.
+#[cfg_attr(not(feature = "hdf5"), expect(unused_variables, reason = "only the library asks"))]
+fn item_of(path: &Path, name: String, index: Result<Index>) -> Result<Item> {
+    match index {
+        Ok(index) => Ok(Item { name, storage: source::storage(&index), meta: odd::meta(&index) }),
+        #[cfg(feature = "hdf5")]
+        Err(error) if error.kind() == ErrorKind::Unsupported => {
+            let source = library::Source::open(path, name.clone()).map_err(|_| error)?;
+            Ok(Item { name, storage: source.storage(), meta: source.meta().clone() })
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Opens a data set that virtual ones may have led to.

@@ -75,7 +75,7 @@ fn kind(path: &Path, item: Option<&str>) -> (ErrorKind, String) {
 /// Names of what cannot be read, and why.
 fn unreadable(path: &Path) -> Vec<(String, String)> {
     let reason = |entry: Entry| match entry.content {
-        Content::Unreadable(reason) => Some((entry.name, reason)),
+        Content::Unreadable { reason, .. } => Some((entry.name, reason)),
         _ => None,
     };
     Hdf5.contents(path).unwrap().into_iter().filter_map(reason).collect()
@@ -223,7 +223,18 @@ fn what_is_not_supported_is_refused_by_name() {
 /// What the C library reads where it is there, and what is refused in favour of it elsewhere.
 #[test]
 fn the_rest_is_left_to_the_c_library() {
-    let opened = Hdf5.open(&fixture("refused.h5"), Some("other_float"));
+    let file = fixture("refused.h5");
+    let opened = Hdf5.open(&file, Some("other_float"));
+    let listed = Hdf5.contents(&file).unwrap();
+    let listed = listed.into_iter().find(|entry| entry.name == "/other_float").unwrap().content;
+    match listed {
+        Content::Array(item) => assert_eq!(item.meta.shape()[..], [3]),
+        Content::Unreadable { reason, dtype, shape } => {
+            assert!(reason.contains("IEEE") && reason.contains("feature hdf5"), "{reason}");
+            assert_eq!((dtype, shape.as_deref()), (None, Some(&[3][..])));
+        }
+        Content::Other(what) => panic!("{what}"),
+    }
     if cfg!(feature = "hdf5") {
         assert_eq!(opened.unwrap().meta().dtype, DType::F32);
     } else {
@@ -258,6 +269,11 @@ fn virtual_data_sets_are_read_where_their_elements_lie() {
     let unreadable = unreadable(&file);
     let names: Vec<&str> = unreadable.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["/circle", "/elcric"]);
+    for entry in Hdf5.contents(&file).unwrap() {
+        if let Content::Unreadable { dtype, shape, .. } = entry.content {
+            assert!(dtype.is_some() && shape.is_some(), "{}", entry.name);
+        }
+    }
     let source = Hdf5.open(&file, Some("in_turns")).unwrap();
     assert_eq!(source.storage().codec, "virtual, of 3 data sets");
 }

@@ -82,7 +82,9 @@ impl Format for Zarr {
         each_array(&Store::at(path)?, "", &mut |name, layout| {
             let content = match layout {
                 Ok(layout) => Content::Array(Box::new(item(name, layout))),
-                Err(error) => Content::Unreadable(error.to_string()),
+                Err(error) => {
+                    Content::Unreadable { reason: error.to_string(), dtype: None, shape: None }
+                }
             };
             entries.push(Entry { name: name.to_owned(), title: None, content });
         })?;

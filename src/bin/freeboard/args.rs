@@ -1,10 +1,15 @@
 //! What may be said on the command line: one place for each option and its help.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use freeboard::{Array, Blank, Missing, calc::is_name, memory::parse_bytes};
+use freeboard::{
+    Array, Blank, Missing,
+    calc::is_name,
+    memory::parse_bytes,
+    picture::{Colormap, Limits, Stretch},
+};
 use std::{num::NonZeroUsize, path::PathBuf};
 
-/// N-dimensional arrays over thousands of FITS, Zarr, HDF5 and npy files, in bounded memory.
+/// N-dimensional arrays over thousands of FITS, Zarr, HDF5, npy files and pictures, in bounded memory.
 #[derive(Debug, Parser)]
 #[command(name = "freeboard", version, arg_required_else_help = true, after_help = AFTER)]
 pub struct Cli {
@@ -134,6 +139,39 @@ pub struct Writing {
     /// Wait for the disk before the output is visible: it survives a loss of power
     #[arg(long)]
     pub durable: bool,
+    #[command(flatten)]
+    pub shading: Shading,
+}
+
+/// How a PNG file shows elements; row 0 is the upper edge. Without any of it, bytes and 16-bit
+/// integers are stored as they are, and all others in shades of grey.
+#[derive(Clone, Debug, Default, PartialEq, Args)]
+#[command(next_help_heading = "Pictures (.png)")]
+pub struct Shading {
+    /// Between which elements shades lie: minmax, percent:1,99, or LOW,HIGH [default: minmax]
+    #[arg(long, value_name = "LIMITS", allow_hyphen_values = true)]
+    pub limits: Option<Limits>,
+    /// How shades grow between them: linear, sqrt, log, asinh [default: linear]
+    #[arg(long)]
+    pub stretch: Option<Stretch>,
+    /// Their colours: gray, viridis, inferno, magma, plasma, cividis, cubehelix, turbo [default: gray]
+    #[arg(long, value_name = "MAP")]
+    pub colormap: Option<Colormap>,
+    /// How NaN is shown: red, green and blue as six hexadecimal digits [default: 000000]
+    #[arg(long, value_name = "RRGGBB", value_parser = color)]
+    pub nan_color: Option<[u8; 3]>,
+}
+
+/// A colour, for clap.
+fn color(text: &str) -> Result<[u8; 3], String> {
+    let digits = text.strip_prefix('#').unwrap_or(text);
+    match u32::from_str_radix(digits, 16) {
+        Ok(number) if digits.len() == 6 && !digits.starts_with('+') => {
+            let [_, red, green, blue] = number.to_be_bytes();
+            Ok([red, green, blue])
+        }
+        _ => Err("a colour has six hexadecimal digits, as ff8000".to_owned()),
+    }
 }
 
 /// `freeboard info`.
@@ -225,7 +263,7 @@ pub struct Rebin {
     /// What is made of each box
     #[arg(long, value_enum, default_value = "mean")]
     pub op: RebinOp,
-    /// Where to write: .zarr, .fits, .h5 or .npy
+    /// Where to write: .zarr, .fits, .h5, .npy or .png
     #[arg(long, short, value_name = "OUT")]
     pub output: PathBuf,
     #[command(flatten)]
@@ -239,7 +277,7 @@ pub struct Rebin {
 /// `freeboard convert`.
 #[derive(Debug, Args)]
 pub struct Convert {
-    /// What to read, and last where to write: .zarr, .fits, .h5 or .npy
+    /// What to read, and last where to write: .zarr, .fits, .h5, .npy or .png
     #[arg(required = true, num_args = 2.., value_names = ["PATH", "OUT"])]
     pub paths: Vec<String>,
     #[command(flatten)]
@@ -286,7 +324,7 @@ pub struct Combine {
     /// The card that tells exposures, for --dark
     #[arg(long, value_name = "CARD", default_value = "EXPTIME")]
     pub exposure: String,
-    /// Where to write: .zarr, .fits, .h5 or .npy
+    /// Where to write: .zarr, .fits, .h5, .npy or .png
     #[arg(long, short, value_name = "OUT")]
     pub output: PathBuf,
     #[command(flatten)]
@@ -337,7 +375,7 @@ pub struct Calc {
     /// What its names are; several paths of one name are stacked
     #[arg(value_name = "NAME=PATH", value_parser = named)]
     pub inputs: Vec<(String, String)>,
-    /// Where to write: .zarr, .fits, .h5 or .npy; '-' prints
+    /// Where to write: .zarr, .fits, .h5, .npy or .png; '-' prints
     #[arg(long, short, value_name = "OUT", default_value = "-")]
     pub output: PathBuf,
     /// List all functions

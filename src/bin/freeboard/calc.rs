@@ -36,11 +36,11 @@ pub fn run(args: &Calc) -> Result<()> {
         }
         inputs.entry(name.clone()).or_default().push(path.clone());
     }
-    let writer = match args.output.to_str() {
+    let stored = match args.output.to_str() {
         Some("-") => None,
         _ => {
             let paths: Vec<String> = inputs.values().flatten().cloned().collect();
-            Some(job::writer(&args.output, &args.writing, &args.run, &paths)?)
+            Some(job::output(&args.output, &args.writing, &args.run, &paths)?)
         }
     };
     let job = Job::new("calc", &args.run)?;
@@ -52,8 +52,8 @@ pub fn run(args: &Calc) -> Result<()> {
         Some(settle) => formula.evaluate_with(&arrays, settle)?,
         None => formula.evaluate(&arrays)?,
     };
-    match writer {
-        Some(writer) => job.store(&single(result)?, &*writer),
+    match stored {
+        Some(output) => job.store(&single(result)?, &output),
         None => print(&job, result, args.run.json),
     }
 }

@@ -18,10 +18,10 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
-    let writer = job::writer(&args.output, &args.writing, &args.run, &args.paths)?;
+    let output = job::output(&args.output, &args.writing, &args.run, &args.paths)?;
     let job = Job::new("combine", &args.run)?;
     let frames = calibrated(&job::whole(&args.paths, &args.input)?, args)?;
-    job.store(&frames.combine(0, how(args)?), &*writer)
+    job.store(&frames.combine(0, how(args)?), &output)
 }
 
 /// How the frames are combined.

@@ -11,7 +11,7 @@ use std::path::Path;
 pub fn run(args: &Convert) -> Result<()> {
     // Two at least, as the command line asks for.
     let Some((output, inputs)) = args.paths.split_last() else { return Ok(()) };
-    let writer = job::writer(Path::new(output), &args.writing, &args.run, inputs)?;
+    let output = job::output(Path::new(output), &args.writing, &args.run, inputs)?;
     let job = Job::new("convert", &args.run)?;
-    job.store(&job::open(inputs, &args.input)?, &*writer)
+    job.store(&job::open(inputs, &args.input)?, &output)
 }

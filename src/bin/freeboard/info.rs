@@ -5,7 +5,7 @@
 //!
 //! The keys of `--json`: `location`, `arrays` (each as `entry` has it), and of what is no
 //! array that can be read, `others`: `item`, `title`, and `what` it is or the `reason` that it
-//! cannot be read.
+//! cannot be read, with `dtype` and `shape` (null where they are not known).
 
 mod entry;
 mod html;
@@ -15,10 +15,10 @@ use crate::{
     args::{Info, Stacking},
     job, output,
 };
-use entry::Entry;
+use entry::{Entry, tuple};
 use freeboard::{
-    Result,
-    formats::{self, Content, registry},
+    DType, Result,
+    formats::{self, Content, Dims, registry},
 };
 use serde_json::{Value, json};
 
@@ -39,7 +39,18 @@ struct Line {
 enum Is {
     Array(Box<Entry>),
     Other(String),
-    Unreadable(String),
+    Unreadable { reason: String, dtype: Option<DType>, shape: Option<Dims> },
+}
+
+impl Line {
+    /// What is known of what cannot be read, and why it cannot.
+    fn refusal(&self) -> Option<String> {
+        let Is::Unreadable { reason, dtype, shape } = &self.is else { return None };
+        let dtype = dtype.map(|dtype| format!("{dtype} "));
+        let shape = shape.as_ref().map(|shape| format!("{}   ", tuple(shape)));
+        let known = dtype.into_iter().chain(shape).collect::<String>();
+        Some(format!("{known}cannot be read: {reason}"))
+    }
 }
 
 /// Runs the command.
@@ -70,7 +81,8 @@ fn find(args: &Info) -> Result<Found> {
             .filter(|line| !matches!(&line.is, Is::Other(what) if what == "empty"))
             .count();
         // Of a single thing, or where nothing can be read, opening tells all there is to say.
-        if told > 1 && (arrays > 0 || lines.iter().any(|line| matches!(line.is, Is::Unreadable(_))))
+        if told > 1
+            && (arrays > 0 || lines.iter().any(|line| matches!(line.is, Is::Unreadable { .. })))
         {
             return Ok(Found::Many(lines));
         }
@@ -84,7 +96,7 @@ fn line(path: &str, entry: formats::Entry) -> Line {
     let is = match content {
         Content::Array(item) => Is::Array(Box::new(Entry::listed(path, title.clone(), *item))),
         Content::Other(what) => Is::Other(what),
-        Content::Unreadable(reason) => Is::Unreadable(reason),
+        Content::Unreadable { reason, dtype, shape } => Is::Unreadable { reason, dtype, shape },
     };
     Line { item: name, title, is }
 }
@@ -100,8 +112,11 @@ fn to_json(location: &str, found: &Found) -> Value {
                     Is::Other(what) => {
                         others.push(json!({ "item": item, "title": title, "what": what }));
                     }
-                    Is::Unreadable(reason) => {
-                        others.push(json!({ "item": item, "title": title, "reason": reason }));
+                    Is::Unreadable { reason, dtype, shape } => {
+                        others.push(json!({
+                            "item": item, "title": title, "reason": reason,
+                            "dtype": dtype.map(DType::name), "shape": shape.as_deref(),
+                        }));
                     }
                 }
             }

@@ -1,12 +1,12 @@
 //! What commands share: inputs opened, a session made, an output stored.
 
 use crate::{
-    args::{Input, Run, Stacking, Writing},
+    args::{Input, Run, Shading, Stacking, Writing},
     interrupt, output,
     progress::Progress,
 };
 use freeboard::{
-    Array, Memory, Plan, Report, Result, Session,
+    Array, DType, Memory, Plan, Report, Result, Session,
     array::{AnyVec, Compute, Settle},
     expr::Expr,
     formats::{
@@ -14,6 +14,7 @@ use freeboard::{
         registry::{self, OpenOptions},
     },
     open_masked,
+    picture::Picture,
 };
 use std::{
     fmt, fs,
@@ -144,7 +145,8 @@ impl<'a> Job<'a> {
     }
 
     /// Stores `array`, or shows the plan.
-    pub fn store(&self, array: &Array, writer: &dyn Writer) -> Result<()> {
+    pub fn store(&self, array: &Array, output: &Output) -> Result<()> {
+        let (array, writer) = (&output.shown(array)?, &*output.writer);
         if !self.shall_run(&self.session.plan_store(array, writer)?)? {
             return Ok(());
         }
@@ -166,13 +168,31 @@ impl Settle for Job<'_> {
     }
 }
 
-/// What writes the output `path`, which is none of the `inputs`.
-pub fn writer(
-    path: &Path,
-    writing: &Writing,
-    run: &Run,
-    inputs: &[String],
-) -> Result<Arc<dyn Writer>> {
+/// An output that is to be made.
+pub struct Output {
+    writer: Arc<dyn Writer>,
+    /// How elements are shown, of a picture.
+    shading: Option<Shading>,
+}
+
+impl Output {
+    /// What is stored of `array`: of a picture its shades, unless it has some already.
+    fn shown(&self, array: &Array) -> Result<Array> {
+        let Some(shading) = &self.shading else { return Ok(array.clone()) };
+        if *shading == Shading::default() && matches!(array.dtype()?, DType::U8 | DType::U16) {
+            return Ok(array.clone());
+        }
+        let picture = Picture::new()
+            .limits(shading.limits.unwrap_or_default())
+            .stretch(shading.stretch.unwrap_or_default())
+            .colormap(shading.colormap.unwrap_or_default())
+            .nan(shading.nan_color.unwrap_or_default());
+        Ok(picture.of(array).to_dyn())
+    }
+}
+
+/// The output `path`, which is none of the `inputs`.
+pub fn output(path: &Path, writing: &Writing, run: &Run, inputs: &[String]) -> Result<Output> {
     // For writers, 0 is the whole axis.
     let lengths = |lengths: &Option<Vec<i64>>| -> Option<Vec<u64>> {
         Some(lengths.as_ref()?.iter().map(|&n| u64::try_from(n).unwrap_or(0)).collect())
@@ -188,14 +208,21 @@ pub fn writer(
         ..WriteOptions::default()
     };
     let writer = registry::writer(path, &options)?;
+    let (folder, item) = registry::split_output(path);
+    let is_picture = folder.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png"));
+    if !is_picture && writing.shading != Shading::default() {
+        let message = "--limits, --stretch, --colormap and --nan-color are of pictures";
+        let error = FormatError::new(ErrorKind::Invalid, message).at_path(path);
+        return Err(error.help("leave them out, or write a .png file").into());
+    }
+    let output = Output { writer, shading: is_picture.then(|| writing.shading.clone()) };
     if let Some(url) = path.to_str().filter(|text| text.contains("://")) {
         // What is there is not known without a request: the writer makes it.
         return match inputs.iter().find(|input| is_within(input, url)) {
             Some(input) => Err(replaces(input, path).into()),
-            None => Ok(writer),
+            None => Ok(output),
         };
     }
-    let (folder, item) = registry::split_output(path);
     // What would be replaced: the array in a folder, or the file.
     let path = &match item {
         Some(item) if folder.is_dir() => folder.join(item.trim_start_matches('/')),
@@ -213,7 +240,7 @@ pub fn writer(
             return Err(replaces(&input.display(), path).into());
         }
     }
-    Ok(writer)
+    Ok(output)
 }
 
 /// The refusal of an output that would replace an input.

@@ -11,11 +11,11 @@ use freeboard::{
 
 /// Runs the command.
 pub fn run(args: &Rebin) -> Result<()> {
-    let writer = job::writer(&args.output, &args.writing, &args.run, &args.paths)?;
+    let output = job::output(&args.output, &args.writing, &args.run, &args.paths)?;
     let job = Job::new("rebin", &args.run)?;
     let array = job::open(&args.paths, &args.input)?;
     check_bins(&args.bins, &array.shape()?)?;
-    job.store(&args.op.apply(&array, &args.bins), &*writer)
+    job.store(&args.op.apply(&array, &args.bins), &output)
 }
 
 /// Bins that leave a rest are refused with the option that cuts it off; all other mistakes are

@@ -9,14 +9,14 @@ use freeboard::Result;
 
 /// Runs the command.
 pub fn run(args: &Reduce) -> Result<()> {
-    let writer = match &args.output {
-        Some(path) => Some(job::writer(path, &args.writing, &args.run, &args.paths)?),
+    let stored = match &args.output {
+        Some(path) => Some(job::output(path, &args.writing, &args.run, &args.paths)?),
         None => None,
     };
     let job = Job::new("reduce", &args.run)?;
     let array = args.op.apply(&job::open(&args.paths, &args.input)?, args.axis.as_deref());
-    if let Some(writer) = writer {
-        return job.store(&array, &*writer);
+    if let Some(output) = stored {
+        return job.store(&array, &output);
     }
     match job.compute(&array)? {
         None => Ok(()),

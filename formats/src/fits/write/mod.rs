@@ -4,13 +4,11 @@
 //! |---|---|
 //! | `image` | a plain primary image |
 //! | `tiles`, `rice`, `quantise` | a tile-compressed image |
-//! | `each` | one file for each chunk, named by a pattern |
 //! | `cards` | headers |
 //! | `checksum` | DATASUM and CHECKSUM, which every HDU that is written has |
 
 mod cards;
 mod checksum;
-mod each;
 mod image;
 mod quantise;
 mod rice;
@@ -19,15 +17,16 @@ mod tests;
 mod tiles;
 
 use crate::{
+    each::{FrameWriter, Names},
     error::{ErrorKind, FormatError, Result},
     fits::Dither,
     grid::Grid,
     journal::{ChunkSet, Journal, Noted},
+    region::Dims,
     source::{ChunkSink, Meta, ReadCx, Writer, Written},
     staging::{Mode, Staging},
     view::ChunkView,
 };
-use each::Names;
 use quantise::Quantisation;
 use serde_json::Value;
 use std::{
@@ -207,7 +206,10 @@ impl Writer for FitsWriter {
         let at = |e: FormatError| e.at_path(&self.path);
         self.check_resume()?;
         if let Some(names) = Names::of(&self.path)? {
-            return names.create(self, meta).map_err(at);
+            let writer = |frame: &Meta| -> Result<Box<dyn FrameWriter>> {
+                Ok(Box::new(Layout::new(self, frame)?))
+            };
+            return names.create(self.mode, meta, writer).map_err(at);
         }
         let layout = Layout::new(self, meta).map_err(at)?;
         let staging = match &layout {
@@ -272,6 +274,20 @@ impl Layout {
             Layout::Plain(layout) => Box::new(layout.create(file)),
             Layout::Tiled(layout) => Box::new(layout.create(file)),
         })
+    }
+}
+
+impl FrameWriter for Layout {
+    fn scratch(&self) -> u64 {
+        Layout::scratch(self)
+    }
+
+    fn write(&self, file: File, frame: ChunkView<'_>, cx: &mut ReadCx<'_>) -> Result<u64> {
+        file.set_len(self.bytes())?;
+        let output = self.create(file)?;
+        let noted = output.write(&Dims::from_elem(0, frame.shape().len()), frame, cx)?;
+        output.finish()?;
+        Ok(noted.len)
     }
 }
 

@@ -41,9 +41,9 @@ pub(super) fn page(location: &str, found: &Found) -> String {
                     Is::Other(what) => {
                         format!("<div class=\"card\"><h2>{head}</h2>{}</div>\n", escape(what))
                     }
-                    Is::Unreadable(reason) => format!(
-                        "<div class=\"card\"><h2>{head}</h2>cannot be read: {}</div>\n",
-                        escape(reason)
+                    Is::Unreadable { .. } => format!(
+                        "<div class=\"card\"><h2>{head}</h2>{}</div>\n",
+                        escape(&line.refusal().unwrap_or_default())
                     ),
                 };
             }

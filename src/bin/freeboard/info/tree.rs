@@ -38,8 +38,9 @@ pub(super) fn to_text(location: &str, lines: &[Line], cards: bool) -> String {
         let is = match line.map(|line| &line.is) {
             None => String::new(),
             Some(Is::Other(what)) => what.clone(),
-            Some(Is::Unreadable(reason)) => {
-                format!("cannot be read: {}", reason.lines().next().unwrap_or_default())
+            Some(Is::Unreadable { .. }) => {
+                let refusal = line.and_then(Line::refusal).unwrap_or_default();
+                refusal.lines().next().unwrap_or_default().to_owned()
             }
             Some(Is::Array(entry)) => {
                 let codec = match entry.storage.codec.as_str() {

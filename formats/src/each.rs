@@ -1,31 +1,42 @@
 //! One file for each chunk: names of a pattern, in a folder that appears as a whole.
+//!
+//! Owns names, folder and bookkeeping; a format's [`FrameWriter`] fills the files.
 
-use super::{FitsWriter, Layout};
 use crate::{
     error::{ErrorKind, FormatError, Result},
     grid::{AxisGrid, Grid},
     journal::ChunkSet,
     pattern::Pattern,
-    region::Dims,
     source::{ChunkSink, Meta, ReadCx, Written},
-    staging::Staging,
+    staging::{Mode, Staging},
     view::ChunkView,
 };
 use std::{
-    fs::OpenOptions,
+    fmt,
+    fs::{File, OpenOptions},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
+/// What fills one file with one frame.
+pub(crate) trait FrameWriter: fmt::Debug + Send + Sync {
+    /// Bytes of scratch that a frame takes.
+    fn scratch(&self) -> u64;
+
+    /// Fills an empty file, which can be read too; the bytes that were written. Errors do not
+    /// name the file.
+    fn write(&self, file: File, frame: ChunkView<'_>, cx: &mut ReadCx<'_>) -> Result<u64>;
+}
+
 /// The folder and the names of the files that a pattern tells.
-pub(super) struct Names {
+pub(crate) struct Names {
     folder: PathBuf,
     files: Pattern,
 }
 
 impl Names {
     /// The names that `path` stands for, if its last part has fields.
-    pub(super) fn of(path: &Path) -> Result<Option<Names>> {
+    pub(crate) fn of(path: &Path) -> Result<Option<Names>> {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         if !crate::pattern::is_pattern(name) {
             return Ok(None);
@@ -35,10 +46,8 @@ impl Names {
         };
         let folder = path.parent().unwrap_or(Path::new(""));
         if folder.file_name().is_none() {
-            return refuse(
-                "files of a pattern get a folder of their own, and none is named",
-                "for example out/{i:04d}.fits",
-            );
+            let message = "files of a pattern get a folder of their own, and none is named";
+            return refuse(message, &format!("for example out/{name}"));
         }
         if folder.to_str().is_some_and(crate::pattern::is_pattern) {
             return refuse("fields in the name of a folder", "all fields go into the files' names");
@@ -51,7 +60,7 @@ impl Names {
     }
 
     /// The chunks: a file each.
-    pub(super) fn grid(&self, meta: &Meta, chunks: Option<&[u64]>) -> Result<Grid> {
+    pub(crate) fn grid(&self, meta: &Meta, chunks: Option<&[u64]>) -> Result<Grid> {
         let fields = self.files.names().len();
         let message = match chunks {
             _ if fields > meta.grid.rank() => {
@@ -70,19 +79,25 @@ impl Names {
         Err(FormatError::new(ErrorKind::Invalid, message).help("each field is a leading axis"))
     }
 
-    /// Creates the folder, under a staging name.
-    pub(super) fn create(self, writer: &FitsWriter, meta: &Meta) -> Result<Arc<dyn ChunkSink>> {
+    /// Creates the folder, under a staging name; `writer` tells what fills the files, each of an
+    /// array like the one that it is given.
+    pub(crate) fn create(
+        self,
+        mode: Mode,
+        meta: &Meta,
+        writer: impl FnOnce(&Meta) -> Result<Box<dyn FrameWriter>>,
+    ) -> Result<Arc<dyn ChunkSink>> {
         let fields = self.files.names().len();
         if self.grid(meta, None)? != meta.grid {
             return Err(FormatError::new(ErrorKind::Invalid, "chunks that are no files"));
         }
         let mut frame = Meta::new(meta.dtype, Grid::whole(&meta.shape()[fields..]));
         frame.attributes = meta.attributes.clone();
-        let layout = Layout::new(writer, &frame)?;
-        let staging = Staging::create(&self.folder, writer.mode)?;
+        let writer = writer(&frame)?;
+        let staging = Staging::create(&self.folder, mode)?;
         staging.folder()?;
         let written = ChunkSet::new(meta.grid.len());
-        Ok(Arc::new(Folder { names: self, layout, meta: meta.clone(), fields, written, staging }))
+        Ok(Arc::new(Folder { names: self, writer, meta: meta.clone(), fields, written, staging }))
     }
 }
 
@@ -90,7 +105,7 @@ impl Names {
 #[derive(Debug)]
 struct Folder {
     names: Names,
-    layout: Layout,
+    writer: Box<dyn FrameWriter>,
     meta: Meta,
     /// The number of axes that count files.
     fields: usize,
@@ -98,8 +113,8 @@ struct Folder {
     staging: Staging,
 }
 
-impl std::fmt::Debug for Names {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Names").field("folder", &self.folder).finish_non_exhaustive()
     }
 }
@@ -110,12 +125,11 @@ impl ChunkSink for Folder {
     }
 
     fn scratch(&self) -> u64 {
-        self.layout.scratch()
+        self.writer.scratch()
     }
 
     fn write(&self, index: &[u64], data: ChunkView<'_>, cx: &mut ReadCx<'_>) -> Result<Written> {
-        let (at, inner) = index.split_at(self.fields);
-        let name = self.names.files.render(at).unwrap_or_default();
+        let name = self.names.files.render(&index[..self.fields]).unwrap_or_default();
         let here = |e: FormatError| e.at_path(&self.names.folder.join(&name));
         // A chunk that is written again begins anew.
         let file = OpenOptions::new()
@@ -126,15 +140,9 @@ impl ChunkSink for Folder {
             .open(self.staging.path().join(&name))
             .map_err(|e| here(e.into()))?;
         let frame = data.restride(0, &data.shape()[self.fields..], &data.strides()[self.fields..]);
-        let write = || -> Result<Written> {
-            file.set_len(self.layout.bytes())?;
-            let output = self.layout.create(file)?;
-            let noted = output.write(&Dims::from_elem(0, inner.len()), frame, cx)?;
-            output.finish()?;
-            self.written.insert(self.meta.grid.linear_of(index));
-            Ok(Written { bytes: noted.len })
-        };
-        write().map_err(here)
+        let bytes = self.writer.write(file, frame, cx).map_err(here)?;
+        self.written.insert(self.meta.grid.linear_of(index));
+        Ok(Written { bytes })
     }
 
     fn seal(&self) -> Result<()> {
