@@ -1,0 +1,5 @@
+#![no_main]
+
+use freeboard_formats::zarr::Zarr;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| freeboard_fuzz::zarr(&Zarr, bytes));
