@@ -10,6 +10,7 @@
 use freeboard::{
     Array, Result, Session, Zarr,
     array::{Chunks, fromfunction},
+    formats::FormatError,
     open, s,
 };
 use std::path::Path;
@@ -71,6 +72,9 @@ fn make_image(session: &Session, path: &Path) -> Result<()> {
         let tint = [0.9, 1.0, 0.7][at[2] as usize];
         ((110.0 + hills) * tint).clamp(0.0, 255.0) as u8
     });
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(FormatError::io)?;
+    }
     session.store(&image.rechunk([120, 160, 3]), Zarr::create(path))?;
     Ok(())
 }

@@ -80,7 +80,8 @@ fn make_frames(session: &Session, folder: &Path, count: usize) -> Result<PathBuf
             5 => noise.greater(2.5).choose(f32::NAN, &noise),
             _ => noise * 10.0 + number as f32,
         };
-        session.store(&frame, Hdf5::create(folder.join(format!("frame_{number:04}.h5"))))?;
+        let path = folder.join(format!("frame_{number:04}.h5"));
+        session.store(&frame, Hdf5::create(path).uncompressed())?;
     }
     Ok(folder.join("frame_*.h5"))
 }

@@ -10,6 +10,7 @@
 use freeboard::{
     Array, Result, Session, Zarr,
     array::{fromfunction, keepdims, random},
+    formats::FormatError,
     imaging::{Boundary, Footprint, gaussian_filter, generate_binary_structure, label, measure},
     open,
 };
@@ -84,6 +85,9 @@ fn make_stack(session: &Session, path: &Path) -> Result<Array<f32>> {
     });
     let noise = random(11).normal(STACK) * 10.0;
     let stack = (cells + noise).cast::<f32>().rechunk([1, 100, 128]);
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(FormatError::io)?;
+    }
     session.store(&stack, Zarr::create(path).zstd(1))?;
     Ok(open(path.to_string_lossy())?.cast())
 }
