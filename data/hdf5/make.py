@@ -377,3 +377,73 @@ with h5py.File(h5py.h5f.create(path("shared.h5").encode(), fcpl=plist)) as f:
         made[:3] = values((7, 11), "i2")[:3]
         made.attrs["units"] = "counts per second"
         made.attrs["pair"] = [1.5, 2.5]
+
+
+# Arrays that may become longer, but not without limit: fixed arrays (also paged, also of a few
+# chunks only), an implicit index and extensible arrays number chunks as of the longest one.
+with h5py.File(path("growable.h5"), "w", libver="latest") as f:
+    f.create_dataset("fixed", data=values((4, 4), "i2"), chunks=(2, 2), maxshape=(4, 8))
+    f.create_dataset("fixed_deflate", data=values((4, 4), "i2"), chunks=(2, 2), maxshape=(5, 9), compression="gzip")
+    f.create_dataset("fixed_paged", data=values((3, 20), "u1"), chunks=(1, 1), maxshape=(3, 1000))
+    sparse = f.create_dataset("sparse", (20, 20, 2), "i2", chunks=(7, 5, 1), maxshape=(25, 20, 7))
+    sparse[7:14, 5:10] = values((20, 20, 2), "i2")[7:14, 5:10]
+    early = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    early.set_chunk((3, 4))
+    early.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    made = h5py.h5d.create(f.id, b"implicit", h5py.h5t.NATIVE_INT16, h5py.h5s.create_simple((7, 11), (9, 30)), early)
+    made.write(h5py.h5s.ALL, h5py.h5s.ALL, values((7, 11), "i2"))
+    f.create_dataset("extensible", data=values((7, 11), "i2"), chunks=(3, 4), maxshape=(None, 30))
+    f.create_dataset("extensible_inner", data=values((7, 11), "i2"), chunks=(3, 4), maxshape=(20, None))
+    shrunk = f.create_dataset("shrunk", data=values((9, 11), "i2"), chunks=(3, 4), maxshape=(12, 11))
+    shrunk.resize((7, 11))
+
+# Virtual data sets whose pieces lie over each other, are rows or blocks of sources some way
+# apart, and a name with a percent sign; under `expected` what h5py reads.
+with h5py.File(path("pieces.h5"), "w", libver=("earliest", "v110")) as f:
+    f.create_dataset("a", data=values((12, 10), "i4"))
+    f.create_dataset("b", data=values((12, 10), "i4") + 1000, chunks=(5, 4), compression="gzip")
+    f.create_dataset("odd%b", data=values((4, 10), "i4"), chunks=(2, 5), maxshape=(None, 10))
+    a, b = (h5py.VirtualSource(".", name, shape=(12, 10)) for name in "ab")
+    over = h5py.VirtualLayout(shape=(6, 10), dtype="i4")
+    over[0:3], over[2:3], over[4:6], over[3:5, 2:7] = a[0:3], b[5:6], b[0:2], a[1:3, 0:5]
+    f.create_virtual_dataset("over", over)
+    apart = h5py.VirtualLayout(shape=(4, 5), dtype="i4")
+    apart[:, :] = a[::3, 1::2]
+    f.create_virtual_dataset("apart", apart)
+    turns = h5py.VirtualLayout(shape=(12, 20), dtype="i4")
+    turns[:, ::2], turns[:, 1::2] = a, b
+    f.create_virtual_dataset("turns", turns)
+    far = h5py.VirtualLayout(shape=(2, 2), dtype="i4")
+    far[::1] = b[::11, ::9]
+    f.create_virtual_dataset("far", far)
+
+    def blocks(name, shape, own, theirs):
+        """`own` and `theirs` are start, count, stride and block of hyperslabs."""
+        plist, space = h5py.h5p.create(h5py.h5p.DATASET_CREATE), h5py.h5s.create_simple(shape)
+        source, selected = h5py.h5s.create_simple((12, 10)), h5py.h5s.create_simple(shape)
+        selected.select_hyperslab(*own)
+        source.select_hyperslab(*theirs)
+        plist.set_virtual(selected, b".", b"b", source)
+        plist.set_fill_value(np.array(-7, "i4"))
+        h5py.h5d.create(f.id, name, h5py.h5t.NATIVE_INT32, space, plist)
+
+    blocks(b"pairs", (9, 10), ((0, 1), (3, 2), (3, 5), (2, 3)), ((0, 0), (2, 3), (6, 4), (3, 2)))
+    blocks(b"triples", (6, 9), ((0, 0), (1, 3), (1, 3), (6, 3)), ((1, 0), (3, 1), (4, 1), (2, 9)))
+    percent = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    own = h5py.h5s.create_simple((4, 10), (h5py.h5s.UNLIMITED, 10))
+    own.select_hyperslab((0, 0), (h5py.h5s.UNLIMITED, 1), (1, 10), (1, 10))
+    percent.set_virtual(own, b".", b"odd%%b", own)
+    h5py.h5d.create(f.id, b"percent", h5py.h5t.NATIVE_INT32, own, percent)
+    for name in "over apart turns far pairs triples percent".split():
+        f[f"expected/{name}"] = f[name][...]
+
+# A thousand references to one text of 20 kB: little in the file, much where it is read.
+with h5py.File(path("heavy.h5"), "w", libver="earliest") as f:
+    made = f.create_dataset("data", data=values((3,), "i2"))
+    made.attrs["light"] = "x"
+    made.attrs["heavy"] = np.array(["y" * 20000] + [""] * 999, object)
+with open(path("heavy.h5"), "r+b") as file:
+    contents = file.read()
+    at = contents.index((20000).to_bytes(4, "little"))
+    file.seek(at)
+    file.write(contents[at : at + 16] * 1000)

@@ -4,8 +4,14 @@
 //! kept. References, and what cannot be decoded, are left out: they say nothing that JSON can
 //! hold. Floats that JSON has no number for become the strings `NaN`, `inf` and `-inf`.
 
-use super::{file::Container, header::Header};
-use crate::source::{Attributes, Meta};
+use super::{
+    file::{Container, corrupt, translate},
+    header::Header,
+};
+use crate::{
+    error::Result,
+    source::{Attributes, Meta},
+};
 use hdf5_reader::{
     ByteOrder, Datatype, StringSize,
     global_heap::GlobalHeapCollection,
@@ -24,15 +30,16 @@ pub(super) const AXIS_NAMES: &str = "DIMENSION_LABELS";
 pub(super) const SCALES: &str = "DIMENSION_LIST";
 /// Values of one attribute, at the most; a longer one is data, not a remark.
 const MAX_VALUES: u64 = 1 << 16;
-/// Values of all attributes of one object, at the most.
-const MAX_ALL: u64 = 1 << 18;
+/// Bytes that the values of all attributes of one object take, at the most: references in a
+/// small file may all lead to one long text.
+const MAX_BYTES: u64 = 16 << 20;
 /// How deep types may lie in each other.
 const MAX_DEPTH: u32 = 16;
 
 /// Reads the attributes of an object into `meta`, with the names of axes that they tell.
 pub(super) fn read(container: &Container, header: &Header, meta: &mut Meta) {
     let mut attributes = Attributes::new();
-    let mut left = MAX_ALL;
+    let mut left = MAX_BYTES;
     for message in messages(container, header) {
         if message.name == SCALES {
             name_axes(container, &message, meta);
@@ -79,7 +86,7 @@ pub(super) fn role(container: &Container, header: &Header) -> Role {
     let messages = messages(container, header);
     let text = |name: &str| {
         let message = messages.iter().find(|message| message.name == name)?;
-        value_of(container, message, &mut { MAX_VALUES })
+        value_of(container, message, &mut { MAX_BYTES })
     };
     if text("CLASS").and_then(|class| Some(class.as_str()? == "DIMENSION_SCALE")) != Some(true) {
         return Role::Array;
@@ -118,7 +125,8 @@ fn name_axes(container: &Container, list: &AttributeMessage, meta: &mut Meta) {
     let size = 8 + usize::from(offsets);
     for (axis, entry) in meta.axes.iter_mut().zip(list.raw_data.chunks_exact(size)) {
         // The first scale of the axis, by the address of its object.
-        let Some(scale) = sequence(container, entry, usize::from(offsets)) else { continue };
+        let scale = sequence(container, entry, usize::from(offsets), &mut { MAX_BYTES });
+        let Some(scale) = scale else { continue };
         let Ok(address) = Cursor::new(&scale).read_offset(offsets) else { continue };
         if let Some(name) = container.scale_name(address)
             && axis.is_empty()
@@ -134,7 +142,7 @@ impl Container {
     fn scale_name(&self, address: u64) -> Option<String> {
         let header = self.header(address).ok()?;
         let name = messages(self, &header).into_iter().find(|message| message.name == "NAME")?;
-        let name = value_of(self, &name, &mut { MAX_VALUES })?;
+        let name = value_of(self, &name, &mut { MAX_BYTES })?;
         let name = name.as_str()?;
         if !name.is_empty() && !name.starts_with(ONLY_DIMENSION) {
             return Some(name.rsplit('/').next().unwrap_or(name).to_owned());
@@ -143,7 +151,7 @@ impl Container {
     }
 }
 
-/// The value of an attribute, of at most `left` values, which it takes from there.
+/// The value of an attribute, of at most `left` bytes, which it takes from there.
 fn value_of(container: &Container, message: &AttributeMessage, left: &mut u64) -> Option<Value> {
     let space = &message.dataspace;
     let shape = match space.dataspace_type {
@@ -152,7 +160,6 @@ fn value_of(container: &Container, message: &AttributeMessage, left: &mut u64) -
         DataspaceType::Simple => &space.dims[..],
     };
     let count = space.num_elements().ok().filter(|&n| n <= MAX_VALUES)?;
-    *left = left.checked_sub(count)?;
     let count = usize::try_from(count).ok()?;
     let size = message.raw_data.len().checked_div(count).unwrap_or(0);
     let mut decoder = Decoder { container, left };
@@ -161,19 +168,25 @@ fn value_of(container: &Container, message: &AttributeMessage, left: &mut u64) -
         let bytes = message.raw_data.get(i * size..(i + 1) * size)?;
         values.push(decoder.value(&message.datatype, bytes, 0)?);
     }
-    nest(&mut values.into_iter(), shape)
+    nest(&mut values.into_iter(), shape, left)
+}
+
+/// Takes `bytes` from what is `left`, if there are as many.
+fn take(left: &mut u64, bytes: usize) -> Option<()> {
+    *left = left.checked_sub(bytes as u64)?;
+    Some(())
 }
 
 struct Decoder<'a> {
     container: &'a Container,
-    /// Values that may yet be decoded.
+    /// Bytes that values may yet take.
     left: &'a mut u64,
 }
 
 impl Decoder<'_> {
     /// One element of the type `datatype`, which begins at the start of `bytes`.
     fn value(&mut self, datatype: &Datatype, bytes: &[u8], depth: u32) -> Option<Value> {
-        *self.left = self.left.checked_sub(1)?;
+        take(self.left, size_of::<Value>())?;
         if depth > MAX_DEPTH {
             return None;
         }
@@ -213,33 +226,36 @@ impl Decoder<'_> {
                 Some(if boolean { Value::from(value != 0) } else { value })
             }
             Datatype::String { size: StringSize::Fixed(size), .. } => {
-                text(bytes.get(..*size as usize)?)
+                let bytes = bytes.get(..*size as usize)?;
+                take(self.left, bytes.len())?;
+                text(bytes)
             }
             Datatype::String { size: StringSize::Variable, .. } => {
-                text(&sequence(self.container, bytes, 1)?)
+                text(&sequence(self.container, bytes, 1, self.left)?)
             }
             Datatype::VarLen { base, .. } if base.is_vlen_string_base() => {
-                text(&sequence(self.container, bytes, 1)?)
+                text(&sequence(self.container, bytes, 1, self.left)?)
             }
             Datatype::VarLen { base, .. } => {
-                let size = size_of(base)?;
-                let elements = sequence(self.container, bytes, size)?;
+                let size = size_in_file(base)?;
+                let elements = sequence(self.container, bytes, size, self.left)?;
                 let values = elements.chunks_exact(size);
                 values.map(|element| self.value(base, element, depth + 1)).collect()
             }
             Datatype::Array { base, dims } => {
-                let size = size_of(base)?;
+                let size = size_in_file(base)?;
                 let count = dims.iter().try_fold(1u64, |n, &dim| n.checked_mul(dim))?;
                 let count = usize::try_from(count).ok().filter(|&n| n <= bytes.len() / size)?;
                 let elements = bytes.chunks_exact(size).take(count);
                 let values: Option<Vec<Value>> =
                     elements.map(|element| self.value(base, element, depth + 1)).collect();
-                nest(&mut values?.into_iter(), dims)
+                nest(&mut values?.into_iter(), dims, self.left)
             }
             Datatype::Compound { fields, .. } => {
                 let mut object = Map::new();
                 for field in fields {
                     let bytes = bytes.get(field.byte_offset as usize..)?;
+                    take(self.left, field.name.len())?;
                     let value = self.value(&field.datatype, bytes, depth + 1)?;
                     object.insert(field.name.clone(), value);
                 }
@@ -251,13 +267,18 @@ impl Decoder<'_> {
 }
 
 /// Bytes of one element of a type, not zero.
-fn size_of(datatype: &Datatype) -> Option<usize> {
+fn size_in_file(datatype: &Datatype) -> Option<usize> {
     hdf5_reader::dtype_element_size(datatype).ok().filter(|&size| size > 0)
 }
 
 /// The bytes of a value of variable length: `reference` tells how many elements of `size`
-/// bytes it has, and where they lie in a global heap.
-fn sequence(container: &Container, reference: &[u8], size: usize) -> Option<Vec<u8>> {
+/// bytes it has, and where they lie in a global heap. What it takes is taken from `left`.
+fn sequence(
+    container: &Container,
+    reference: &[u8],
+    size: usize,
+    left: &mut u64,
+) -> Option<Vec<u8>> {
     let (offsets, _) = container.sizes();
     let mut cursor = Cursor::new(reference);
     let count = cursor.read_u32_le().ok()?;
@@ -267,24 +288,31 @@ fn sequence(container: &Container, reference: &[u8], size: usize) -> Option<Vec<
         return Some(Vec::new());
     }
     let len = (count as usize).checked_mul(size)?;
-    let bytes = container.heap_object(address, index).ok()?;
-    bytes.get(..len).map(<[u8]>::to_vec)
+    take(left, len)?;
+    let copy = |bytes: &[u8]| bytes.get(..len).map(<[u8]>::to_vec);
+    container.with_heap_object(address, index, copy).ok()?
 }
 
 impl Container {
-    /// An object of a global heap. Heaps are read once, one at a time: values that belong
-    /// together lie in one.
-    pub(super) fn heap_object(&self, address: u64, index: u16) -> crate::error::Result<Vec<u8>> {
+    /// Calls `read`, which must not ask for another, with an object of a global heap. Heaps are
+    /// read once, one at a time: values that belong together lie in one.
+    pub(super) fn with_heap_object<T>(
+        &self,
+        address: u64,
+        index: u16,
+        read: impl FnOnce(&[u8]) -> T,
+    ) -> Result<T> {
         let (offsets, lengths) = self.sizes();
         let mut kept = self.heap.borrow_mut();
         if kept.as_ref().is_none_or(|(have, _)| *have != address) {
             let storage = self.file.storage();
             let heap = GlobalHeapCollection::parse_at_storage(storage, address, offsets, lengths);
-            *kept = Some((address, heap.map_err(super::file::translate)?));
+            *kept = Some((address, heap.map_err(translate)?));
         }
         let (_, heap) = kept.as_ref().expect("set above");
-        let object = heap.get_object(index).map(|object| object.data.clone());
-        object.ok_or_else(|| super::file::corrupt(format!("a heap has no object {index}")))
+        let object = heap.get_object(index);
+        let object = object.ok_or_else(|| corrupt(format!("a heap has no object {index}")))?;
+        Ok(read(&object.data))
     }
 }
 
@@ -300,15 +328,15 @@ fn float(value: f64) -> Value {
         .map_or_else(|| Value::String(format!("{value}")), Value::Number)
 }
 
-fn nest(values: &mut impl Iterator<Item = Value>, shape: &[u64]) -> Option<Value> {
-    match shape.split_first() {
-        None => values.next(),
-        Some((&len, inner)) => {
-            let mut rows = Vec::new();
-            for _ in 0..len.min(MAX_VALUES) {
-                rows.push(nest(values, inner)?);
-            }
-            Some(Value::Array(rows))
+/// The values as arrays within arrays of this shape; those of no value are one empty array.
+fn nest(values: &mut impl Iterator<Item = Value>, shape: &[u64], left: &mut u64) -> Option<Value> {
+    let Some((&len, inner)) = shape.split_first() else { return values.next() };
+    let mut rows = Vec::new();
+    if !shape.contains(&0) {
+        for _ in 0..len {
+            take(left, size_of::<Value>())?;
+            rows.push(nest(values, inner, left)?);
         }
     }
+    Some(Value::Array(rows))
 }

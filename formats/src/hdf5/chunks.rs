@@ -71,6 +71,19 @@ pub(super) struct ChunkQuery<'a> {
     pub(super) element: usize,
 }
 
+impl ChunkQuery<'_> {
+    /// The shape of the array once it is as long as it may become: by it the indexes of fixed
+    /// length number their chunks.
+    fn longest(&self) -> Result<&[u64]> {
+        let longest = self.max_dims.unwrap_or(self.shape);
+        if longest.iter().zip(self.shape).any(|(most, len)| most < len) {
+            let shape = self.shape;
+            return Err(corrupt(format!("a shape of {shape:?}, and of {longest:?} at the most")));
+        }
+        Ok(longest)
+    }
+}
+
 impl Container {
     /// Walks the chunk index.
     pub(super) fn chunks(&self, query: &ChunkQuery<'_>) -> Result<Vec<ChunkEntry>> {
@@ -106,7 +119,7 @@ impl Container {
             }
             Some(ChunkIndexing::Implicit) => collect_implicit_chunk_entries(
                 query.address,
-                query.shape,
+                query.longest()?,
                 query.chunk,
                 query.element,
                 None,
@@ -118,7 +131,7 @@ impl Container {
                 query.address,
                 offsets,
                 lengths,
-                query.shape,
+                query.longest()?,
                 query.chunk,
                 None,
             )
@@ -168,7 +181,7 @@ impl Container {
             if !aligned {
                 return Err(corrupt(format!("a chunk at {:?} is off the grid", entry.offsets)));
             }
-            // An array that was made smaller keeps its chunks outside.
+            // An array that was made smaller, or may become longer, has chunks outside.
             if entry.offsets.iter().zip(&shape).any(|(at, len)| at >= len) {
                 continue;
             }

@@ -36,7 +36,7 @@ use std::{
 
 /// The most bytes of metadata that one read of `hdf5-reader` may ask for; the index of ten
 /// million chunks fits.
-const METADATA_LIMIT: usize = 256 << 20;
+pub(super) const METADATA_LIMIT: usize = 256 << 20;
 /// What helps where a layout or filter is not built in.
 pub(super) const REMEDY: &str = if cfg!(feature = "hdf5") {
     "rewrite it with built-in filters: h5repack -l CHUNK=… -f SHUF -f GZIP=4"

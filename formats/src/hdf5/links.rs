@@ -6,7 +6,7 @@
 //! circles: how many are followed is bounded.
 
 use super::{
-    file::{Container, translate},
+    file::{Container, METADATA_LIMIT, translate},
     header::{Header, ObjectKind},
 };
 use crate::error::{ErrorKind, FormatError, Result};
@@ -148,7 +148,17 @@ impl Container {
             | BTreeV2Record::AttributeCreationOrder { heap_id, .. } => Some(heap_id),
             _ => None,
         });
-        ids.map(|id| object(id)).collect()
+        // Records may all name one object.
+        let mut room = METADATA_LIMIT;
+        ids.map(|id| {
+            let object = object(id)?;
+            room = room.checked_sub(object.len()).ok_or_else(|| {
+                let message = format!("a heap of more than {METADATA_LIMIT} bytes of objects");
+                FormatError::new(ErrorKind::Limit, message)
+            })?;
+            Ok(object)
+        })
+        .collect()
     }
 
     /// All data sets of the file, each once and by the path of its hard link, depth first in

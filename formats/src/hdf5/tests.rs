@@ -9,7 +9,7 @@ use crate::{
     dtype::{DType, Scalar},
     region::{Coordinates, Dims, Region, volume},
     source::{Cancel, FileCache, Meta, ReadCx},
-    view::ChunkMut,
+    view::{ChunkMut, ChunkView},
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -278,6 +278,53 @@ fn virtual_data_sets_are_read_where_their_elements_lie() {
     assert_eq!(source.storage().codec, "virtual, of 3 data sets");
 }
 
+/// Boxes of `pieces.h5` of any place and size are what h5py reads.
+#[test]
+fn pieces_over_and_apart_from_each_other() {
+    let file = fixture("pieces.h5");
+    for item in ["over", "apart", "turns", "far", "pairs", "triples", "percent"] {
+        let (meta, expected) = read_all(&file, &format!("expected/{item}")).unwrap();
+        let source = Hdf5.open(&file, Some(item)).unwrap();
+        let expected = ChunkView::new(meta.dtype, &expected, &meta.shape());
+        crate::conformance::source(&*source, &expected);
+        // The element that only the last piece but one has, and what lies beneath another.
+        for at in Coordinates::of(Region::whole(&meta.shape())) {
+            let one = Region::new(at.clone(), Dims::from_elem(1, at.len()));
+            assert_eq!(
+                read(&*source, &one).unwrap(),
+                bytemuck::cast_slice::<i32, u8>(&expected.sub(&one).to_vec::<i32>()),
+                "{item} {at:?}"
+            );
+        }
+    }
+    // A box of a source that is written apart needs no landing.
+    let scratch = |item| {
+        let source = Hdf5.open(&file, Some(item)).unwrap();
+        source.cost(&Region::whole(&source.meta().shape())).scratch
+    };
+    assert!(scratch("apart") >= 4 * 5 * 4);
+    assert_eq!(scratch("turns"), scratch("a").max(scratch("b")));
+}
+
+#[test]
+fn arrays_that_may_become_longer() {
+    let file = fixture("growable.h5");
+    for item in Hdf5.list(&file).unwrap() {
+        let (meta, bytes) = read_all(&file, &item.name).unwrap();
+        let mut expected = values(meta.dtype, &meta.shape());
+        if item.name == "/sparse" {
+            for (at, element) in
+                Coordinates::of(Region::whole(&meta.shape())).zip(expected.chunks_mut(2))
+            {
+                if !((7..14).contains(&at[0]) && (5..10).contains(&at[1])) {
+                    element.fill(0);
+                }
+            }
+        }
+        assert!(bytes == expected, "{}", item.name);
+    }
+}
+
 #[test]
 fn links_lead_where_they_should() {
     let file = fixture("links.h5");
@@ -372,6 +419,13 @@ fn attributes_of_every_type() {
     }
     let attributes: Value = meta.attributes.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
     assert_eq!(attributes, expected);
+}
+
+#[test]
+fn references_to_one_long_text_are_not_followed_without_end() {
+    let (meta, bytes) = read_all(&fixture("heavy.h5"), "data").unwrap();
+    assert_eq!(bytes, values(DType::I16, &[3]));
+    assert_eq!(meta.attributes.keys().collect::<Vec<_>>(), ["light"]);
 }
 
 /// A box of an array of `shape`, from any numbers.

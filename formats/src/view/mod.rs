@@ -331,6 +331,19 @@ impl<'a> ChunkMut<'a> {
         }
     }
 
+    /// The elements from `region.start` on, `region.shape` of them, `steps` apart.
+    ///
+    /// # Panics
+    /// If one of them lies outside the view.
+    pub(crate) fn sub_steps(&mut self, region: &Region, steps: &[u64]) -> ChunkMut<'_> {
+        let reach = region.shape.iter().zip(steps);
+        let reach: Dims = reach.map(|(len, step)| len.saturating_sub(1) * step + 1).collect();
+        let mut part = self.sub(&Region { start: region.start.clone(), shape: reach });
+        part.shape = region.shape.clone();
+        part.strides.iter_mut().zip(steps).for_each(|(stride, step)| *stride *= *step as isize);
+        part
+    }
+
     /// The same view for a shorter time.
     pub fn reborrow(&mut self) -> ChunkMut<'_> {
         self.sub(&Region::whole(&self.shape.clone()))

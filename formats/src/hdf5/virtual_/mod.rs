@@ -3,8 +3,10 @@
 //! What lies where is a list in a global heap (specification, section IV.A.2.i, version 4 of
 //! the layout message): a selection of a source's elements for a selection of one's own. Both
 //! are regular hyperslabs, so they are matched axis by axis, and a box that is read becomes
-//! boxes of sources. What has no source is the fill value, as are sources that are not there.
+//! boxes of sources (`read`). What has no source is the fill value, as are sources that are not
+//! there; where selections lie over each other, the last one holds.
 
+mod read;
 mod selection;
 
 use super::{
@@ -14,9 +16,9 @@ use super::{
 };
 use crate::{
     dtype::DType,
-    error::{ErrorKind, FormatError, Result},
+    error::{ErrorKind, Result},
     region::{Dims, Region, checked_volume},
-    source::{ChunkSource, Fingerprint, ReadCost, ReadCx},
+    source::{ChunkSource, Fingerprint},
     view::ChunkMut,
 };
 use hdf5_reader::io::Cursor;
@@ -80,6 +82,8 @@ pub(super) struct Mapping {
     pieces: Vec<Piece>,
     /// The most scratch that a source needs.
     scratch: u64,
+    /// Whether some box of a piece may be no box of its source.
+    is_scattered: bool,
     /// Bytes of all sources on disk.
     pub(super) stored: u64,
     /// How many virtual data sets led here.
@@ -129,6 +133,7 @@ impl Mapping {
             sources: Vec::new(),
             pieces: Vec::new(),
             scratch: 0,
+            is_scattered: false,
             stored: 0,
             level: nesting.level,
             open: Mutex::new(LruCache::new(OPEN)),
@@ -172,7 +177,7 @@ impl Mapping {
             )));
         }
         let growing = own.iter().position(Span::is_unlimited);
-        let numbered = line.file.contains("%b") || line.item.contains("%b");
+        let numbered = is_numbered(&line.file) || is_numbered(&line.item);
         if let Some(axis) = growing
             && numbered
         {
@@ -298,7 +303,9 @@ impl Mapping {
             )
             .help(super::file::REMEDY));
         }
-        self.pieces.push(Piece { source, own, theirs, with });
+        let piece = Piece { source, own, theirs, with };
+        self.is_scattered |= piece.is_scattered();
+        self.pieces.push(piece);
         Ok(())
     }
 
@@ -313,85 +320,6 @@ impl Mapping {
         let open = super::open_at(path, Some(item), &nesting)?;
         lock().put(source, open.clone());
         Ok(open)
-    }
-
-    pub(super) fn cost(&self, region: &Region) -> ReadCost {
-        let bytes = region.volume() * self.dtype.size() as u64;
-        ReadCost { bytes, decoded: bytes, scratch: self.scratch }
-    }
-
-    pub(super) fn read(
-        &self,
-        region: &Region,
-        out: &mut ChunkMut<'_>,
-        cx: &mut ReadCx<'_>,
-    ) -> Result<()> {
-        // One piece that covers the box leaves nothing to be filled.
-        let covers = |piece: &&Piece| {
-            piece.own.iter().enumerate().all(|(axis, span)| {
-                let range = region.range(axis);
-                span.len <= span.block
-                    && span.start <= range.start
-                    && range.end <= span.start + span.len
-            })
-        };
-        if let Some(piece) = self.pieces.iter().rev().find(covers) {
-            return self.read_piece(piece, region, out, cx);
-        }
-        fill(out, &self.fill);
-        self.pieces.iter().try_for_each(|piece| self.read_piece(piece, region, out, cx))
-    }
-
-    /// Reads what `piece` has of `region`.
-    fn read_piece(
-        &self,
-        piece: &Piece,
-        region: &Region,
-        out: &mut ChunkMut<'_>,
-        cx: &mut ReadCx<'_>,
-    ) -> Result<()> {
-        // Along each axis, runs that lie together in both.
-        let single = Span { start: 0, stride: 1, block: 1, len: 1 };
-        let runs: Vec<Vec<(u64, u64, u64)>> = piece
-            .own
-            .iter()
-            .enumerate()
-            .map(|(axis, own)| {
-                let range = region.range(axis);
-                let theirs = piece.with[axis].map_or(&single, |axis| &piece.theirs[axis]);
-                own.runs(theirs, range.start, range.end).collect()
-            })
-            .collect();
-        if runs.iter().any(Vec::is_empty) {
-            return Ok(());
-        }
-        let source = self.opened(piece.source)?;
-        let counts: Dims = runs.iter().map(|runs| runs.len() as u64).collect();
-        for at in crate::region::Coordinates::of(Region::whole(&counts)) {
-            cx.cancel.check()?;
-            let mut inside = Region::whole(&counts);
-            let mut box_of = Region::new(
-                piece.theirs.iter().map(|span| span.start).collect::<Dims>(),
-                Dims::from_elem(1, piece.theirs.len()),
-            );
-            for (axis, &i) in at.iter().enumerate() {
-                let (own, theirs, len) = runs[axis][i as usize];
-                inside.start[axis] = own - region.start[axis];
-                inside.shape[axis] = len;
-                if let Some(axis) = piece.with[axis] {
-                    (box_of.start[axis], box_of.shape[axis]) = (theirs, len);
-                }
-            }
-            let target = out.sub(&inside).with_unit_axes(&box_of.shape);
-            if source.cost(&box_of).scratch > cx.scratch.len() as u64 {
-                return Err(FormatError::new(
-                    ErrorKind::Changed,
-                    "a source of the virtual data set is stored otherwise than when it was opened",
-                ));
-            }
-            source.read(&box_of, target, cx)?;
-        }
-        Ok(())
     }
 
     /// Changes when a source may have changed.
@@ -440,15 +368,25 @@ pub(super) fn fill(out: &mut ChunkMut<'_>, value: &[u8]) {
 
 /// The source that a line names, with `number` where the name has `%b`.
 fn place(container: &Container, line: &Line, number: Option<u64>) -> Place {
-    let named = |text: &str| match number {
-        Some(number) => text.replace("%b", &number.to_string()).replace("%%", "%"),
-        None => text.replace("%%", "%"),
-    };
     let path = match line.file.as_str() {
         "." => container.path.clone(),
-        file => container.beside(&named(file)),
+        file => container.beside(&named(file, number)),
     };
-    Place { path, item: named(&line.item) }
+    Place { path, item: named(&line.item, number) }
+}
+
+/// Whether a name stands for many: `%b` in it is a number, `%%` a percent sign.
+fn is_numbered(name: &str) -> bool {
+    name.replace("%%", "").contains("%b")
+}
+
+/// The name with `number` in place of `%b`.
+fn named(name: &str, number: Option<u64>) -> String {
+    let part = |part: &str| match number {
+        Some(number) => part.replace("%b", &number.to_string()),
+        None => part.to_owned(),
+    };
+    name.split("%%").map(part).collect::<Vec<_>>().join("%")
 }
 
 /// The list of pieces, from the heap object that the layout message points to.
@@ -461,8 +399,12 @@ fn lines(container: &Container, layout: &[u8]) -> Result<Vec<Line>> {
         return Ok(Vec::new());
     }
     let index = u16::try_from(index).map_err(|_| corrupt("a heap has no such object"))?;
-    let object = container.heap_object(address, index)?;
-    let mut cursor = Cursor::new(&object);
+    container.with_heap_object(address, index, |object| lines_of(object, lengths))?
+}
+
+/// The list of pieces as it lies in a heap.
+fn lines_of(object: &[u8], lengths: u8) -> Result<Vec<Line>> {
+    let mut cursor = Cursor::new(object);
     match cursor.read_u8().map_err(translate)? {
         0 => {}
         version => {
@@ -480,4 +422,17 @@ fn lines(container: &Container, layout: &[u8]) -> Result<Vec<Line>> {
         lines.push(Line { file, item, theirs, own });
     }
     Ok(lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_numbered_where_they_say_so() {
+        assert!(is_numbered("a%b.h5") && is_numbered("%%%b") && !is_numbered("a%%b"));
+        assert_eq!(named("a%b-%%b.h5", Some(7)), "a7-%b.h5");
+        assert_eq!(named("%%%b%", Some(7)), "%7%");
+        assert_eq!(named("100%%", None), "100%");
+    }
 }

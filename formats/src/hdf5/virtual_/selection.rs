@@ -23,6 +23,17 @@ pub(super) struct Span {
     pub(super) len: u64,
 }
 
+/// Indices of two selections that go on regularly in both: `len` of them, `own_step` and
+/// `theirs_step` apart. One alone has steps of 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stretch {
+    pub(super) own: u64,
+    pub(super) own_step: u64,
+    pub(super) theirs: u64,
+    pub(super) theirs_step: u64,
+    pub(super) len: u64,
+}
+
 /// A stored selection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Selection {
@@ -88,35 +99,48 @@ impl Span {
     }
 
     /// The index that comes as number `k`.
-    fn at(&self, k: u64) -> u64 {
+    pub(super) fn at(&self, k: u64) -> u64 {
         self.start + k / self.block * self.stride + k % self.block
     }
 
     /// How many selected indices lie before `index`.
-    fn rank_of(&self, index: u64) -> u64 {
+    pub(super) fn rank_of(&self, index: u64) -> u64 {
         let from = index.saturating_sub(self.start);
         let before = (from / self.stride).saturating_mul(self.block);
         before.saturating_add((from % self.stride).min(self.block)).min(self.len)
     }
 
-    /// The runs in which `self` and `other`, which are as long, go on together, as far as
-    /// `self` lies in `start..end`: index of self, index of other, length.
-    pub(super) fn runs<'a>(
-        &'a self,
-        other: &'a Span,
+    /// The stretches in which `self` and `other`, which are as long, both go on regularly, as
+    /// far as `self` lies in `start..end`.
+    pub(super) fn stretches(
+        &self,
+        other: &Span,
         start: u64,
         end: u64,
-    ) -> impl Iterator<Item = (u64, u64, u64)> + 'a {
-        let (mut k, behind) = (self.rank_of(start), self.rank_of(end));
+    ) -> impl Iterator<Item = Stretch> + use<> {
+        let (own, theirs) = (*self, *other);
+        let (mut k, behind) = (own.rank_of(start), own.rank_of(end));
         std::iter::from_fn(move || {
-            let left = |span: &Span| span.block - k % span.block;
-            let len = left(self).min(left(other)).min(behind.checked_sub(k)?);
+            let len = own.left(k).min(theirs.left(k)).min(behind.checked_sub(k)?);
             (len > 0).then(|| {
-                let run = (self.at(k), other.at(k), len);
+                let step = |span: Span| if len > 1 && span.block == 1 { span.stride } else { 1 };
+                let stretch = Stretch {
+                    own: own.at(k),
+                    own_step: step(own),
+                    theirs: theirs.at(k),
+                    theirs_step: step(theirs),
+                    len,
+                };
                 k += len;
-                run
+                stretch
             })
         })
+    }
+
+    /// How many indices from number `k` on are equally far apart: all of them, where each is
+    /// a block of its own.
+    fn left(&self, k: u64) -> u64 {
+        if self.block == 1 { u64::MAX } else { self.block - k % self.block }
     }
 }
 
@@ -220,16 +244,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn runs_go_on_as_far_as_both_do() {
+    fn stretches_go_on_as_far_as_both_do() {
+        let of = |own: &Span, theirs: &Span, start, end| -> Vec<[u64; 5]> {
+            let row = |s: Stretch| [s.own, s.own_step, s.theirs, s.theirs_step, s.len];
+            own.stretches(theirs, start, end).map(row).collect()
+        };
         let every_other = Span::new(1, 2, 5, 1).unwrap();
         let run = Span::new(10, 1, 1, 5).unwrap();
-        let runs: Vec<_> = every_other.runs(&run, 0, 100).collect();
-        assert_eq!(runs, [(1, 10, 1), (3, 11, 1), (5, 12, 1), (7, 13, 1), (9, 14, 1)]);
-        assert_eq!(run.runs(&every_other, 12, 14).collect::<Vec<_>>(), [(12, 5, 1), (13, 7, 1)]);
+        assert_eq!(of(&every_other, &run, 0, 100), [[1, 2, 10, 1, 5]]);
+        assert_eq!(of(&run, &every_other, 12, 14), [[12, 1, 5, 2, 2]]);
+        assert_eq!(of(&run, &every_other, 12, 13), [[12, 1, 5, 1, 1]]);
         let pairs = Span::new(0, 4, 3, 2).unwrap();
         let threes = Span::new(0, 10, 2, 3).unwrap();
-        let runs: Vec<_> = pairs.runs(&threes, 1, 9).collect();
-        assert_eq!(runs, [(1, 1, 1), (4, 2, 1), (5, 10, 1), (8, 11, 1)]);
+        let expected = [[1, 1, 1, 1, 1], [4, 1, 2, 1, 1], [5, 1, 10, 1, 1], [8, 1, 11, 1, 1]];
+        assert_eq!(of(&pairs, &threes, 1, 9), expected);
+        assert_eq!(of(&pairs, &Span::new(7, 3, 6, 1).unwrap(), 4, 6), [[4, 1, 13, 3, 2]]);
         assert_eq!(
             Span::new(3, 4, 3, 4).unwrap(),
             Span { start: 3, stride: 12, block: 12, len: 12 }
