@@ -29,6 +29,8 @@ pub enum ErrorKind {
     Mismatch,
     /// A size in a file is beyond what may be allocated for it.
     Limit,
+    /// A read takes more scratch than it was lent.
+    Scratch,
     /// The file changed since it was opened.
     Changed,
     /// The caller asked for something that makes no sense.

@@ -416,14 +416,17 @@ fn read_within(
     }
     let Some(axis) = region.shape.iter().position(|&len| len > 1) else {
         return Err(FormatError::new(
-            ErrorKind::Limit,
+            ErrorKind::Scratch,
             format!(
                 "{needed} bytes of scratch are needed to read {region}, and the first file of the \
                  stack needs no more than {}",
                 cx.scratch.len()
             ),
         )
-        .help("its tiles are stored otherwise than the first file's: stack its kind on its own"));
+        .help(
+            "its tiles are stored otherwise than the first file's: put it first, or stack its kind \
+             on its own",
+        ));
     };
     let half = region.shape[axis] / 2;
     for (offset, len) in [(0, half), (half, region.shape[axis] - half)] {

@@ -206,8 +206,14 @@ fn a_file_that_needs_more_scratch_is_read_in_parts() {
     let whole = Region::whole(&stack.meta().shape());
     assert_eq!(read(&stack, &whole).unwrap(), (0..40).collect::<Vec<i32>>());
     let error = read(&stack, &Region::new(vec![1, 0, 0], vec![1, 1, 1])).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Limit);
+    assert_eq!(error.kind(), ErrorKind::Scratch);
     assert!(toys.text(&error).starts_with("toys/1.toy: 3 bytes of scratch"), "{error}");
+    // The file is good: no policy takes it as missing.
+    let options = StackOptions { missing: Missing::Mask, ..StackOptions::default() };
+    let stack = Stack::open(toys.paths.clone(), Arc::new(opener), options).unwrap();
+    let error = read(&stack, &Region::new(vec![1, 0, 0], vec![1, 1, 1])).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Scratch);
+    assert_eq!(stack.missing().count(), 0);
 }
 
 #[test]
