@@ -1,13 +1,15 @@
 //! Packed values and missing ones, as the conventions of netCDF have it.
 //!
 //! Attributes tell what stored elements stand for: `_FillValue` and `missing_value` for none,
-//! which become NaN, any other for itself times `scale_factor` plus `add_offset` (NetCDF Users
-//! Guide, "Attribute Conventions"; CF Conventions 1.11, sections 2.5.1 and 8.1). This is asked for when
-//! something is opened, and holds for every format that keeps attributes.
+//! which become NaN, any other for itself times `scale_factor` plus `add_offset`, after integers
+//! were taken as `_Unsigned` says (NetCDF Users Guide, "Attribute Conventions"; CF Conventions
+//! 1.11, sections 2.5.1 and 8.1). The fill value of an array of Zarr's version 2 is its
+//! `_FillValue`, as xarray has it. This is asked for when something is opened, and holds for
+//! every format that keeps attributes.
 
 use crate::{
     dtype::{DType, Element, Scalar},
-    error::Result,
+    error::{ErrorKind, FormatError, Result},
     region::Region,
     source::{ChunkSource, Fingerprint, Labels, Meta, ReadCost, ReadCx, SourceSpec, Storage},
     view::ChunkMut,
@@ -18,7 +20,8 @@ use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// The attributes that say how values are packed; what is unpacked lacks them.
-const ATTRIBUTES: [&str; 4] = ["_FillValue", "missing_value", "scale_factor", "add_offset"];
+const ATTRIBUTES: [&str; 5] =
+    ["_FillValue", "missing_value", "scale_factor", "add_offset", "_Unsigned"];
 /// What [`SourceSpec::options`] says of it.
 pub(crate) const OPTION: &str = "decode_cf";
 
@@ -27,54 +30,161 @@ pub(crate) const OPTION: &str = "decode_cf";
 struct Decoded {
     packed: Arc<dyn ChunkSource>,
     meta: Meta,
+    /// What the stored elements are taken for: by `_Unsigned` of the other signedness.
+    stored: DType,
     /// Stored elements that stand for none.
     missing: SmallVec<[Scalar; 2]>,
     scale: f64,
     offset: f64,
 }
 
-/// The source with its elements unpacked, or as it is where its attributes do not say how.
+/// The source with its elements unpacked, or as it is where nothing says how.
 ///
 /// Elements become f32 where they are stored as integers of up to 16 bits or f32, else f64;
 /// each is computed in f64 and rounded once.
-pub(crate) fn decoded(packed: Arc<dyn ChunkSource>) -> Arc<dyn ChunkSource> {
-    let stored = packed.meta();
-    let of = |name: &str| stored.attributes.get(name);
-    if stored.dtype == DType::Bool || ATTRIBUTES.iter().all(|name| of(name).is_none()) {
-        return packed;
+///
+/// # Errors
+/// If one of the attributes cannot be made sense of.
+pub(crate) fn decoded(packed: Arc<dyn ChunkSource>) -> Result<Arc<dyn ChunkSource>> {
+    let meta = packed.meta();
+    let told = packed.missing_value();
+    let of = |name: &str| meta.attributes.get(name).filter(|value| !value.is_null());
+    let is_packed = told.is_some() || ATTRIBUTES.iter().any(|name| of(name).is_some());
+    if meta.dtype == DType::Bool || !is_packed {
+        return Ok(packed);
     }
-    let mut meta = stored.clone();
-    meta.dtype = match stored.dtype {
+    let unclear = |name: &str| {
+        let value = of(name).map(Value::to_string).unwrap_or_default();
+        FormatError::new(ErrorKind::Unsupported, format!("the attribute {name} is {value}"))
+            .at(packed.spec().location)
+            .help("open it without unpacking (--decode-cf), or mend the attribute")
+    };
+    let stored = match of("_Unsigned") {
+        None => meta.dtype,
+        Some(value) => {
+            let unsigned = truth(value).ok_or_else(|| unclear("_Unsigned"))?;
+            with_signedness(meta.dtype, !unsigned)
+        }
+    };
+    let mut missing: SmallVec<[Scalar; 2]> = SmallVec::new();
+    let mut lacks = |value: Scalar| {
+        // What no element can be, none is. What is told as stored is seen as it is taken.
+        let as_stored = || Some(exact(value, meta.dtype)?.cast(stored));
+        missing.extend(exact(value, stored).or_else(as_stored));
+    };
+    told.into_iter().for_each(&mut lacks);
+    for name in ["_FillValue", "missing_value"] {
+        for value in of(name).into_iter().flat_map(each) {
+            lacks(number(value).ok_or_else(|| unclear(name))?);
+        }
+    }
+    let factor = |name: &str, else_: f64| match of(name).map(each) {
+        None => Ok(else_),
+        Some([value]) => number(value).map(Scalar::as_f64).ok_or_else(|| unclear(name)),
+        Some(_) => Err(unclear(name)),
+    };
+    let (scale, offset) = (factor("scale_factor", 1.0)?, factor("add_offset", 0.0)?);
+    let mut meta = meta.clone();
+    meta.dtype = match stored {
         DType::U8 | DType::I8 | DType::U16 | DType::I16 | DType::F32 => DType::F32,
         _ => DType::F64,
     };
     let attributes = Arc::make_mut(&mut meta.attributes);
     ATTRIBUTES.iter().for_each(|name| drop(attributes.remove(*name)));
-    let missing = ["_FillValue", "missing_value"].into_iter().filter_map(of);
-    let missing = missing.flat_map(|value| numbers(value, stored.dtype)).collect();
-    let factor = |name: &str, else_: f64| {
-        let value = of(name).and_then(|value| numbers(value, DType::F64).next());
-        value.map_or(else_, Scalar::as_f64)
-    };
-    let (scale, offset) = (factor("scale_factor", 1.0), factor("add_offset", 0.0));
-    Arc::new(Decoded { meta, missing, scale, offset, packed })
+    Ok(Arc::new(Decoded { meta, stored, missing, scale, offset, packed }))
 }
 
-/// The numbers of an attribute, one or an array of them, as `dtype`.
-fn numbers(value: &Value, dtype: DType) -> impl Iterator<Item = Scalar> + '_ {
-    let values = match value {
+/// The values of an attribute, one or an array of them.
+fn each(value: &Value) -> &[Value] {
+    match value {
         Value::Array(values) => values.as_slice(),
         one => std::slice::from_ref(one),
-    };
-    values.iter().filter_map(move |value| {
-        let scalar = match (value.as_i64(), value.as_u64(), value.as_f64()) {
-            (Some(value), ..) => Scalar::I64(value),
-            (_, Some(value), _) => Scalar::U64(value),
-            (.., Some(value)) => Scalar::F64(value),
+    }
+}
+
+/// A number, as JSON has it or in words: `NaN`, `-inf`, or as xarray writes floats of Zarr's
+/// version 3, the bytes of an f64 in base 64.
+fn number(value: &Value) -> Option<Scalar> {
+    match value {
+        Value::Number(number) => number
+            .as_i64()
+            .map(Scalar::I64)
+            .or_else(|| number.as_u64().map(Scalar::U64))
+            .or_else(|| number.as_f64().map(Scalar::F64)),
+        Value::String(text) => {
+            let text = text.trim();
+            text.parse().ok().or_else(|| base64_f64(text)).map(Scalar::F64)
+        }
+        _ => None,
+    }
+}
+
+/// The f64 whose eight bytes, the lowest first, `text` is in base 64 (RFC 4648, section 4).
+fn base64_f64(text: &str) -> Option<f64> {
+    let digits = text.strip_suffix('=').filter(|digits| digits.len() == 11)?;
+    let bits = digits.bytes().try_fold(0u128, |bits, digit| {
+        let value = match digit {
+            b'A'..=b'Z' => digit - b'A',
+            b'a'..=b'z' => digit - b'a' + 26,
+            b'0'..=b'9' => digit - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
             _ => return None,
         };
-        Some(scalar.cast(dtype))
-    })
+        Some(bits << 6 | u128::from(value))
+    })?;
+    // Eleven digits are 66 bits, the last two of which are unused.
+    let bytes = ((bits >> 2) as u64).to_be_bytes();
+    Some(f64::from_le_bytes(bytes))
+}
+
+/// A truth as netCDF's tools write it: `"true"`.
+fn truth(value: &Value) -> Option<bool> {
+    match value {
+        Value::Bool(truth) => Some(*truth),
+        Value::String(text) => text.trim().to_ascii_lowercase().parse().ok(),
+        _ => None,
+    }
+}
+
+/// The integers of the same size that are signed or not; other dtypes as they are.
+fn with_signedness(dtype: DType, signed: bool) -> DType {
+    match (dtype, signed) {
+        (DType::U8, true) => DType::I8,
+        (DType::U16, true) => DType::I16,
+        (DType::U32, true) => DType::I32,
+        (DType::U64, true) => DType::I64,
+        (DType::I8, false) => DType::U8,
+        (DType::I16, false) => DType::U16,
+        (DType::I32, false) => DType::U32,
+        (DType::I64, false) => DType::U64,
+        (dtype, _) => dtype,
+    }
+}
+
+/// The number as an element of `dtype`, if it is one: floats are rounded, integers are not.
+fn exact(value: Scalar, dtype: DType) -> Option<Scalar> {
+    let cast = value.cast(dtype);
+    let is_same = match dtype.is_float() {
+        true => cast.as_f64().is_finite() || !value.as_f64().is_finite(),
+        false => whole(value).is_some_and(|value| whole(cast) == Some(value)),
+    };
+    is_same.then_some(cast)
+}
+
+/// The integer that a number is.
+fn whole(value: Scalar) -> Option<i128> {
+    match value {
+        Scalar::U64(value) => Some(value.into()),
+        Scalar::F32(_) | Scalar::F64(_) => {
+            let value = value.as_f64();
+            (value.fract() == 0.0 && value.abs() < 2f64.powi(64)).then_some(value as i128)
+        }
+        _ => match value.cast(DType::I64) {
+            Scalar::I64(value) => Some(value.into()),
+            _ => None,
+        },
+    }
 }
 
 impl Decoded {
@@ -132,7 +242,7 @@ impl ChunkSource for Decoded {
         out.try_for_each_run(|_, run| {
             let elements = run.len() / self.meta.dtype.size();
             let (now, rest) = stored.split_at(elements * dtype.size());
-            with_dtype!(dtype, T => self.unpack::<T>(now, run));
+            with_dtype!(self.stored, T => self.unpack::<T>(now, run));
             stored = rest;
             Ok(())
         })
@@ -167,15 +277,18 @@ mod tests {
     };
     use serde_json::json;
 
-    fn unpacked(stored: &[i16], attributes: Value) -> (Meta, Vec<f32>) {
-        let bytes: &[u8] = bytemuck::cast_slice(stored);
-        let shape = [2, stored.len() as u64 / 2];
-        let source = MemorySource::from_bytes(DType::I16, Grid::whole(&shape), bytes);
+    fn source(dtype: DType, bytes: &[u8], attributes: Value) -> Result<Arc<dyn ChunkSource>> {
+        let shape = [2, (bytes.len() / dtype.size() / 2) as u64];
+        let source = MemorySource::from_bytes(dtype, Grid::whole(&shape), bytes);
         let Value::Object(attributes) = attributes else { unreachable!() };
-        let source = source.with_meta(|meta| {
+        decoded(Arc::new(source.with_meta(|meta| {
             meta.attributes = Arc::new(attributes.into_iter().collect());
-        });
-        let source = decoded(Arc::new(source));
+        })))
+    }
+
+    fn unpacked<T: bytemuck::Pod + Element>(stored: &[T], attributes: Value) -> (Meta, Vec<f32>) {
+        let source = source(T::DTYPE, bytemuck::cast_slice(stored), attributes).unwrap();
+        let shape = source.meta().shape();
         let region = Region::new(vec![0, 1], vec![2, shape[1] - 1]);
         let mut out = vec![0f32; region.volume() as usize];
         let mut scratch = vec![0u64; source.cost(&region).scratch as usize / 8];
@@ -195,11 +308,65 @@ mod tests {
             "scale_factor": 0.5, "add_offset": 10, "_FillValue": -99, "missing_value": [7, 8],
             "units": "K",
         });
-        let (meta, out) = unpacked(&[0, 2, -99, 8, 0, 1, 7, -4], attributes);
+        let (meta, out) = unpacked(&[0i16, 2, -99, 8, 0, 1, 7, -4], attributes);
         assert_eq!(meta.dtype, DType::F32);
         assert_eq!(meta.attributes.keys().collect::<Vec<_>>(), ["units"]);
-        let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
         let nan = f32::NAN;
         assert_eq!(bits(&out), bits(&[11.0, nan, nan, 10.5, nan, 8.0]));
+    }
+
+    fn bits(values: &[f32]) -> Vec<u32> {
+        values.iter().map(|v| v.to_bits()).collect()
+    }
+
+    /// Four elements unpacked, of which the first of each row is not looked at.
+    fn both<T: bytemuck::Pod + Element>(stored: [T; 2], attributes: Value) -> Vec<u32> {
+        let [a, b] = stored;
+        bits(&unpacked(&[a, a, b, b], attributes).1)
+    }
+
+    #[test]
+    fn what_no_element_can_be_is_not_missing() {
+        let nan = f32::NAN;
+        assert_eq!(both([32767i16, 0], json!({"missing_value": 1e20})), bits(&[32767.0, 0.0]));
+        assert_eq!(both([241u8, 0], json!({"missing_value": -15})), bits(&[241.0, 0.0]));
+        assert_eq!(both([7i8, 0], json!({"_FillValue": 0.5})), bits(&[7.0, 0.0]));
+        assert_eq!(both([7i8, 0], json!({"_FillValue": 7.0})), bits(&[nan, 0.0]));
+        assert_eq!(
+            both([1e20f32, f32::INFINITY], json!({"_FillValue": 1e20})),
+            bits(&[nan, f32::INFINITY])
+        );
+        assert_eq!(
+            both([f32::INFINITY, 0.0], json!({"_FillValue": 1e300})),
+            bits(&[f32::INFINITY, 0.0])
+        );
+    }
+
+    #[test]
+    fn integers_may_be_of_the_other_signedness() {
+        let nan = f32::NAN;
+        let of = |fill: i64| json!({"_Unsigned": "true", "_FillValue": fill, "scale_factor": 2});
+        assert_eq!(both([-1i8, -2], of(-1)), bits(&[nan, 508.0]));
+        assert_eq!(both([-1i8, -2], of(255)), bits(&[nan, 508.0]));
+        assert_eq!(both([255u8, 3], json!({"_Unsigned": "false"})), bits(&[-1.0, 3.0]));
+    }
+
+    #[test]
+    fn numbers_come_in_words_and_in_base_64() {
+        let of = |text: &str| number(&text.into()).map(Scalar::as_f64);
+        assert_eq!(of("AAAAAAA4j8A="), Some(-999.0));
+        assert!(of("AAAAAAAA+H8=").unwrap().is_nan() && of("NaN").unwrap().is_nan());
+        assert_eq!(of("-inf"), Some(f64::NEG_INFINITY));
+        assert_eq!((of("none"), of("AAAAAAA4j8A"), of("")), (None, None, None));
+        for (name, value) in [
+            ("_FillValue", json!("?")),
+            ("missing_value", json!([1, {}])),
+            ("scale_factor", json!([1, 2])),
+            ("_Unsigned", json!("perhaps")),
+        ] {
+            let error = source(DType::F32, &[0; 16], json!({ name: value })).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unsupported);
+            assert!(error.to_string().contains(name), "{error}");
+        }
     }
 }

@@ -599,7 +599,7 @@ fn open_one(
         Blank::Nan => format.open(path, item),
         Blank::Mask => format.open_masked(path, item),
     }?;
-    Ok(if options.decode_cf { cf::decoded(source) } else { source })
+    if options.decode_cf { cf::decoded(source) } else { Ok(source) }
 }
 
 /// The one item that all locations name, or none does.

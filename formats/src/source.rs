@@ -21,7 +21,7 @@
 pub use crate::files::FileCache;
 
 use crate::{
-    dtype::DType,
+    dtype::{DType, Scalar},
     error::{ErrorKind, FormatError, Result},
     grid::Grid,
     journal::{Journal, Noted},
@@ -342,6 +342,12 @@ pub trait ChunkSource: fmt::Debug + Send + Sync {
 
     /// How it lies on storage, for people.
     fn storage(&self) -> Storage;
+
+    /// The stored element that stands for a missing value, where the format itself says so and
+    /// no attribute does.
+    fn missing_value(&self) -> Option<Scalar> {
+        None
+    }
 
     /// Which elements are undefined: true, on the same grid. `None` where none can be, or
     /// where what is undefined is NaN.

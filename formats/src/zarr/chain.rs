@@ -92,9 +92,11 @@ impl Chain {
         Room { encoded: longest, between: if into_scratch > 0 { longest } else { 0 }, filtered }
     }
 
-    /// Bytes that decoders allocate by themselves, at the most.
-    pub(super) fn foreign(&self) -> u64 {
-        self.steps.iter().map(|step| step.decoder_bytes()).max().unwrap_or(0)
+    /// Bytes that decoders allocate by themselves for a chunk of `bytes` bytes, at the most.
+    pub(super) fn foreign(&self, bytes: u64) -> u64 {
+        let decoded = self.bounds(bytes);
+        let of_steps = self.steps.iter().zip(decoded).map(|(step, n)| step.decoder_bytes(n));
+        of_steps.max().unwrap_or(0)
     }
 
     /// Decodes the first `len` bytes of `encoded` into the elements `out`, which the chunk must
@@ -149,7 +151,16 @@ impl Chain {
             if n == 0 {
                 return of_length(step.undo(&from[at], out)?, out.len());
             }
-            at = 0..step.undo(&from[at], to)?;
+            let written = step.undo(&from[at], to)?;
+            if written > to.len() {
+                let message = format!(
+                    "its {} claims {written} bytes, more than the {} that its shape allows",
+                    step.name(),
+                    to.len()
+                );
+                return Err(FormatError::new(ErrorKind::Corrupt, message));
+            }
+            at = 0..written;
             (from, to) = (to, from);
         }
         of_length(at.len(), out.len())?;

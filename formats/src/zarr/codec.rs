@@ -129,11 +129,13 @@ impl Step {
         }
     }
 
-    /// What the decompressor allocates by itself and is too much to be left uncounted: bzip2's
-    /// tables, 4 bytes for each of the 900,000 of its largest block.
-    pub(super) fn decoder_bytes(self) -> u64 {
+    /// What the decompressor allocates by itself while it gives up to `bytes` bytes, where that is
+    /// too much to be left uncounted: bzip2's tables, 4 bytes for each of the 900,000 of its
+    /// largest block, and three blocks of blosc, each of which may be the whole frame.
+    pub(super) fn decoder_bytes(self, bytes: u64) -> u64 {
         match self {
             Step::Bz2 => 4 * MIB,
+            Step::Blosc => bytes.saturating_mul(3),
             _ => 0,
         }
     }

@@ -42,9 +42,23 @@ pub(super) enum Consolidated {
     V3(Map<String, Value>),
 }
 
+/// The longest document of a single node: parsed, it takes up to forty times its bytes.
+const MAX_NODE: usize = 4 << 20;
+
 /// The document `key` as JSON; `None` if there is no such object.
 pub(super) fn read_json(store: &Store, key: &str) -> Result<Option<Value>> {
     let Some(bytes) = store.document(key)? else { return Ok(None) };
+    let is_of_many = || {
+        let word = b"\"consolidated_metadata\"";
+        key.ends_with(CONSOLIDATED) || bytes.windows(word.len()).any(|part| part == word)
+    };
+    if bytes.len() > MAX_NODE && !is_of_many() {
+        let (len, most) = (bytes.len(), MAX_NODE >> 20);
+        let message = format!("the document has {len} bytes, and {most} MiB are read at the most");
+        return Err(FormatError::new(ErrorKind::Limit, message)
+            .at(store.name(key))
+            .help("attributes as long as this are data: keep them in an array"));
+    }
     parse(&bytes).map(Some).map_err(|e| e.at(store.name(key)))
 }
 

@@ -62,6 +62,8 @@ pub(super) struct Layout {
     pub(super) chain: Chain,
     /// The value of chunks that are not stored.
     pub(super) fill: Scalar,
+    /// Whether that stands for missing values too: xarray keeps `_FillValue` there in version 2.
+    pub(super) fill_is_missing: bool,
     pub(super) keys: ChunkKeyEncoding,
     pub(super) names: Vec<String>,
     pub(super) attributes: Attributes,
@@ -168,8 +170,19 @@ pub(super) fn version_3(json: Value) -> Result<Layout> {
     };
     let fill = fill_value(dtype, &meta.fill_value)?;
     let attributes = meta.attributes.into_iter().collect();
-    let version = 3;
-    Ok(Layout { version, dtype, shape, objects, shard, chain, fill, keys, names, attributes })
+    Ok(Layout {
+        version: 3,
+        dtype,
+        shape,
+        objects,
+        shard,
+        chain,
+        fill,
+        fill_is_missing: false,
+        keys,
+        names,
+        attributes,
+    })
 }
 
 /// A version 2 document of an array, with the one of its attributes.
@@ -190,6 +203,7 @@ pub(super) fn version_2(json: Value, attributes: Option<Value>) -> Result<Layout
         FillValueMetadata::Null => Scalar::zero(dtype),
         value => {
             let data_type = MetadataV3::new(dtype.name());
+            let value = &loose_fill_value(dtype, value);
             let value = zarrs::convert::fill_value_metadata_v2_to_v3(value, &data_type)
                 .map_err(|e| corrupt(format!("invalid fill value: {e}")))?;
             fill_value(dtype, &value)?
@@ -213,6 +227,7 @@ pub(super) fn version_2(json: Value, attributes: Option<Value>) -> Result<Layout
         shard: None,
         chain,
         fill,
+        fill_is_missing: !matches!(meta.fill_value, FillValueMetadata::Null),
         keys: ChunkKeyEncoding::new(V2ChunkKeyEncoding::new(meta.dimension_separator)),
         attributes,
     })
@@ -244,6 +259,25 @@ fn check_shapes(dtype: DType, shape: &[u64], object: &[u64]) -> Result<()> {
             })?;
     }
     Ok(())
+}
+
+/// A fill value of version 2 as one of the array's own type: zarr-python takes whatever NumPy
+/// converts to it, whole floats and texts for integers, truths for floats.
+fn loose_fill_value(dtype: DType, value: &FillValueMetadata) -> FillValueMetadata {
+    let whole = |value: f64| (value.fract() == 0.0 && value.abs() < 1e15).then_some(value as i64);
+    let told = match value {
+        _ if dtype == DType::Bool => None,
+        FillValueMetadata::Bool(value) => Some(FillValueMetadata::from(i64::from(*value))),
+        FillValueMetadata::Number(number) if !dtype.is_float() && number.is_f64() => {
+            number.as_f64().and_then(whole).map(FillValueMetadata::from)
+        }
+        FillValueMetadata::String(text) if !dtype.is_float() => match text.trim().parse::<u64>() {
+            Ok(value) => Some(FillValueMetadata::from(value)),
+            Err(_) => text.trim().parse::<i64>().ok().map(FillValueMetadata::from),
+        },
+        _ => None,
+    };
+    told.unwrap_or_else(|| value.clone())
 }
 
 fn fill_value(dtype: DType, value: &FillValueMetadata) -> Result<Scalar> {
@@ -302,5 +336,30 @@ mod tests {
         assert_eq!(kind(|j| j["dimension_names"] = serde_json::json!(["x"])), Corrupt);
         assert_eq!(kind(|j| j["chunk_key_encoding"]["name"] = "other".into()), Unsupported);
         assert_eq!(kind(|j| j["kerchunk"] = serde_json::json!({"a": 1})), Unsupported);
+    }
+
+    #[test]
+    fn fill_values_of_version_2_are_what_numpy_makes_of_them() {
+        let fill = |dtype: &str, value: Value| {
+            let json = serde_json::json!({
+                "zarr_format": 2, "shape": [4], "chunks": [2], "dtype": dtype, "order": "C",
+                "fill_value": value, "filters": null, "compressor": null,
+            });
+            version_2(json, None).map(|layout| (layout.fill, layout.fill_is_missing))
+        };
+        assert_eq!(fill("<i2", 7.0.into()).unwrap(), (Scalar::I16(7), true));
+        assert_eq!(fill("<i2", "-3".into()).unwrap(), (Scalar::I16(-3), true));
+        let most = u64::MAX;
+        assert_eq!(fill("<u8", most.to_string().into()).unwrap().0, Scalar::U64(most));
+        assert_eq!(fill("<u4", false.into()).unwrap().0, Scalar::U32(0));
+        assert_eq!(fill("<f4", true.into()).unwrap().0, Scalar::F32(1.0));
+        assert_eq!(fill("<f8", "Infinity".into()).unwrap().0, Scalar::F64(f64::INFINITY));
+        assert_eq!(fill("<i4", Value::Null).unwrap(), (Scalar::I32(0), false));
+        assert_eq!(fill("|b1", 1.into()).unwrap().0, Scalar::Bool(true));
+        for (dtype, value) in [("<i2", Value::from(0.5)), ("<u1", (-1).into()), ("<i4", "x".into())]
+        {
+            let error = fill(dtype, value.clone()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{dtype} {value}");
+        }
     }
 }

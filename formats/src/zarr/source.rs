@@ -13,6 +13,7 @@ use super::{
     store::{Object, Store, join},
 };
 use crate::{
+    dtype::Scalar,
     error::{ErrorKind, FormatError, Result},
     grid::Grid,
     raw::{RawArray, fetched_bytes, to_native, window_bytes},
@@ -113,7 +114,7 @@ impl ZarrSource {
                 [aligned(encoded), aligned(between), filtered, filtered, aligned(tile)]
             }
         };
-        let foreign = chain.foreign() + self.store.foreign_bytes();
+        let foreign = chain.foreign(tile) + self.store.foreign_bytes();
         parts.into_iter().fold(index, u64::saturating_add).saturating_add(foreign)
     }
 
@@ -361,6 +362,10 @@ impl ChunkSource for ZarrSource {
             self.read_object(&index, &part.relative_to(&object.start), out, cx)?;
         }
         Ok(())
+    }
+
+    fn missing_value(&self) -> Option<Scalar> {
+        self.layout.fill_is_missing.then_some(self.layout.fill)
     }
 
     /// Of the metadata document and the folder: chunks are too many to look at each.

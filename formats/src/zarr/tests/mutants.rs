@@ -4,6 +4,7 @@
 //! names, or a claim that is allocated is not.
 
 use super::*;
+use serde_json::{Value, json};
 
 /// Mutants of each file.
 const EACH: u64 = 12;
@@ -123,4 +124,103 @@ fn no_mutant_of_any_fixture_panics() {
     }
     assert!(mutants > 2000, "{mutants} mutants");
     assert!(opened > mutants / 4 && opened < mutants, "{opened} of {mutants} can be opened");
+}
+
+/// An array of version 2 with these filters and this compressor, whose one chunk is `bytes`.
+fn chunk_of_version_2(folder: &Path, filters: Value, compressor: Value, dtype: &str, bytes: &[u8]) {
+    let document = json!({
+        "zarr_format": 2, "shape": [8, 8], "chunks": [8, 8], "dtype": dtype, "order": "C",
+        "fill_value": 0, "filters": filters, "compressor": compressor,
+    });
+    fs::create_dir_all(folder).unwrap();
+    fs::write(folder.join(".zarray"), document.to_string()).unwrap();
+    fs::write(folder.join("0.0"), bytes).unwrap();
+}
+
+#[test]
+fn a_claim_beyond_what_a_step_may_hold_is_an_error() {
+    let dir = quick_dir();
+    let mut claim = (1u32 << 20).to_le_bytes().to_vec();
+    claim.extend([0x1f; 40]);
+    // A blosc frame: versions, flags, size of elements, three lengths.
+    let mut frame = vec![2, 1, 0, 1];
+    for len in [1000u32, 1000, 100] {
+        frame.extend(len.to_le_bytes());
+    }
+    frame.resize(100, 7);
+    for (compressor, bytes) in [("lz4", &claim), ("blosc", &frame)] {
+        let shuffle = json!([{"id": "shuffle", "elementsize": 2}]);
+        let compressor = json!({
+            "id": compressor, "acceleration": 1, "cname": "lz4", "clevel": 5, "shuffle": 1,
+        });
+        chunk_of_version_2(dir.path(), shuffle, compressor, "<i2", bytes);
+        let error = read_all(&*Zarr.open(dir.path(), None).unwrap()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        assert!(error.to_string().contains("claims 10"), "{error}");
+    }
+}
+
+#[test]
+fn no_chain_of_version_2_panics() {
+    let dir = quick_dir();
+    let mut choices = Choices(2);
+    let codecs = [
+        json!({"id": "shuffle", "elementsize": 2}),
+        json!({"id": "shuffle", "elementsize": 4}),
+        json!({"id": "lz4", "acceleration": 1}),
+        json!({"id": "blosc", "cname": "lz4", "clevel": 5, "shuffle": 1}),
+        json!({"id": "zlib", "level": 1}),
+        json!({"id": "gzip", "level": 1}),
+        json!({"id": "zstd", "level": 1}),
+        json!({"id": "bz2", "level": 1}),
+        json!({"id": "crc32"}),
+        json!({"id": "adler32"}),
+        json!({"id": "fletcher32"}),
+        json!({"id": "delta", "dtype": "<i2"}),
+    ];
+    let mut opened = 0;
+    for _ in 0..1500 {
+        let filters: Vec<Value> =
+            (0..choices.below(4)).map(|_| codecs[choices.below(codecs.len())].clone()).collect();
+        let compressor = match choices.below(3) {
+            0 => Value::Null,
+            _ => codecs[2 + choices.below(6)].clone(),
+        };
+        // What the elements take, and what is near it or far from it.
+        let len = [0, 3, 16, 124, 127, 128, 132, 136, 300, 5000][choices.below(10)];
+        let mut bytes: Vec<u8> = match choices.below(2) {
+            0 => vec![choices.below(256) as u8; len],
+            _ => (0..len).map(|_| choices.below(256) as u8).collect(),
+        };
+        let claim = [0u32, 1, 64, 128, 129, 4096, 1 << 20, u32::MAX][choices.below(8)];
+        match choices.below(3) {
+            0 => bytes.splice(..0, claim.to_le_bytes()).for_each(drop),
+            1 => {
+                let whole = bytes.len() as u32 + 16;
+                let lengths = [claim.min(whole - 16), claim.max(1), whole].map(u32::to_le_bytes);
+                let flags = 2 * choices.below(2) as u8;
+                bytes
+                    .splice(..0, [2, 1, flags, 1].into_iter().chain(lengths.concat()))
+                    .for_each(drop);
+            }
+            _ => {}
+        }
+        chunk_of_version_2(dir.path(), filters.into(), compressor, "<i2", &bytes);
+        opened += read_what_is_left(dir.path());
+    }
+    assert!(opened > 1000, "{opened} could be opened");
+}
+
+#[test]
+fn attributes_as_long_as_data_are_refused() {
+    let dir = quick_dir();
+    chunk_of_version_2(dir.path(), Value::Null, Value::Null, "<i2", &[0; 128]);
+    let attributes = format!("{{\"a\": [0{}]}}", ",0".repeat(3 << 20));
+    fs::write(dir.path().join(".zattrs"), attributes).unwrap();
+    let error = Zarr.open(dir.path(), None).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Limit);
+    assert!(
+        error.to_string().contains("4 MiB") && error.to_string().contains(".zattrs"),
+        "{error}"
+    );
 }
