@@ -67,6 +67,12 @@ impl Names {
                 format!("{fields} fields for an array of {} axes", meta.grid.rank())
             }
             Some(_) => "chunks where each file is one".to_owned(),
+            None if !self.files.tells_apart(&meta.shape()) => {
+                let message = "several files would have one name";
+                return Err(FormatError::new(ErrorKind::Invalid, message).help(
+                    "keep fields apart, as in {i}_{j}, or give them digits enough, as in {i:04d}",
+                ));
+            }
             None => {
                 let axes =
                     meta.grid.axes().iter().enumerate().map(|(at, axis)| match at < fields {
@@ -96,8 +102,9 @@ impl Names {
         let writer = writer(&frame)?;
         let staging = Staging::create(&self.folder, mode)?;
         staging.folder()?;
-        let written = ChunkSet::new(meta.grid.len());
-        Ok(Arc::new(Folder { names: self, writer, meta: meta.clone(), fields, written, staging }))
+        let [begun, written] = [(); 2].map(|()| ChunkSet::new(meta.grid.len()));
+        let meta = meta.clone();
+        Ok(Arc::new(Folder { names: self, writer, meta, fields, begun, written, staging }))
     }
 }
 
@@ -109,6 +116,8 @@ struct Folder {
     meta: Meta,
     /// The number of axes that count files.
     fields: usize,
+    /// The chunks whose files are there, whole or not.
+    begun: ChunkSet,
     written: ChunkSet,
     staging: Staging,
 }
@@ -131,17 +140,18 @@ impl ChunkSink for Folder {
     fn write(&self, index: &[u64], data: ChunkView<'_>, cx: &mut ReadCx<'_>) -> Result<Written> {
         let name = self.names.files.render(&index[..self.fields]).unwrap_or_default();
         let here = |e: FormatError| e.at_path(&self.names.folder.join(&name));
-        // A chunk that is written again begins anew.
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(self.staging.path().join(&name))
-            .map_err(|e| here(e.into()))?;
+        // A chunk that is written again begins anew; no other chunk has this name.
+        let (chunk, mut options) = (self.meta.grid.linear_of(index), OpenOptions::new());
+        match self.begun.contains(chunk) {
+            true => options.truncate(true),
+            false => options.create_new(true),
+        };
+        let file = options.read(true).write(true).open(self.staging.path().join(&name));
+        let file = file.map_err(|e| here(e.into()))?;
+        self.begun.insert(chunk);
         let frame = data.restride(0, &data.shape()[self.fields..], &data.strides()[self.fields..]);
         let bytes = self.writer.write(file, frame, cx).map_err(here)?;
-        self.written.insert(self.meta.grid.linear_of(index));
+        self.written.insert(chunk);
         Ok(Written { bytes })
     }
 

@@ -135,6 +135,29 @@ impl Pattern {
         self.pieces.iter().map(piece).collect()
     }
 
+    /// Whether two different places along axes of these `lengths`, one a field, never have the
+    /// same name. Fields that nothing but digits keeps apart run into each other, unless all of
+    /// them but one have a fixed number of digits.
+    pub(crate) fn tells_apart(&self, lengths: &[u64]) -> bool {
+        let mut of_any_width = 0;
+        self.pieces.iter().all(|piece| {
+            let (field, width) = match piece {
+                Piece::Literal(text) => {
+                    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+                        of_any_width = 0;
+                    }
+                    return true;
+                }
+                Piece::Text(field) => (*field, 1),
+                Piece::Number(field, width) => (*field, *width),
+                Piece::Any | Piece::One => return false,
+            };
+            let last = lengths.get(field).map_or(u64::MAX, |len| len.saturating_sub(1));
+            of_any_width += usize::from(last.to_string().len() > width);
+            of_any_width <= 1
+        })
+    }
+
     /// Takes a text apart.
     pub(crate) fn parse(text: &str) -> Result<Pattern> {
         let invalid = |what: String| {
@@ -377,6 +400,23 @@ mod tests {
                 ErrorKind::Invalid,
                 "{pattern}"
             );
+        }
+    }
+
+    #[test]
+    fn fields_that_run_into_each_other_are_found_out() {
+        for (pattern, lengths, apart) in [
+            ("{i}{j}.fits", &[12, 12][..], false),
+            ("{i}{j}.fits", &[12, 10], true),
+            ("{i}0{j}.fits", &[12, 12], false),
+            ("{i}_{j}.fits", &[1200, 1200], true),
+            ("{i:02d}{j:02d}.fits", &[100, 1000], true),
+            ("{i:02d}{j:02d}.fits", &[101, 101], false),
+            ("{i}{j}x{k}{l}", &[9, 99, 99, 9], true),
+            ("{i:d}", &[u64::MAX], true),
+        ] {
+            let pattern = Pattern::parse(pattern).unwrap();
+            assert_eq!(pattern.tells_apart(lengths), apart, "{pattern:?} {lengths:?}");
         }
     }
 

@@ -43,6 +43,17 @@ impl Image {
         let convert = Convert::new(bitpix, header, header.int("BLANK")?, blank)?;
         let shape = hdu.image_shape()?;
         super::check_shape(&shape)?;
+        // Counts of groups, which images have one of, may tell of fewer bytes than there are pixels.
+        let size = convert.stored.size() as u64;
+        let pixels = checked_volume(&shape).and_then(|n| n.checked_mul(size));
+        if !shape.is_empty() && pixels.is_none_or(|bytes| bytes > hdu.data_bytes) {
+            let message = format!(
+                "an image of shape {:?} in {} bytes of data, as GCOUNT and PCOUNT tell",
+                shape.as_slice(),
+                hdu.data_bytes
+            );
+            return Err(FormatError::new(ErrorKind::Corrupt, message));
+        }
         let end = hdu.data_start.checked_add(hdu.data_bytes).filter(|&end| end <= file_bytes);
         if end.is_none() {
             return Err(FormatError::new(

@@ -226,6 +226,48 @@ impl PerTile {
     }
 }
 
+/// Whether a card says how the table of a compressed image lies in its file, or how its tiles
+/// are compressed: not a card of the image.
+pub(super) fn is_of_table(name: &str) -> bool {
+    matches!(
+        name,
+        "XTENSION"
+            | "BITPIX"
+            | "NAXIS"
+            | "PCOUNT"
+            | "GCOUNT"
+            | "TFIELDS"
+            | "THEAP"
+            | "CHECKSUM"
+            | "DATASUM"
+            | "ZIMAGE"
+            | "ZCMPTYPE"
+            | "ZQUANTIZ"
+            | "ZDITHER0"
+            | "ZBLANK"
+            | "ZSCALE"
+            | "ZZERO"
+            | "ZMASKCMP"
+            | "ZSIMPLE"
+            | "ZTENSION"
+            | "ZEXTEND"
+            | "ZBLOCKED"
+            | "ZPCOUNT"
+            | "ZGCOUNT"
+            | "ZHECKSUM"
+            | "ZDATASUM"
+    ) || numbered(name, &["NAXIS", "TTYPE", "TFORM", "TUNIT", "TDIM", "TNULL", "TSCAL", "TZERO"])
+        || numbered(name, &["TDISP", "TBCOL", "ZTILE", "ZNAME", "ZVAL"])
+}
+
+/// Whether a card is one of these with a number behind it.
+pub(super) fn numbered(name: &str, of: &[&str]) -> bool {
+    of.iter().any(|of| {
+        name.strip_prefix(of)
+            .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+    })
+}
+
 /// The columns of a table: name, format, and offset in the row.
 struct Columns(Vec<(String, String, usize)>);
 

@@ -13,7 +13,7 @@ use super::{
     input::{Input, Origin},
     place,
     quantise::Dither,
-    table::{Extent, Table},
+    table::{Extent, Table, is_of_table, numbered},
 };
 use crate::{
     error::{ErrorKind, FormatError, Result},
@@ -260,46 +260,9 @@ fn tile_shape(header: &Header, shape: &[u64]) -> Result<Vec<u64>> {
 
 /// The cards of the image that the table stands for: without what describes the table.
 pub(super) fn image_cards(header: &Header) -> Attributes {
-    let numbered = |key: &str, names: &[&str]| {
-        names.iter().any(|name| {
-            key.strip_prefix(name)
-                .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
-        })
-    };
     let mut cards = Attributes::new();
     for (key, value) in header.values() {
-        let of_table = matches!(
-            key.as_str(),
-            "XTENSION"
-                | "BITPIX"
-                | "NAXIS"
-                | "PCOUNT"
-                | "GCOUNT"
-                | "TFIELDS"
-                | "THEAP"
-                | "CHECKSUM"
-                | "DATASUM"
-                | "ZIMAGE"
-                | "ZCMPTYPE"
-                | "ZQUANTIZ"
-                | "ZDITHER0"
-                | "ZBLANK"
-                | "ZSCALE"
-                | "ZZERO"
-                | "ZMASKCMP"
-                | "ZSIMPLE"
-                | "ZTENSION"
-                | "ZEXTEND"
-                | "ZBLOCKED"
-                | "ZPCOUNT"
-                | "ZGCOUNT"
-                | "ZHECKSUM"
-                | "ZDATASUM"
-        ) || numbered(
-            key,
-            &["NAXIS", "TTYPE", "TFORM", "TUNIT", "TDIM", "TNULL", "TSCAL", "TZERO", "TDISP"],
-        ) || numbered(key, &["ZTILE", "ZNAME", "ZVAL"])
-            || (key == "EXTNAME" && value == "COMPRESSED_IMAGE");
+        let of_table = is_of_table(key) || (key == "EXTNAME" && value == "COMPRESSED_IMAGE");
         if !of_table {
             let image_key = match key.strip_prefix('Z') {
                 Some(rest @ ("BITPIX" | "NAXIS")) => rest,

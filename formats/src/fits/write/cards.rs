@@ -1,6 +1,9 @@
 //! Headers being written: cards of 80 bytes, and which of another file's cards may pass.
 
-use super::super::header::{BLOCK, CARD};
+use super::super::{
+    header::{BLOCK, CARD},
+    table::{is_of_table, numbered},
+};
 use crate::{
     dtype::DType,
     error::{ErrorKind, FormatError, Result},
@@ -209,51 +212,22 @@ pub(super) fn replace(header: &mut [u8], name: &str, value: &Value, comment: &st
 /// Whether a card says how data lie in a file: those of another file do not pass.
 fn is_structural(name: &str) -> bool {
     let name = name.to_ascii_uppercase();
-    let numbered = |prefixes: &[&str]| {
-        prefixes.iter().any(|prefix| {
-            name.strip_prefix(prefix)
-                .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
-        })
-    };
     matches!(
         name.as_str(),
         "SIMPLE"
-            | "XTENSION"
-            | "BITPIX"
-            | "NAXIS"
             | "EXTEND"
-            | "PCOUNT"
-            | "GCOUNT"
             | "GROUPS"
             | "BSCALE"
             | "BZERO"
             | "BLANK"
             | "BLOCKED"
-            | "TFIELDS"
-            | "THEAP"
-            | "CHECKSUM"
-            | "DATASUM"
             | "INHERIT"
             | "LONGSTRN"
             | "CONTINUE"
             | "END"
             | "HIERARCH"
-            | "ZIMAGE"
-            | "ZCMPTYPE"
             | "ZBITPIX"
             | "ZNAXIS"
-            | "ZBLANK"
-            | "ZSCALE"
-            | "ZZERO"
-            | "ZQUANTIZ"
-            | "ZDITHER0"
-            | "ZTENSION"
-            | "ZSIMPLE"
-            | "ZEXTEND"
-            | "ZPCOUNT"
-            | "ZGCOUNT"
-            | "ZMASKCMP"
-            | "ZHECKSUM"
-            | "ZDATASUM"
-    ) || numbered(&["NAXIS", "TTYPE", "TFORM", "ZNAXIS", "ZTILE", "ZNAME", "ZVAL"])
+    ) || is_of_table(&name)
+        || numbered(&name, &["ZNAXIS"])
 }

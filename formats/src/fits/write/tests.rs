@@ -169,6 +169,8 @@ fn a_file_for_each_chunk() {
     };
     let line = sample(DType::U8, &[4], &[4]);
     assert!(refused("a/{i}_{j}.fits", &line).contains("2 fields for an array of 1 axes"));
+    let square = sample(DType::U8, &[12, 12, 2], &[1, 1, 2]);
+    assert!(refused("a/{i}{j}.fits", &square).contains("several files would have one name"));
     assert!(refused("{a}/{i}.fits", &line).contains("name of a folder"));
     assert!(refused("a/{i}*.fits", &line).contains("fields only"));
     let here = Fits::create("{i}.fits").grid(line.meta()).unwrap_err();

@@ -29,7 +29,7 @@ use std::{
     cell::RefCell,
     fs::File,
     os::unix::fs::FileExt,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 /// Compressed bytes that are written at a time.
@@ -305,6 +305,7 @@ impl Layout {
             heap: AtomicU64::new(0),
             longest: Default::default(),
             sum: AtomicU64::new(0),
+            torn: AtomicBool::new(false),
         }
     }
 
@@ -460,6 +461,8 @@ pub(super) struct Image {
     longest: [AtomicU64; 2],
     /// The checksums of what is in the heap, added up.
     sum: AtomicU64,
+    /// Whether part of the heap may hold something else, because writing it failed.
+    torn: AtomicBool,
 }
 
 impl Image {
@@ -472,7 +475,10 @@ impl Image {
             return Err(FormatError::new(ErrorKind::Limit, "a heap above 2 GiB"));
         }
         let start = self.layout.heap_start() + offset;
-        self.file.write_all_at(bytes, start)?;
+        if let Err(error) = self.file.write_all_at(bytes, start) {
+            self.torn.store(true, Ordering::Relaxed);
+            return Err(error.into());
+        }
         self.sum.fetch_add(checksum::sum(bytes, start).into(), Ordering::Relaxed);
         let descriptor = if *wide { 16 } else { 8 };
         for run in entries.chunk_by(|a, b| a[0] + 1 == b[0]) {
@@ -549,10 +555,14 @@ impl Output for Image {
         let Layout { header, extension, wide, .. } = &self.layout;
         let (table, heap) = (header.len() as u64, self.layout.heap_start());
         let len = self.heap.load(Ordering::Relaxed);
-        self.file.set_len((heap + len).next_multiple_of(BLOCK))?;
+        let end = (heap + len).next_multiple_of(BLOCK);
+        self.file.set_len(end)?;
         let rows = checksum::of_file(&self.file, table..heap)?;
         // Each of the sums added up is below 2^32: 2^32 of them fit.
-        let data = checksum::fold(self.sum.load(Ordering::Relaxed));
+        let data = match self.torn.load(Ordering::Relaxed) {
+            true => checksum::of_file(&self.file, heap..end)?,
+            false => checksum::fold(self.sum.load(Ordering::Relaxed)),
+        };
         let mut header = header[*extension..].to_vec();
         cards::replace(&mut header, "PCOUNT", &len.into(), "bytes of the heap");
         for (longest, name) in self.longest.iter().zip(["TFORM1", "TFORM2"]) {
@@ -568,6 +578,7 @@ impl Output for Image {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::{Cancel, FileCache};
 
     #[test]
     fn tiles_end_where_chunks_end() {
@@ -590,5 +601,41 @@ mod tests {
         assert_eq!(tile(&[5000], &[0]), [5000]);
         let ragged = Grid::new([AxisGrid::from_sizes([300, 500, 400])]);
         assert_eq!(tiles(&chunks(&ragged)).max_chunk()[..], [100]);
+    }
+
+    #[test]
+    fn what_a_failed_write_left_is_in_the_checksum() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.fits");
+        let meta = Meta::new(DType::U16, Grid::regular(&[4, 50], &[2, 50]));
+        let layout = Layout::new(&meta, Codec::Rice, &[]).unwrap();
+        let file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+        file.set_len(layout.heap_start()).unwrap();
+        let mut image = layout.create(file);
+        let pixels: Vec<u16> = (0..100).map(|i| i * 37 % 1009).collect();
+        let write = |image: &Image, chunk| {
+            let mut scratch = vec![0u64; layout.scratch() as usize / 8 + 8];
+            let mut cx = ReadCx {
+                scratch: bytemuck::cast_slice_mut(&mut scratch),
+                limit: u64::MAX,
+                files: &FileCache::default(),
+                cancel: &Cancel::default(),
+            };
+            image.write(&[chunk, 0], ChunkView::of(&pixels, &[2, 50]), &mut cx)
+        };
+        write(&image, 0).unwrap();
+        // A file that cannot be written to; then it can, and something was left in the heap.
+        let good = std::mem::replace(&mut image.file, File::open(&path).unwrap());
+        assert!(write(&image, 1).is_err());
+        let at = layout.heap_start() + image.heap.load(Ordering::Relaxed) - 3;
+        image.file = good;
+        image.file.write_all_at(&[1, 2, 3], at).unwrap();
+        write(&image, 1).unwrap();
+        image.finish().unwrap();
+        let end = std::fs::metadata(&path).unwrap().len();
+        let sum = checksum::of_file(&image.file, layout.extension as u64..end).unwrap();
+        assert_eq!(sum, u32::MAX, "the sum of the whole HDU");
+        let stored = crate::registry::open(path.to_str().unwrap()).unwrap();
+        assert_eq!(stored.meta().shape()[..], [4, 50]);
     }
 }
