@@ -278,6 +278,10 @@ pub fn format(
     let dropped = create(&*writer(&refuse), array).expect("a first store");
     write_chunks(&*dropped, array, |chunk| chunk % 2 == 0);
     assert!(!path.exists(), "{path:?} is seen before it is published");
+    if dropped.meta().grid.len() > 1 {
+        let error = dropped.seal().expect_err("a store that lacks chunks is not sealed");
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    }
     drop(dropped);
     assert_eq!(names_in(folder), before, "what a dropped store leaves behind");
 

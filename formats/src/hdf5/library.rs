@@ -1,5 +1,5 @@
-//! The C library, for data sets that are not read without it: virtual ones, external
-//! storage, and its own rarer filters (szip, nbit, scaleoffset, plugins).
+//! The C library, for data sets that are not read without it: szip and other plugins, virtual
+//! data sets of points or irregular blocks, and floats of other layouts.
 //!
 //! Behind the feature `hdf5`, and only for what [`super::Hdf5`] would otherwise refuse. The
 //! library has one lock for the whole process, so such reads run one at a time; a file is

@@ -12,6 +12,7 @@ use crate::{
     dtype::Scalar,
     error::{ErrorKind, FormatError, Result},
     grid::Grid,
+    journal::ChunkSet,
     region::{Dims, Region, checked_volume, volume},
     source::{Attributes, ChunkSink, Meta, ReadCx, Writer, Written},
     staging::{Mode, Staging},
@@ -294,6 +295,7 @@ impl Writer for Hdf5Writer {
             level,
             fill,
             output: Mutex::new(Some(Arc::new(output))),
+            written: ChunkSet::new(meta.grid.len()),
             staging,
             path: self.path.clone(),
         }))
@@ -316,6 +318,7 @@ struct Sink {
     fill: Scalar,
     /// `None` once it was finished.
     output: Mutex<Option<Arc<RustHdf5>>>,
+    written: ChunkSet,
     /// Removed after the output, which is dropped first, let go of the file.
     staging: Staging,
     path: PathBuf,
@@ -385,10 +388,12 @@ impl ChunkSink for Sink {
         let bytes = self
             .put(index, &data, cx)
             .map_err(|error| error.at(format_args!("{}, chunk {index:?}", self.path.display())))?;
+        self.written.insert(self.meta.grid.linear_of(index));
         Ok(Written { bytes })
     }
 
     fn seal(&self) -> Result<()> {
+        self.written.check_whole(&self.meta.grid).map_err(|error| error.at_path(&self.path))?;
         let output = self.output.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(output) = output else { return Ok(()) };
         let output = Arc::into_inner(output).ok_or_else(|| {
