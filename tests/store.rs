@@ -1,7 +1,7 @@
 //! How stored arrays are computed: what is read, and what is spilled.
 
-use freeboard::{Array, Session, Zarr, open};
-use ndarray::Array3;
+use freeboard::{Array, Hdf5, Session, Zarr, open};
+use ndarray::{Array2, Array3};
 
 #[test]
 fn columns_are_cut_out_of_frames_without_scratch() {
@@ -29,4 +29,24 @@ fn columns_are_cut_out_of_frames_without_scratch() {
         assert_eq!(y.chunks().unwrap()[1][0], 16);
         assert!(session.compute(&y).unwrap() == expected.into_dyn());
     }
+}
+
+#[test]
+fn the_first_file_of_a_stack_may_be_the_one_that_compresses_best() {
+    let folder = tempfile::tempdir().unwrap();
+    let session = Session::builder().memory("224MiB").threads(2).build().unwrap();
+    let noise = |i: usize| ((i as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 16) as u32;
+    let mut expected = 0;
+    for number in 0..3 {
+        let frame = Array2::from_shape_fn((200, 300), |(y, x)| match number {
+            0 => 0,
+            _ => noise(y * 300 + x + number),
+        });
+        expected += frame.iter().map(|&v| u64::from(v)).sum::<u64>();
+        let path = folder.path().join(format!("{number}.h5"));
+        session.store(&Array::chunked(&frame, [200, 300]), Hdf5::create(path)).unwrap();
+    }
+    let stack = open(folder.path().join("*.h5").to_str().unwrap()).unwrap();
+    let sum = session.compute(stack.typed::<u32>().unwrap().sum(..)).unwrap();
+    assert_eq!(sum.sum(), expected);
 }

@@ -4,7 +4,7 @@
 use super::{Session, lock, turns::Turn};
 use crate::{
     array::{AnyVec, Computed, Root},
-    delayed::{Order, Value},
+    delayed::{Order, UNDECLARED, Value},
     error::{Error, Result},
     expr::Expr,
     run,
@@ -75,7 +75,12 @@ impl Session {
         run::refuse_inside_task()?;
         let cancel = lock(&self.cancel).clone();
         let _turn = Turn::beside(Arc::as_ptr(&self.admission) as usize);
-        let engine = self.engine(self.arena_for(0), &cancel);
+        // What functions allocate is beside the arena: its idle bytes go, and kept arrays make room.
+        let declared = calls.tasks().iter().map(|task| task.declared().unwrap_or(UNDECLARED));
+        let arena = self.arena_for(0);
+        self.make_room(declared.max().unwrap_or(0), arena)?;
+        self.arena.trim();
+        let engine = self.engine(arena.saturating_sub(self.arena.live()), &cancel);
         run::call(calls, &engine, given)
     }
 }

@@ -493,17 +493,7 @@ impl Session {
         let mut plan = Plan::fitting(wanted, means, self.beside() + bytes)?;
         plan.project(self.memory, RESERVE, self.threads);
         self.arena.resize(arena);
-        // Chunks that were persisted make room for the run, the oldest first.
-        let room = plan.comfortable(self.threads).min(arena);
-        let mut all = lock(&self.persisted);
-        all.retain(|persisted| persisted.strong_count() > 0);
-        for persisted in all.iter().filter_map(Weak::upgrade) {
-            if self.arena.live() + room <= arena {
-                break;
-            }
-            persisted.spill(self.arena.live() + room - arena)?;
-        }
-        drop(all);
+        self.make_room(plan.comfortable(self.threads), arena)?;
         let memory = arena.saturating_sub(self.arena.live());
         if plan.may_spill(memory) {
             self.spill.probe(0)?;
@@ -517,6 +507,20 @@ impl Session {
             }
         }
         Ok(Begun { plan, memory, cancel, _turn: turn })
+    }
+
+    /// Spills persisted chunks, the oldest first, until `room` of `arena` bytes are free, or all of it.
+    fn make_room(&self, room: u64, arena: u64) -> Result<()> {
+        let room = room.min(arena);
+        let mut all = lock(&self.persisted);
+        all.retain(|persisted| persisted.strong_count() > 0);
+        for persisted in all.iter().filter_map(Weak::upgrade) {
+            if self.arena.live() + room <= arena {
+                break;
+            }
+            persisted.spill(self.arena.live() + room - arena)?;
+        }
+        Ok(())
     }
 
     /// What a run may use, `memory` bytes of the arena among it.

@@ -188,6 +188,9 @@ impl Pipeline {
     pub(super) fn buffers(&self, chunk: usize, stored: usize) -> Buffers {
         let Some(outermost) = self.0.len().checked_sub(1) else { return Buffers::default() };
         let whole = self.before(outermost, chunk);
+        // No encoder makes a chunk longer by more. What the longest one of this file takes would be
+        // less, and not enough for other files of a stack, of which one tells for all.
+        let stored = stored.max(whole + whole / 64 + 1024);
         // Filters that are not undone last write into `second` first, then `first`, ….
         let (first, second) = match outermost {
             0 => (stored, 0),
