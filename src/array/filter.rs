@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     error::Result,
-    expr::{Access, Expr, Need, Needs, shape_text},
+    expr::{Access, Expr, Need, Needs, placeless, shape_text},
     kernel::{Binary, CountTrue, Filter},
 };
 use freeboard_formats::{AxisGrid, DType, Dims, Grid, Meta, Scalar, region::volume};
@@ -133,7 +133,8 @@ fn kept(expr: &Expr, masked: usize, mask: Option<&Expr>, counts: &[i64], at: Lin
     let needs = Needs::new(block().chain(whole()).chain(behind));
     let inputs =
         [(with_elements(expr)?, needs), (with_elements(mask)?, Needs::new(block().chain(whole())))];
-    let made = Meta { grid, axes: names, ..meta.clone() };
+    let attributes = placeless(&meta.attributes);
+    let made = Meta { dtype: meta.dtype, grid, axes: names, attributes };
     Ok(Expr::block(Arc::new(Filter), inputs, made, at))
 }
 
