@@ -186,7 +186,7 @@ fn reproducible_sums_do_not_depend_on_chunks_threads_or_memory() {
     });
     let folder = tempfile::tempdir().unwrap();
     let results = |chunk: [u64; 3], threads: usize, reproducible: bool| -> Vec<Vec<u64>> {
-        let session = Session::builder().memory("224MiB").threads(threads).scratch(folder.path());
+        let session = Session::builder().memory("1GiB").threads(threads).scratch(folder.path());
         let session = session.reproducible(reproducible).build().unwrap();
         let x = Array::chunked(&values, chunk);
         let axes: [Axes; 6] =

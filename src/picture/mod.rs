@@ -294,7 +294,7 @@ mod tests {
     use ndarray::{Array2, array};
 
     fn session() -> Session {
-        Session::builder().memory("128MiB").threads(2).build().unwrap()
+        Session::builder().memory("512MiB").threads(2).build().unwrap()
     }
 
     #[test]

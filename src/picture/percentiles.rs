@@ -215,7 +215,7 @@ mod tests {
         let array = Array::from_ndarray(&ndarray::arr1(values)).rechunk([chunk]);
         let (low, high) = of(array.expr(), percents, Location::caller()).unwrap();
         let number = |expr| Array::<f64>::from_expr(expr).item();
-        let session = Session::builder().memory("128MiB").threads(2).build().unwrap();
+        let session = Session::builder().memory("512MiB").threads(2).build().unwrap();
         session.compute((number(low), number(high))).unwrap()
     }
 

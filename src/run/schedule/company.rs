@@ -69,6 +69,8 @@ impl Schedule<'_> {
                     && !chunk.asked.contains(&reader)
                     && !self.tasks.contains_key(&reader)
                     && !found.contains(&reader)
+                    // Two inputs of one batch may read the same chunk.
+                    && !others.contains(&reader)
                 {
                     others.push(reader);
                 }
