@@ -13,6 +13,7 @@ mod w05;
 mod w06;
 mod w07;
 mod w08;
+mod w09;
 mod w10;
 mod w11;
 mod w12;
@@ -24,9 +25,8 @@ use std::{path::PathBuf, process::ExitCode};
 /// What runs a workload.
 type Workload = fn(&Context) -> Result<Outcome>;
 
-/// The workloads; those of `peers/README.md` that are missing here need verbs that freeboard
-/// does not have.
-const WORKLOADS: [(&str, Workload); 18] = [
+/// The workloads, those of `peers/README.md` and w10-delayed.
+const WORKLOADS: [(&str, Workload); 20] = [
     ("w01-u16", w01::unsigned),
     ("w01-f32", w01::float),
     ("w02-rebin", w02::rebin),
@@ -40,17 +40,13 @@ const WORKLOADS: [(&str, Workload); 18] = [
     ("w07-raw", w07::raw),
     ("w07-zstd", w07::zstd),
     ("w08", w08::product),
+    ("w09-gauss", w09::gauss),
+    ("w09-label", w09::regions),
     ("w10-tree", w10::tree),
     ("w10-delayed", w10::delayed),
     ("w10-array", w10::array),
     ("w11", w11::persisted),
     ("w12", w12::frames),
-];
-
-/// Workloads of the peers that freeboard cannot be asked for, and what they need.
-const MISSING: [(&str, &str); 2] = [
-    ("w09-gauss", "filters over neighbouring chunks"),
-    ("w09-label", "labels of connected regions"),
 ];
 
 /// Which of the data sets that `make_data.py` makes.
@@ -96,9 +92,6 @@ fn run(args: Args) -> Result<Outcome> {
 }
 
 fn unknown(name: &str) -> String {
-    if let Some((_, needs)) = MISSING.iter().find(|(missing, _)| *missing == name) {
-        return format!("{name} is not run: it needs {needs}");
-    }
     let known: Vec<&str> = WORKLOADS.iter().map(|(name, _)| *name).collect();
     format!("there is no workload {name:?}; there are {}", known.join(", "))
 }
@@ -122,8 +115,6 @@ mod tests {
 
     #[test]
     fn a_workload_is_run_or_refused_by_name() {
-        assert!(unknown("w09-label").starts_with("w09-label is not run: it needs labels"));
         assert!(unknown("w99").starts_with("there is no workload \"w99\"; there are w01-u16, "));
-        assert!(WORKLOADS.iter().all(|(name, _)| MISSING.iter().all(|(other, _)| name != other)));
     }
 }
