@@ -306,7 +306,7 @@ where
 }
 
 impl<T: Element<Repr = T> + Kind + Pod> Array<T> {
-    /// `function` of every block, told which it is: [`map_blocks`](crate::array::map_blocks) of this array
+    /// `function` of every block, told which it is: [`map_blocks`] of this array
     /// alone. [`rechunk`](Array::rechunk) first for other blocks.
     /// ```
     /// use freeboard::array::{Chunks, ones};
