@@ -49,7 +49,7 @@ def data_sets(file):
 
 def read_hdf5(path):
     with h5py.File(path, "r") as file:
-        (item,) = data_sets(file)
+        (item,) = [name for name in data_sets(file) if not file[name].is_scale]
         return np.asarray(file[item][()])
 
 
