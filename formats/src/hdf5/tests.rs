@@ -1,6 +1,8 @@
 //! The adapter against files made by h5py, and against itself: see `data/hdf5/make.py` for
 //! what each fixture holds.
 
+// The C library, asked for what the reader here does not know, crashes on some of them.
+#[cfg(not(feature = "hdf5"))]
 mod damaged;
 mod written;
 
