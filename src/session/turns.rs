@@ -10,7 +10,7 @@ struct State {
     running: usize,
     /// The session of them, where they are of functions alone.
     beside: Option<usize>,
-    /// Runs that wait to be alone: no other begins before them.
+    /// Runs that wait to be alone.
     waiting: usize,
 }
 
@@ -34,10 +34,16 @@ impl Turn {
         Turn(())
     }
 
-    /// Waits until nothing runs or waits but functions of the session that `session` tells apart.
+    /// Waits until nothing runs but functions of the session that `session` tells apart; where nothing
+    /// runs, for those that wait to be alone.
     pub fn beside(session: usize) -> Turn {
         let mut state = lock(&STATE);
-        while state.waiting > 0 || state.running > 0 && state.beside != Some(session) {
+        // One that runs may wait for what this one gives, so it goes in before those that wait.
+        let others = |state: &State| match state.running {
+            0 => state.waiting > 0,
+            _ => state.beside != Some(session),
+        };
+        while others(&state) {
             state = ENDED.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         state.running += 1;
