@@ -34,7 +34,7 @@ fn columns_are_cut_out_of_frames_without_scratch() {
 #[test]
 fn the_first_file_of_a_stack_may_be_the_one_that_compresses_best() {
     let folder = tempfile::tempdir().unwrap();
-    let session = Session::builder().memory("224MiB").threads(2).build().unwrap();
+    let session = Session::builder().memory("1GiB").threads(2).build().unwrap();
     let noise = |i: usize| ((i as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 16) as u32;
     let mut expected = 0;
     for number in 0..3 {
