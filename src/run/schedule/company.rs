@@ -36,9 +36,10 @@ impl Company {
         Company { stages, early: plan.roots.iter().map(|_| None).collect() }
     }
 
-    /// Whether it is worth noting who asks for a chunk with so many readers.
+    /// Whether it is worth noting who asks for a chunk with so many readers: the only one of a
+    /// chunk needs no company.
     pub(super) fn is_worth(readers: u64) -> bool {
-        (1..=MOST as u64).contains(&readers)
+        (2..=MOST as u64).contains(&readers)
     }
 
     /// Whether a root's batch was unfolded before its turn.
