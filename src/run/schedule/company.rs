@@ -36,10 +36,9 @@ impl Company {
         Company { stages, early: plan.roots.iter().map(|_| None).collect() }
     }
 
-    /// Whether it is worth noting who asks for a chunk with so many readers: the only one of a
-    /// chunk needs no company.
+    /// Whether it is worth noting who asks for a chunk with so many readers.
     pub(super) fn is_worth(readers: u64) -> bool {
-        (2..=MOST as u64).contains(&readers)
+        (1..=MOST as u64).contains(&readers)
     }
 
     /// Whether a root's batch was unfolded before its turn.
