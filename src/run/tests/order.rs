@@ -18,7 +18,7 @@ fn made(x: &Array<f64>) -> Array<f64> {
 }
 
 /// Checks the peak on one thread, in chunks, where nothing is short; and that four threads, which
-/// run ahead of each other, spill next to nothing in `memory` chunks.
+/// run ahead of each other, make do with `memory` chunks. How much these spill is chance.
 #[track_caller]
 fn holds(name: &str, arrays: &[Array<f64>], peak: f64, memory: u64) {
     let roots: Vec<Wanted> = arrays.iter().map(|array| wanted(array.expr(), false)).collect();
@@ -28,7 +28,7 @@ fn holds(name: &str, arrays: &[Array<f64>], peak: f64, memory: u64) {
     let four = carried_out(&roots, How::new(memory * CHUNK, 4)).unwrap();
     println!("{name}: {most:.2} chunks; on four threads in {memory}: {:?}", four.counts);
     assert!(most <= peak, "{name}: {most:.2} chunks");
-    assert!(four.counts.spilled_bytes <= 8 * CHUNK, "{name}: {:?}", four.counts);
+    assert!(four.peak <= memory * CHUNK, "{name}: {:?}", four.counts);
 }
 
 #[test]
