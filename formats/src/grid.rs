@@ -249,6 +249,34 @@ impl Grid {
         self.axes.iter().zip(index).fold(0, |n, (axis, &i)| n * axis.count() + i)
     }
 
+    /// The chunks with these numbers as boxes of indices that follow one another in C order: at
+    /// most two for each axis.
+    pub fn boxes(&self, numbers: Range<u64>) -> impl Iterator<Item = Region> + '_ {
+        let mut next = numbers.start;
+        std::iter::from_fn(move || {
+            if next >= numbers.end {
+                return None;
+            }
+            let start = self.index_of(next);
+            let mut shape = Dims::from_elem(1, self.rank());
+            let mut chunks = 1; // in one step along the axis
+            for axis in (0..self.rank()).rev() {
+                let count = self.axes[axis].count();
+                let steps = ((numbers.end - next) / chunks).min(count - start[axis]);
+                if steps == 0 {
+                    break;
+                }
+                shape[axis] = steps;
+                if steps < count {
+                    break;
+                }
+                chunks *= count;
+            }
+            next += volume(&shape);
+            Some(Region { start, shape })
+        })
+    }
+
     /// The box of elements that the chunks with indices in `chunks`, which is not empty, hold.
     pub fn span(&self, chunks: &Region) -> Region {
         let mut result = Region { start: Dims::new(), shape: Dims::new() };
@@ -288,6 +316,7 @@ impl fmt::Display for Grid {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::region::Coordinates;
 
     #[test]
     fn irregular_cuts_that_are_regular_are_the_same_grid() {
@@ -314,6 +343,22 @@ mod tests {
         let span = grid.span(&chunks);
         assert_eq!(span, Region::new(vec![4, 0], vec![6, 6]));
         assert_eq!(grid.covering(&span), chunks);
+    }
+
+    #[test]
+    fn a_stretch_of_chunks_is_a_few_boxes() {
+        let grid = Grid::new([2, 3, 4].map(|count| AxisGrid::regular(count, 1)));
+        for (start, end) in (0..=24).flat_map(|a| (a..=24).map(move |b| (a, b))) {
+            let boxes: Vec<Region> = grid.boxes(start..end).collect();
+            assert!(boxes.len() <= 5, "{start}..{end}: {boxes:?}");
+            let numbers: Vec<u64> = boxes
+                .into_iter()
+                .flat_map(Coordinates::of)
+                .map(|index| grid.linear_of(&index))
+                .collect();
+            assert_eq!(numbers, (start..end).collect::<Vec<_>>());
+        }
+        assert_eq!(Grid::whole(&[]).boxes(0..1).collect::<Vec<_>>(), [Region::whole(&[])]);
     }
 
     #[test]

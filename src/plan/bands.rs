@@ -16,7 +16,7 @@ use super::{
     stage::{Feed, Stage},
 };
 use crate::kernel::SEGMENT;
-use freeboard_formats::{Dims, Region};
+use freeboard_formats::{Dims, Region, region::volume};
 use std::ops::Range;
 
 /// Elements of a slab, at the least: so many that rows of tiles are cut little shorter by it.
@@ -75,6 +75,11 @@ pub(crate) struct Band {
 }
 
 impl Band {
+    /// All of a block of `shape`.
+    pub fn whole(shape: &[u64]) -> Band {
+        Band { within: Region::whole(shape), elements: 0..volume(shape) as usize }
+    }
+
     /// Its elements in the array of which the block is `region`.
     pub fn of(&self, region: &Region) -> Region {
         let start = region.start.iter().zip(&self.within.start);

@@ -9,7 +9,7 @@ use super::{
     stage::{Batch, Feed, Holds, Key, PortId, Stage, StageId, Work, part_of},
 };
 use crate::expr::{Access, AxisView};
-use freeboard_formats::{Grid, Region, region::Coordinates};
+use freeboard_formats::{Dims, Grid, Region, region::Coordinates};
 use smallvec::SmallVec;
 use std::ops::Range;
 
@@ -43,17 +43,50 @@ pub(crate) fn blocks_read(
     }
 }
 
-/// The elements in `within` that read the block `index` of `grid` through `access`: the box
-/// around them, if there are any.
+/// The same as ranges of their numbers, where no step jumps over blocks.
+fn ranges_read(access: &Access, region: &Region, grid: &Grid, mut each: impl FnMut(Range<u64>)) {
+    if region.is_empty() {
+        return;
+    }
+    let near = |a: &AxisView| matches!(a, AxisView::At(_) | AxisView::Along { step: -1 | 1, .. });
+    match access.axes().iter().all(near) {
+        true => each_row(&grid.covering(&access.region(region)), grid, each),
+        false => blocks_read(access, region, grid, |index| {
+            let number = grid.linear_of(index);
+            each(number..number + 1);
+        }),
+    }
+}
+
+/// The numbers of the blocks in a box of their indices, row by row: those of a row follow one
+/// another.
+fn each_row(blocks: &Region, grid: &Grid, mut each: impl FnMut(Range<u64>)) {
+    let Some(last) = blocks.rank().checked_sub(1) else { return each(0..1) };
+    let first = grid.linear_of(&blocks.start);
+    let len = blocks.shape[last];
+    if blocks.volume() == len {
+        return each(first..first + len);
+    }
+    let mut rows = blocks.clone();
+    rows.shape[last] = 1;
+    for index in Coordinates::of(rows) {
+        let first = grid.linear_of(&index);
+        each(first..first + len);
+    }
+}
+
+/// The elements in `within` that read the box `blocks` of blocks of `grid` through `access`: the
+/// box around them, if there are any.
 fn elements_reading(
     access: &Access,
-    index: &[u64],
+    blocks: &Region,
     grid: &Grid,
     within: &Region,
 ) -> Option<Region> {
     let mut wanted = within.clone();
+    let held = grid.span(blocks);
     for (axis, view) in access.axes().iter().enumerate() {
-        let bounds = grid.axes()[axis].bounds(index[axis]);
+        let bounds = held.range(axis);
         match *view {
             AxisView::At(at) if !bounds.contains(&at) => return None,
             AxisView::At(_) => {}
@@ -68,19 +101,33 @@ fn elements_reading(
 }
 
 impl Plan {
-    /// Calls `each` with the port and unit of all that `unit` of `stage` takes from the store.
-    pub(crate) fn needs(&self, stage: StageId, unit: u64, mut each: impl FnMut(PortId, u64)) {
+    /// Calls `each` with ports, and units behind them, of all that `units` of `stage` take from
+    /// the store.
+    fn needs(&self, stage: StageId, units: Range<u64>, mut each: impl FnMut(PortId, Range<u64>)) {
         let this = &self.stages[stage as usize];
         match &this.work {
             Work::Read(_) => {}
-            Work::Shuffle => self.inputs_read(this, &[0], &this.region(unit), &mut each),
-            Work::Map { axis, parts } => {
-                let region = this.region(unit);
-                let part = part_of(*axis, parts, &region);
-                self.inputs_read(this, &part.program.inputs, &region, &mut each);
+            Work::Map { axis, parts } if parts.len() > 1 => {
+                for unit in units {
+                    let region = this.region(unit);
+                    let part = part_of(*axis, parts, &region);
+                    self.inputs_read(this, &part.program.inputs, &region, &mut each);
+                }
+            }
+            Work::Map { parts, .. } => {
+                for units in this.grid.boxes(units) {
+                    let inputs = &parts[0].program.inputs;
+                    self.inputs_read(this, inputs, &this.grid.span(&units), &mut each);
+                }
+            }
+            Work::Shuffle => {
+                for units in this.grid.boxes(units) {
+                    self.inputs_read(this, &[0], &this.grid.span(&units), &mut each);
+                }
             }
             Work::Block { .. } => {
-                for input in 0..this.inputs.len() {
+                for (unit, input) in units.flat_map(|u| (0..this.inputs.len()).map(move |i| (u, i)))
+                {
                     self.inputs_read(this, &[input], &this.input_region(input, unit), &mut each);
                 }
             }
@@ -88,25 +135,43 @@ impl Plan {
                 // What is carried on comes first: whoever follows the needs depth first comes to
                 // the beginning of a chain before it reads a chunk of the middle.
                 for fold in folds.iter().filter(|fold| fold.chain) {
-                    let (block, position) = fold.geometry.place(unit);
-                    if position % fold.fan_in != 0 {
-                        each(fold.port(1), fold.geometry.chunk(block, position - 1));
+                    for unit in units.clone() {
+                        let (block, position) = fold.geometry.place(unit);
+                        if position % fold.fan_in != 0 {
+                            let before = fold.geometry.chunk(block, position - 1);
+                            each(fold.port(1), before..before + 1);
+                        }
                     }
                 }
-                self.inputs_read(this, &program.inputs, &this.region(unit), &mut each);
+                for units in this.grid.boxes(units) {
+                    self.inputs_read(this, &program.inputs, &this.grid.span(&units), &mut each);
+                }
             }
             Work::Combine { fold, level } => {
-                let (block, position) = fold.place(*level, unit);
-                let below = fold.count(block, level - 1);
-                let from = fold.port(level - 1);
-                if fold.chain {
-                    if position % fold.fan_in != 0 {
-                        each(fold.port(*level), unit - 1);
+                for unit in units {
+                    let (block, position) = fold.place(*level, unit);
+                    let below = fold.count(block, level - 1);
+                    let from = fold.port(level - 1);
+                    if fold.chain {
+                        if position % fold.fan_in != 0 {
+                            each(fold.port(*level), unit - 1..unit);
+                        }
+                        let state = fold.unit(level - 1, block, position);
+                        each(from, state..state + 1);
+                        continue;
                     }
-                    each(from, fold.unit(level - 1, block, position));
-                } else {
-                    for node in position * fold.fan_in..((position + 1) * fold.fan_in).min(below) {
-                        each(from, fold.unit(level - 1, block, node));
+                    let nodes = position * fold.fan_in..((position + 1) * fold.fan_in).min(below);
+                    if nodes.is_empty() {
+                        continue;
+                    }
+                    if fold.follow_one_another(level - 1) {
+                        let first = fold.unit(level - 1, block, nodes.start);
+                        each(from, first..first + (nodes.end - nodes.start));
+                        continue;
+                    }
+                    for node in nodes {
+                        let state = fold.unit(level - 1, block, node);
+                        each(from, state..state + 1);
                     }
                 }
             }
@@ -118,78 +183,94 @@ impl Plan {
         stage: &Stage,
         inputs: &[usize],
         region: &Region,
-        each: &mut impl FnMut(PortId, u64),
+        each: &mut impl FnMut(PortId, Range<u64>),
     ) {
         for &input in inputs {
             let Feed::Port(port) = stage.inputs[input].feed else { continue };
-            let (grid, _) = self.ports[port as usize].array();
-            blocks_read(&stage.inputs[input].access, region, grid, |index| {
-                each(port, self.ports[port as usize].unit_of(grid.linear_of(index)));
+            let this = &self.ports[port as usize];
+            ranges_read(&stage.inputs[input].access, region, this.array().0, |blocks| match &this
+                .holds
+            {
+                Holds::Blocks { .. } | Holds::Pieces { .. } => each(port, blocks),
+                Holds::Fold { .. } => blocks.for_each(|block| {
+                    let unit = this.unit_of(block);
+                    each(port, unit..unit + 1);
+                }),
             });
         }
     }
 
-    /// Calls `each` with ranges of units, of a stage, that need what `unit` put into `port`.
-    pub(crate) fn readers(
+    /// Calls `each` with ranges of units, of a stage, that need what `units` put into `port`.
+    fn readers(&self, port: PortId, units: Range<u64>, mut each: impl FnMut(StageId, Range<u64>)) {
+        let this = &self.ports[port as usize];
+        let Holds::Fold { plan, level } = &this.holds else {
+            return self.blocks_readers(port, units, &mut each);
+        };
+        let level = *level;
+        if !plan.chain && level == plan.last_level() {
+            return self.blocks_readers(port, units, &mut each); // one state a block
+        }
+        let mut next = units.start;
+        while next < units.end {
+            let unit = next;
+            let (block, position) = plan.place(level, unit);
+            // How many of the states that follow are in the same block.
+            let together = match plan.follow_one_another(level) {
+                true => (units.end - unit).min(plan.stride_of(level, block) - position),
+                false => 1,
+            };
+            next += together;
+            if plan.is_last(level, block, position) {
+                self.blocks_readers(port, block..block + 1, &mut each);
+                continue;
+            }
+            if !plan.chain {
+                let reader = self.ports[plan.port(level + 1) as usize].stage;
+                let first = block * plan.stride(level + 1);
+                let last = first + (position + together - 1) / plan.fan_in;
+                each(reader, first + position / plan.fan_in..last + 1);
+                continue;
+            }
+            // Carried on by the next unit of the same stage, unless the group ends here.
+            if (position + 1) % plan.fan_in != 0 && position + 1 < plan.count(block, level - 1) {
+                let following = match level {
+                    1 => plan.geometry.chunk(block, position + 1),
+                    _ => unit + 1,
+                };
+                each(this.stage, following..following + 1);
+                continue;
+            }
+            let reader = self.ports[plan.port(level + 1) as usize].stage;
+            let unit = block * plan.stride(level) + position / plan.fan_in;
+            each(reader, unit..unit + 1);
+        }
+    }
+
+    /// The same, of blocks of [`Port::array`](super::stage::Port::array).
+    fn blocks_readers(
         &self,
         port: PortId,
-        unit: u64,
-        mut each: impl FnMut(StageId, Range<u64>),
+        blocks: Range<u64>,
+        each: &mut impl FnMut(StageId, Range<u64>),
     ) {
         let this = &self.ports[port as usize];
-        if let Holds::Fold { plan, level } = &this.holds {
-            let (block, position) = plan.place(*level, unit);
-            if !plan.is_last(*level, block, position) {
-                let (level, position) = match plan.chain {
-                    // Carried on by the next unit of the same stage, unless the group ends here.
-                    true if (position + 1) % plan.fan_in != 0
-                        && position + 1 < plan.count(block, level - 1) =>
-                    {
-                        let next = match *level {
-                            1 => plan.geometry.chunk(block, position + 1),
-                            _ => unit + 1,
-                        };
-                        return each(this.stage, next..next + 1);
-                    }
-                    _ => (level + 1, position / plan.fan_in),
-                };
-                let reader = self.ports[plan.port(level) as usize].stage;
-                let unit = match plan.chain {
-                    true => block * plan.stride(level - 1) + position,
-                    false => block * plan.stride(level) + position,
-                };
-                return each(reader, unit..unit + 1);
-            }
-        }
-        let Some(block) = this.block_of(unit) else { return };
         let (grid, _) = this.array();
-        let index = grid.index_of(block);
-        for &(stage, input) in &this.readers {
-            if let Some(units) = self.reading_box(stage, input, &index, grid) {
-                let reader = &self.stages[stage as usize];
-                // Row by row: the units of a row follow one another.
-                let rank = units.rank();
-                if rank == 0 {
-                    each(stage, 0..1);
-                    continue;
-                }
-                let rows = Region::new(&units.start[..rank - 1], &units.shape[..rank - 1]);
-                for row in Coordinates::of(rows) {
-                    let mut first = row;
-                    first.push(units.start[rank - 1]);
-                    let first = reader.grid.linear_of(&first);
-                    each(stage, first..first + units.shape[rank - 1]);
+        for blocks in grid.boxes(blocks) {
+            for &(stage, input) in &this.readers {
+                if let Some(units) = self.reading_box(stage, input, &blocks, grid) {
+                    each_row(&units, &self.stages[stage as usize].grid, |units| each(stage, units));
                 }
             }
         }
     }
 
-    /// The demanded units of `stage`, as a box of indices, whose input `input` reads the block `index`.
+    /// The demanded units of `stage`, as a box of indices, whose input `input` reads the box `blocks`
+    /// of blocks of `grid`.
     fn reading_box(
         &self,
         stage: StageId,
         input: usize,
-        index: &[u64],
+        blocks: &Region,
         grid: &Grid,
     ) -> Option<Region> {
         let this = &self.stages[stage as usize];
@@ -202,7 +283,7 @@ impl Plan {
             let part = parts.iter().find(|part| part.program.inputs.contains(&input))?;
             (within.start[*axis], within.shape[*axis]) = (part.from, part.to - part.from);
         }
-        let wanted = elements_reading(access, index, grid, &within)?;
+        let wanted = elements_reading(access, blocks, grid, &within)?;
         this.units_reading(input, &wanted)?.intersection(&this.demanded)
     }
 
@@ -210,14 +291,13 @@ impl Plan {
     pub(crate) fn batch_needs(&self, batch: Batch, needs: &mut Vec<Key>) {
         let stage = &self.stages[batch.stage as usize];
         needs.clear();
-        for unit in stage.units_of(batch.index) {
-            self.needs(batch.stage, unit, |port, unit| {
-                let key = self.key(port, unit);
+        self.needs(batch.stage, stage.units_of(batch.index), |port, units| {
+            for key in self.keys(port, units) {
                 if needs.last() != Some(&key) {
                     needs.push(key);
                 }
-            });
-        }
+            }
+        });
         // Each once, where it is needed first.
         if needs.len() > 1 {
             let mut order: Vec<(Key, usize)> = needs.iter().copied().zip(0..).collect();
@@ -232,6 +312,12 @@ impl Plan {
     /// The buffer in which `unit` of the stage behind `port` lies.
     pub(crate) fn key(&self, port: PortId, unit: u64) -> Key {
         Key { port, index: unit / self.bundled(port) }
+    }
+
+    /// The buffers in which `units` of the stage behind `port` lie.
+    fn keys(&self, port: PortId, units: Range<u64>) -> impl Iterator<Item = Key> + use<> {
+        let bundled = self.bundled(port);
+        (units.start / bundled..units.end.div_ceil(bundled)).map(move |index| Key { port, index })
     }
 
     /// How many units lie in one buffer of a port.
@@ -317,13 +403,11 @@ impl Plan {
     /// Calls `each` with the batches that need what a batch put into a port, some of them
     /// several times; where only a hull of the readers is known, with more.
     pub(crate) fn each_reader(&self, key: Key, mut each: impl FnMut(Batch)) {
-        for unit in self.units_in(key) {
-            self.readers(key.port, unit, |stage, units| {
-                let batch = self.stages[stage as usize].batch;
-                let indices = units.start / batch..units.end.div_ceil(batch);
-                indices.for_each(|index| each(Batch { stage, index }));
-            });
-        }
+        self.readers(key.port, self.units_in(key), |stage, units| {
+            let batch = self.stages[stage as usize].batch;
+            let indices = units.start / batch..units.end.div_ceil(batch);
+            indices.for_each(|index| each(Batch { stage, index }));
+        });
     }
 
     /// For each stage, whether every unit of it is certain to be needed: of a root, and of what such a
@@ -382,19 +466,20 @@ impl Plan {
             // No unit reads it through two inputs: a count of boxes is enough.
             if single && stages.len() == port.readers.len() {
                 let (grid, _) = port.array();
-                let index = grid.index_of(key.index);
+                let block = Region {
+                    start: grid.index_of(key.index),
+                    shape: Dims::from_elem(1, grid.rank()),
+                };
                 let boxes =
-                    port.readers.iter().filter_map(|&(s, i)| self.reading_box(s, i, &index, grid));
+                    port.readers.iter().filter_map(|&(s, i)| self.reading_box(s, i, &block, grid));
                 return boxes.map(|units| units.volume()).sum();
             }
         }
         let mut readers: Vec<(StageId, Range<u64>)> = Vec::new();
-        for unit in self.units_in(key) {
-            self.readers(key.port, unit, |stage, units| {
-                let batch = self.stages[stage as usize].batch;
-                readers.push((stage, units.start / batch..(units.end - 1) / batch + 1));
-            });
-        }
+        self.readers(key.port, self.units_in(key), |stage, units| {
+            let batch = self.stages[stage as usize].batch;
+            readers.push((stage, units.start / batch..units.end.div_ceil(batch)));
+        });
         readers.sort_unstable_by_key(|(stage, range)| (*stage, range.start));
         let (mut count, mut done) = (0, None::<(StageId, u64)>);
         for (stage, range) in readers {

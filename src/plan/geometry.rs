@@ -27,6 +27,15 @@ impl FoldGeometry {
         FoldGeometry { chunks: pieces.clone(), blocks, ..self }
     }
 
+    /// Whether the chunks of each block follow one another: along one axis blocks may hold several
+    /// chunks, and those behind it lie in one block.
+    pub fn is_consecutive(&self) -> bool {
+        let counts = self.chunks.axes().iter().zip(self.blocks.axes());
+        let mut gathered = counts.skip_while(|(chunks, blocks)| chunks.count() == blocks.count());
+        gathered.next();
+        gathered.all(|(_, blocks)| blocks.count() <= 1)
+    }
+
     /// The number of the block in which the chunk with the number `chunk` lies, and its
     /// position among the block's chunks in C order.
     pub fn place(&self, chunk: u64) -> (u64, u64) {
@@ -97,6 +106,23 @@ impl FoldGeometry {
 mod tests {
     use super::*;
     use freeboard_formats::AxisGrid;
+
+    #[test]
+    fn chunks_follow_one_another_behind_the_axes_that_are_kept() {
+        let chunks = Grid::new([4, 6, 2].map(|count| AxisGrid::regular(count, 1)));
+        for blocks in [[4, 6, 2], [4, 6, 1], [4, 3, 1], [4, 3, 2], [1, 6, 2], [2, 1, 1], [4, 1, 1]]
+        {
+            let bins: Dims =
+                [4, 6, 2].iter().zip(blocks).map(|(all, blocks)| all / blocks).collect();
+            let blocks = Grid::new(blocks.map(|count| AxisGrid::regular(count, 1)));
+            let geometry = FoldGeometry { chunks: chunks.clone(), blocks, bins };
+            let consecutive = (0..geometry.blocks.len()).all(|block| {
+                let first = geometry.chunk(block, 0);
+                (0..geometry.count(block)).all(|at| geometry.chunk(block, at) == first + at)
+            });
+            assert_eq!(geometry.is_consecutive(), consecutive, "{geometry:?}");
+        }
+    }
 
     #[test]
     fn chunks_and_positions_are_inverse() {

@@ -375,6 +375,7 @@ impl Lowering<'_> {
             });
             let uniform = (even && !geometry.chunks.is_empty()).then(|| geometry.elements_of(0));
             let fold = Arc::new(FoldPlan {
+                consecutive: geometry.is_consecutive(),
                 fold,
                 geometry,
                 max_count,

@@ -155,6 +155,8 @@ pub(crate) struct FoldPlan {
     pub output: usize,
     /// Elements a cell of every chunk, where all have equally many.
     pub uniform: Option<u64>,
+    /// Whether the chunks of each block follow one another.
+    pub consecutive: bool,
 }
 
 impl FoldPlan {
@@ -204,6 +206,19 @@ impl FoldPlan {
     /// The most states a block has at `level`.
     pub fn stride(&self, level: u32) -> u64 {
         (0..level).fold(self.max_count, |count, _| count.div_ceil(self.fan_in))
+    }
+
+    /// Whether the states that a block has at `level` are made by units that follow one another.
+    pub fn follow_one_another(&self, level: u32) -> bool {
+        !self.chain && (level > 0 || self.consecutive)
+    }
+
+    /// The number of units, of the stage that makes `level`, that are there for `block`.
+    pub fn stride_of(&self, level: u32, block: u64) -> u64 {
+        match level {
+            0 => self.geometry.count(block),
+            _ => self.stride(level),
+        }
     }
 
     /// The units of the stage that makes `level`, beyond the visit.
@@ -402,17 +417,6 @@ impl Port {
         match &self.holds {
             Holds::Blocks { .. } | Holds::Pieces { .. } => block,
             Holds::Fold { plan, level } => plan.unit(*level, block, 0),
-        }
-    }
-
-    /// The block of [`Port::array`] that a unit makes, if it makes one.
-    pub fn block_of(&self, unit: u64) -> Option<u64> {
-        match &self.holds {
-            Holds::Blocks { .. } | Holds::Pieces { .. } => Some(unit),
-            Holds::Fold { plan, level } => {
-                let (block, position) = plan.place(*level, unit);
-                plan.is_last(*level, block, position).then_some(block)
-            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! How a task's inputs reach it: lent by the store as they are, or put together in its
 //! scratch, at once or band by band; and how it reads a source.
 
-use super::task::{Inputs, Lent, UnitTask, carve, lent};
+use super::task::{Inputs, Lent, UnitTask, block, carve, lent};
 use crate::{
     error::Result,
     plan::{Band, Feed, Fetch, Key, Program, bands, blocks_read},
@@ -63,45 +63,48 @@ impl<'a> UnitTask<'a, '_> {
         Ok(views)
     }
 
-    /// Calls `each` with one band of the block `region` after the other, and with the views of
+    /// Calls `each` with one band of the unit's block after the other, and with the views of
     /// the program's inputs that have its shape. What is read by bands is read into the same
     /// place again and again.
     pub(super) fn for_each_band(
         &self,
         program: &Program,
-        region: &Region,
         inputs: &Inputs,
         room: Room<'_>,
         mut each: impl FnMut(&Band, &[ChunkView<'_>], &mut [u8]),
     ) -> Result<()> {
+        let region = self.region;
         if region.is_empty() {
             return Ok(());
         }
         let Room { mut landings, registers, codec } = room;
-        let mut whole: SmallVec<[Option<ChunkView<'_>>; 4]> = SmallVec::new();
+        let one_band = self.layout.band == region.shape;
+        let mut whole: SmallVec<[ChunkView<'_>; 4]> = SmallVec::new();
         let mut banded: SmallVec<[&mut [u8]; 4]> = SmallVec::new();
         for (at, &number) in program.inputs.iter().enumerate() {
             let landing = carve(&mut landings, self.layout.landings[at]);
             match self.layout.fetches[at] {
-                Fetch::Banded => {
-                    whole.push(None);
-                    banded.push(landing);
-                }
-                _ => whole.push(Some(self.fetch(at, number, region, inputs, landing, codec)?)),
+                Fetch::Banded if !one_band => banded.push(landing),
+                _ => whole.push(self.fetch(at, number, region, inputs, landing, codec)?),
             }
+        }
+        if one_band {
+            self.cx.cancel.check()?;
+            each(&Band::whole(&region.shape), &whole, registers);
+            return Ok(());
         }
         for band in bands(&region.shape, &self.layout.band) {
             self.cx.cancel.check()?;
             let part = band.of(region);
-            let mut banded = banded.iter_mut();
+            let (mut whole, mut banded) = (whole.iter(), banded.iter_mut());
             let mut views: SmallVec<[ChunkView<'_>; 4]> = SmallVec::new();
             for (at, &number) in program.inputs.iter().enumerate() {
-                views.push(match &whole[at] {
-                    Some(view) => view.sub(&band.within),
-                    None => {
+                views.push(match self.layout.fetches[at] {
+                    Fetch::Banded => {
                         let landing = banded.next().expect("a landing for each");
                         self.fetch(at, number, &part, inputs, landing, codec)?
                     }
+                    _ => whole.next().expect("fetched before").sub(&band.within),
                 });
             }
             each(&band, &views, registers);
@@ -127,20 +130,25 @@ impl<'a> UnitTask<'a, '_> {
         if region.is_empty() {
             return Ok(ChunkView::new(input.dtype, &[], &region.shape));
         }
-        let held = input.access.region(region);
         match (self.layout.fetches[at], &input.feed) {
+            (Fetch::InPlace, Feed::Port(port)) if self.stage.aligned => {
+                let this = &self.plan.ports[*port as usize];
+                let bytes = lent(self.plan, inputs, *port, this.unit_of(self.unit));
+                Ok(block(this.array().1, bytes, &region.shape))
+            }
             (Fetch::InPlace, Feed::Port(port)) => {
+                let held = input.access.region(region);
                 let (grid, dtype) = self.plan.ports[*port as usize].array();
                 // A long step may begin before the block that holds all of its elements.
-                let mut block = grid.covering(&held).start;
-                blocks_read(&input.access, region, grid, |index| block = index.into());
-                let unit = self.plan.ports[*port as usize].unit_of(grid.linear_of(&block));
-                let at = grid.region(&block);
+                let mut index = grid.covering(&held).start;
+                blocks_read(&input.access, region, grid, |holds| index = holds.into());
+                let unit = self.plan.ports[*port as usize].unit_of(grid.linear_of(&index));
+                let at = grid.region(&index);
                 let bytes = lent(self.plan, inputs, *port, unit);
-                let view = ChunkView::new(dtype, bytes, &at.shape);
-                Ok(input.access.view(region, &view, &at))
+                Ok(input.access.view(region, &block(dtype, bytes, &at.shape), &at))
             }
             _ => {
+                let held = input.access.region(region);
                 let landing = &mut landing[..held.volume() as usize * input.dtype.size()];
                 let target = ChunkMut::new(input.dtype, landing, &held.shape);
                 self.gather(number, region, &held, target, inputs, codec)?;
@@ -170,8 +178,7 @@ impl<'a> UnitTask<'a, '_> {
                     let at = grid.region(index);
                     let Some(common) = at.intersection(held) else { return };
                     let bytes = lent(self.plan, inputs, *port, this.unit_of(grid.linear_of(index)));
-                    let part =
-                        ChunkView::new(dtype, bytes, &at.shape).sub(&common.relative_to(&at.start));
+                    let part = block(dtype, bytes, &at.shape).sub(&common.relative_to(&at.start));
                     target.sub(&common.relative_to(&held.start)).assign(&part);
                 });
                 Ok(())

@@ -23,12 +23,13 @@ impl<'a> UnitTask<'a, '_> {
         outs: &mut [&mut [u8]],
         scratch: &mut [u8],
     ) -> Result<()> {
-        let region = self.stage.region(self.unit);
+        let region = self.region;
         let (work, codec) = scratch.split_at_mut(self.layout.codec);
         let (landings, mut rest) = work.split_at_mut(self.layout.states_start());
         // States that this task finishes: begun here in scratch, or carried here by a chunk
         // whose buffer is this task's.
         let mut taken: SmallVec<[Option<Buffer>; 2]> = SmallVec::new();
+        let mut places: SmallVec<[(u64, u64); 2]> = SmallVec::new();
         for fold in folds {
             let (block, position) = fold.place(u32::from(fold.chain), self.unit);
             let carried =
@@ -42,16 +43,16 @@ impl<'a> UnitTask<'a, '_> {
                     Lent::Shared(_) => unreachable!("a state has one reader"),
                 }
             }));
+            places.push((block, position));
         }
-        let mut states: Vec<FoldState<'_>> = Vec::with_capacity(folds.len());
-        for (((fold, out), taken), begun) in
-            folds.iter().zip(outs.iter_mut()).zip(&mut taken).zip(&self.layout.states)
+        let mut states: SmallVec<[FoldState<'_>; 2]> = SmallVec::new();
+        for (number, ((fold, out), taken)) in
+            folds.iter().zip(outs.iter_mut()).zip(&mut taken).enumerate()
         {
-            let level = u32::from(fold.chain);
-            let (block, position) = fold.place(level, self.unit);
+            let (block, position) = places[number];
             let cells = fold.geometry.cells(block);
             let len = fold.layout(cells).1;
-            let last = fold.is_last(level, block, position);
+            let last = fold.is_last(u32::from(fold.chain), block, position);
             let first = !fold.chain || position % fold.fan_in == 0;
             let seen = match first {
                 true => 0,
@@ -59,24 +60,25 @@ impl<'a> UnitTask<'a, '_> {
                     fold.elements_between(block, position / fold.fan_in * fold.fan_in, position)
                 }
             };
-            let (bytes, result): (&mut [u8], Option<&mut [u8]>) = match (taken, begun) {
-                (Some(buffer), _) => (buffer.as_mut_slice(), Some(out)),
-                (None, Some(_)) => (carve(&mut rest, len), Some(out)),
-                (None, None) => (&mut out[..len], None),
-            };
+            let (bytes, result): (&mut [u8], Option<&mut [u8]>) =
+                match (taken, self.layout.states[number]) {
+                    (Some(buffer), _) => (buffer.as_mut_slice(), Some(out)),
+                    (None, Some(_)) => (carve(&mut rest, len), Some(out)),
+                    (None, None) => (&mut out[..len], None),
+                };
             debug_assert_eq!(result.is_some(), last);
             let mut parts = parts_mut(fold, cells, bytes);
             if first {
                 fold.fold.start(&mut parts);
             }
-            let rows = Rows::new(fold, &region, seen);
+            let rows = Rows::new(fold, region, seen);
             states.push(FoldState { fold, rows, parts, result, block, cells });
         }
         let count = region.volume() as usize;
         debug_assert!(rest.len() >= program.registers as usize * register_bytes(count));
         let room = Room { landings, registers: rest, codec };
-        self.for_each_band(program, &region, inputs, room, |band, views, registers| {
-            Evaluator::new(program, views.iter().cloned(), count, registers).for_each_tile(
+        self.for_each_band(program, inputs, room, |band, views, registers| {
+            Evaluator::new(program, views, count, registers).for_each_tile(
                 &region.shape,
                 band,
                 |output, start, tile| {
@@ -119,24 +121,31 @@ impl<'a> UnitTask<'a, '_> {
         let last = fold.is_last(level, block, position);
         let state_len = fold.layout(cells).1;
         let from = fold.port(level - 1);
-        let child = |node: u64| lent(self.plan, inputs, from, fold.unit(level - 1, block, node));
-        let elements = |node: u64| fold.elements(level - 1, block, node);
+        let child = |unit: u64| lent(self.plan, inputs, from, unit);
+        let state_of = |node: u64| fold.unit(level - 1, block, node);
+        let (chunks, width) = (fold.count(block, 0), fold.fan_in.pow(level - 1));
+        let elements = |node: u64| {
+            fold.elements_between(block, node * width, ((node + 1) * width).min(chunks))
+        };
         let finish = |state: &[u8], out: &mut [u8]| {
             let len = cells as usize * fold.fold.output().size();
             let elements = fold.elements(fold.last_level(), block, 0);
             fold.fold.finish(&parts(fold, cells, state), elements, &mut out[..len]);
         };
-        let combine = |state: &mut [u8], count: u64, node: u64| {
-            let later = parts(fold, cells, child(node));
+        let combine = |state: &mut [u8], count: u64, node: u64, unit: u64| {
+            let later = parts(fold, cells, child(unit));
             fold.fold.combine(&mut parts_mut(fold, cells, state), count, &later, elements(node));
         };
         if !fold.chain {
             let nodes = position * fold.fan_in..((position + 1) * fold.fan_in).min(below);
             let state = if last { &mut scratch[..state_len] } else { &mut out[..state_len] };
-            state.copy_from_slice(&child(nodes.start)[..state_len]);
+            let begun = state_of(nodes.start);
+            state.copy_from_slice(&child(begun)[..state_len]);
             let mut count = elements(nodes.start);
-            for node in nodes.skip(1) {
-                combine(state, count, node);
+            let in_order = fold.follow_one_another(level - 1);
+            for node in nodes.clone().skip(1) {
+                let unit = if in_order { begun + (node - nodes.start) } else { state_of(node) };
+                combine(state, count, node, unit);
                 count += elements(node);
             }
             if last {
@@ -149,8 +158,10 @@ impl<'a> UnitTask<'a, '_> {
         match (first, last) {
             // The buffer was handed on as it is.
             (true, false) => {}
-            (true, true) => finish(child(position), out),
-            (false, false) => combine(&mut out[..state_len], count, position),
+            (true, true) => finish(child(state_of(position)), out),
+            (false, false) => {
+                combine(&mut out[..state_len], count, position, state_of(position));
+            }
             (false, true) => {
                 let key = self.plan.key(fold.port(level), self.unit - 1);
                 let at = inputs.iter().position(|(have, _)| *have == key).expect("lent");

@@ -9,8 +9,8 @@ use crate::{
     plan::{Batch, Feed, Fetch, Key, Layout, Plan, PortId, Program, Stage, Work, part_of},
 };
 use freeboard_formats::{
-    Cancel, ChunkMut, ChunkSet, ChunkSink, ChunkView, Dims, FileCache, ReadCx, Region,
-    region::Coordinates,
+    Cancel, ChunkMut, ChunkSet, ChunkSink, ChunkView, DType, Dims, FileCache, ReadCx, Region,
+    region::{Coordinates, volume},
 };
 use smallvec::SmallVec;
 use std::sync::{
@@ -63,7 +63,8 @@ impl Lent {
 /// A batch's inputs.
 pub(crate) type Inputs = Vec<(Key, Lent)>;
 
-/// Bytes of the unit `unit` behind `port`, among `inputs`.
+/// Where the results of `unit` behind `port` begin, among `inputs`; what follows them belongs to
+/// others.
 pub(super) fn lent<'a>(
     plan: &Plan,
     inputs: &'a [(Key, Lent)],
@@ -73,19 +74,27 @@ pub(super) fn lent<'a>(
     let key = plan.key(port, unit);
     let at = inputs.binary_search_by_key(&key, |(have, _)| *have).expect("all needs are lent");
     let (_, lent) = &inputs[at];
-    unit_bytes(plan, port, unit, lent.bytes())
+    &lent.bytes()[slot(plan, port, unit)..]
 }
 
-/// Where a unit lies in the buffer of its batch.
-fn unit_range(plan: &Plan, port: PortId, unit: u64) -> std::ops::Range<usize> {
-    let this = &plan.ports[port as usize];
-    let batch = plan.bundled(port);
-    let start = if batch == 1 { 0 } else { (unit % batch * this.slot) as usize };
-    start..start + this.unit_bytes(unit) as usize
+/// The block of a grid that begins at the front of `bytes`, as its elements.
+pub(super) fn block<'a>(dtype: DType, bytes: &'a [u8], shape: &[u64]) -> ChunkView<'a> {
+    let len = volume(shape) as usize * dtype.size();
+    ChunkView::new(dtype, &bytes[..len], shape)
 }
 
-fn unit_bytes<'a>(plan: &Plan, port: PortId, unit: u64, buffer: &'a [u8]) -> &'a [u8] {
-    &buffer[unit_range(plan, port, unit)]
+/// The same, to write.
+fn block_mut<'a>(dtype: DType, bytes: &'a mut [u8], shape: &[u64]) -> ChunkMut<'a> {
+    let len = volume(shape) as usize * dtype.size();
+    ChunkMut::new(dtype, &mut bytes[..len], shape)
+}
+
+/// Where a unit's results begin in the buffer of its batch.
+fn slot(plan: &Plan, port: PortId, unit: u64) -> usize {
+    match plan.bundled(port) {
+        1 => 0,
+        bundled => (unit % bundled * plan.ports[port as usize].slot) as usize,
+    }
 }
 
 /// Runs a batch and returns what it puts into the ports of its stage, in their order.
@@ -114,21 +123,17 @@ pub(crate) fn run_batch(
     // Units of an aligned stage that have one shape have one layout.
     let (mut alike, mut layout): (Option<Dims>, _) = (None, Layout::default());
     for unit in stage.units_of(batch.index) {
+        let region = stage.region(unit);
         let mut slices: SmallVec<[&mut [u8]; 2]> = SmallVec::new();
         for (buffer, key) in buffers.iter_mut().zip(&made) {
-            // A state that is finished here is larger or smaller than what comes of it.
-            slices.push(match stage.batch {
-                1 => buffer.as_mut_slice(),
-                _ => &mut buffer[unit_range(plan, key.port, unit)],
-            });
+            slices.push(&mut buffer[slot(plan, key.port, unit)..]);
         }
-        let shape = stage.region(unit).shape;
-        if !(stage.aligned && alike.as_ref() == Some(&shape)) {
+        if !(stage.aligned && alike.as_ref() == Some(&region.shape)) {
             layout = plan.layout(batch.stage, unit);
-            alike = Some(shape);
+            alike = Some(region.shape.clone());
         }
         let scratch = &mut scratch.as_mut_slice()[..layout.total];
-        let task = UnitTask { cx, plan, stage, unit, layout: &layout };
+        let task = UnitTask { cx, plan, stage, unit, region: &region, layout: &layout };
         task.run(&mut inputs, &mut slices, scratch)?;
     }
     Ok(buffers)
@@ -149,6 +154,8 @@ pub(super) struct UnitTask<'a, 't> {
     pub(super) plan: &'a Plan,
     pub(super) stage: &'a Stage,
     pub(super) unit: u64,
+    /// The elements that it makes, or folds.
+    pub(super) region: &'a Region,
     pub(super) layout: &'a Layout,
 }
 
@@ -163,9 +170,8 @@ impl<'a> UnitTask<'a, '_> {
     fn run(&self, inputs: &mut Inputs, outs: &mut [&mut [u8]], scratch: &mut [u8]) -> Result<()> {
         match &self.stage.work {
             Work::Read(source) => {
-                let region = self.stage.region(self.unit);
-                let out = ChunkMut::new(source.meta().dtype, outs[0], &region.shape);
-                self.read(&**source, &region, out, scratch)
+                let out = block_mut(source.meta().dtype, outs[0], &self.region.shape);
+                self.read(&**source, self.region, out, scratch)
             }
             Work::Shuffle => self.shuffle(inputs, outs, scratch),
             Work::Combine { fold, level } => {
@@ -173,20 +179,19 @@ impl<'a> UnitTask<'a, '_> {
                 Ok(())
             }
             Work::Map { axis, parts } => {
-                let region = self.stage.region(self.unit);
-                let program = &part_of(*axis, parts, &region).program;
-                self.map(program, &region, inputs, outs, scratch)
+                let program = &part_of(*axis, parts, self.region).program;
+                self.map(program, inputs, outs, scratch)
             }
             Work::Visit { program, folds } => self.visit(program, folds, inputs, outs, scratch),
             Work::Block { kernel, .. } => {
-                let region = self.stage.region(self.unit);
                 let (work, codec) = scratch.split_at_mut(self.layout.codec);
                 let (mut landings, own) = work.split_at_mut(self.layout.registers);
                 let numbers: SmallVec<[usize; 4]> = (0..self.stage.inputs.len()).collect();
                 let views = self.fetch_all(&numbers, inputs, &mut landings, codec)?;
                 let index = self.stage.grid.index_of(self.unit).to_vec();
                 let dtype = self.plan.ports[self.stage.ports[0] as usize].array().1;
-                let out = ChunkMut::new(dtype, outs[0], &region.shape);
+                let region = self.region.clone();
+                let out = block_mut(dtype, outs[0], &region.shape);
                 let read = numbers.iter().map(|&input| self.stage.input_region(input, self.unit));
                 let cx = BlockCx { index, region, inputs: read.collect() };
                 // Places in the scratch are rounded up; the function gets what it asked for.
@@ -202,25 +207,24 @@ impl<'a> UnitTask<'a, '_> {
     fn map(
         &self,
         program: &'a Program,
-        region: &Region,
         inputs: &Inputs,
         outs: &mut [&mut [u8]],
         scratch: &mut [u8],
     ) -> Result<()> {
+        let region = self.region;
         let (work, codec) = scratch.split_at_mut(self.layout.codec);
         let dtype = program.outputs[0].1;
         let target = self.stage.root.map(|root| &self.cx.targets[root]);
         match target {
             None | Some(Target::Keep) => {
-                let out = ChunkMut::new(dtype, outs[0], &region.shape);
-                self.compute(program, region, inputs, out, self.room(work, codec))
+                let out = block_mut(dtype, outs[0], &region.shape);
+                self.compute(program, inputs, out, self.room(work, codec))
             }
             Some(Target::Collect(collected)) => match self.layout.result {
-                None => collected.with(region, |out| {
-                    self.compute(program, region, inputs, out, self.room(work, codec))
-                }),
+                None => collected
+                    .with(region, |out| self.compute(program, inputs, out, self.room(work, codec))),
                 Some(_) => {
-                    let made = self.make(program, region, inputs, work, codec)?;
+                    let made = self.make(program, inputs, work, codec)?;
                     collected.with(region, |mut out| out.assign(&made));
                     Ok(())
                 }
@@ -230,11 +234,11 @@ impl<'a> UnitTask<'a, '_> {
                 (None, Some(_)) => {
                     let mut work = work;
                     let views = self.fetch_all(&program.inputs, inputs, &mut work, codec)?;
-                    self.write(&**sink, region, views[0].clone(), codec)
+                    self.write(&**sink, views[0].clone(), codec)
                 }
                 _ => {
-                    let made = self.make(program, region, inputs, work, codec)?;
-                    self.write(&**sink, region, made, codec)
+                    let made = self.make(program, inputs, work, codec)?;
+                    self.write(&**sink, made, codec)
                 }
             },
         }
@@ -246,14 +250,8 @@ impl<'a> UnitTask<'a, '_> {
         Room { landings, registers, codec }
     }
 
-    fn write(
-        &self,
-        sink: &dyn ChunkSink,
-        region: &Region,
-        data: ChunkView<'_>,
-        scratch: &mut [u8],
-    ) -> Result<()> {
-        let cx = self.cx;
+    fn write(&self, sink: &dyn ChunkSink, data: ChunkView<'_>, scratch: &mut [u8]) -> Result<()> {
+        let (cx, region) = (self.cx, self.region);
         let mut write = ReadCx { scratch, limit: cx.limit, files: cx.files, cancel: cx.cancel };
         debug_assert_eq!(data.shape(), &region.shape[..]);
         // A unit makes one chunk of the output, or several whole ones.
@@ -270,17 +268,16 @@ impl<'a> UnitTask<'a, '_> {
     fn make<'b>(
         &self,
         program: &'a Program,
-        region: &Region,
         inputs: &Inputs,
         work: &'b mut [u8],
         codec: &mut [u8],
     ) -> Result<ChunkView<'b>> {
-        let dtype = program.outputs[0].1;
+        let (region, dtype) = (self.region, program.outputs[0].1);
         // Inputs are put together before the result, registers lie behind it.
         let (landings, mut rest) = work.split_at_mut(self.layout.result.expect("made in scratch"));
         let result = carve(&mut rest, region.volume() as usize * dtype.size());
         let out = ChunkMut::new(dtype, result, &region.shape);
-        self.compute(program, region, inputs, out, Room { landings, registers: rest, codec })?;
+        self.compute(program, inputs, out, Room { landings, registers: rest, codec })?;
         Ok(ChunkView::new(dtype, result, &region.shape))
     }
 
@@ -288,11 +285,11 @@ impl<'a> UnitTask<'a, '_> {
     fn compute(
         &self,
         program: &'a Program,
-        region: &Region,
         inputs: &Inputs,
         mut out: ChunkMut<'_>,
         room: Room<'_>,
     ) -> Result<()> {
+        let region = self.region;
         if region.is_empty() {
             return Ok(());
         }
@@ -302,28 +299,24 @@ impl<'a> UnitTask<'a, '_> {
                 let out = out.with_unit_axes(&held.shape);
                 return self.gather(input, region, &held, out, inputs, room.codec);
             }
-            return self.for_each_band(program, region, inputs, room, |band, views, _| {
+            return self.for_each_band(program, inputs, room, |band, views, _| {
                 out.sub(&band.within).assign(&views[0]);
             });
         }
         let (count, size) = (region.volume() as usize, program.outputs[0].1.size());
         let bytes = out.as_bytes().expect("results are made in one run");
-        self.for_each_band(program, region, inputs, room, |band, views, registers| {
+        self.for_each_band(program, inputs, room, |band, views, registers| {
             let bytes = &mut bytes[band.elements.start * size..band.elements.end * size];
-            Evaluator::new(program, views.iter().cloned(), count, registers).run(
-                &region.shape,
-                band,
-                bytes,
-            );
+            Evaluator::new(program, views, count, registers).run(&region.shape, band, bytes);
         })
     }
 
     /// Cuts the chunks of a large block into pieces, one chunk after the other.
     fn shuffle(&self, inputs: &Inputs, outs: &mut [&mut [u8]], scratch: &mut [u8]) -> Result<()> {
         let input = &self.stage.inputs[0];
-        let region = self.stage.region(self.unit);
+        let region = self.region;
         let (pieces, dtype) = self.plan.ports[self.stage.ports[0] as usize].array();
-        let first = pieces.covering(&region);
+        let first = pieces.covering(region);
         let mut cut = |at: &Region, chunk: &ChunkView<'_>| {
             for index in Coordinates::of(pieces.covering(at)) {
                 let piece = pieces.region(&index);
@@ -339,8 +332,8 @@ impl<'a> UnitTask<'a, '_> {
             Feed::Source(source) => {
                 let (landing, codec) = scratch.split_at_mut(self.layout.codec);
                 let grid = &source.meta().grid;
-                for index in Coordinates::of(grid.covering(&region)) {
-                    let Some(at) = grid.region(&index).intersection(&region) else { continue };
+                for index in Coordinates::of(grid.covering(region)) {
+                    let Some(at) = grid.region(&index).intersection(region) else { continue };
                     let landing = &mut landing[..at.volume() as usize * dtype.size()];
                     self.read(&**source, &at, ChunkMut::new(dtype, landing, &at.shape), codec)?;
                     cut(&at, &ChunkView::new(dtype, landing, &at.shape));
@@ -349,11 +342,11 @@ impl<'a> UnitTask<'a, '_> {
             Feed::Port(port) => {
                 let this = &self.plan.ports[*port as usize];
                 let (grid, _) = this.array();
-                for index in Coordinates::of(grid.covering(&region)) {
+                for index in Coordinates::of(grid.covering(region)) {
                     let at = grid.region(&index);
                     let unit = this.unit_of(grid.linear_of(&index));
                     let bytes = lent(self.plan, inputs, *port, unit);
-                    cut(&at, &ChunkView::new(dtype, bytes, &at.shape));
+                    cut(&at, &block(dtype, bytes, &at.shape));
                 }
             }
         }

@@ -41,7 +41,7 @@ pub(super) fn tiles(shape: &[u64], elements: Range<usize>) -> impl Iterator<Item
 enum Fed<'a> {
     Run(&'a [u8], usize),
     One(&'a [u8]),
-    Strided(ChunkView<'a>),
+    Strided(&'a ChunkView<'a>),
 }
 
 /// A program at work on one band of a block.
@@ -64,30 +64,25 @@ impl<'a> Evaluator<'a> {
     /// registers and one for each input, of a block of `count` elements.
     pub fn new(
         program: &'a Program,
-        inputs: impl IntoIterator<Item = ChunkView<'a>>,
+        inputs: &'a [ChunkView<'a>],
         count: usize,
         mut scratch: &'a mut [u8],
     ) -> Evaluator<'a> {
-        let fed: SmallVec<[Fed<'a>; 4]> = inputs
-            .into_iter()
-            .map(|view| {
-                if let Some(bytes) = view.as_bytes() {
-                    return Fed::Run(bytes, view.dtype().size());
+        let mut fed = SmallVec::new();
+        for view in inputs {
+            let is_one = |(&len, &stride): (&u64, &isize)| len == 1 || stride == 0;
+            fed.push(match view.as_bytes() {
+                Some(bytes) => Fed::Run(bytes, view.dtype().size()),
+                None if view.shape().iter().zip(view.strides()).all(is_one) => {
+                    let first = view.sub(&freeboard_formats::Region {
+                        start: view.shape().iter().map(|_| 0).collect(),
+                        shape: view.shape().iter().map(|_| 1).collect(),
+                    });
+                    Fed::One(first.as_bytes().expect("one element"))
                 }
-                let one =
-                    view.shape().iter().zip(view.strides()).all(|(&len, &s)| len == 1 || s == 0);
-                match one {
-                    true => {
-                        let first = view.sub(&freeboard_formats::Region {
-                            start: view.shape().iter().map(|_| 0).collect(),
-                            shape: view.shape().iter().map(|_| 1).collect(),
-                        });
-                        Fed::One(first.as_bytes().expect("one element"))
-                    }
-                    false => Fed::Strided(view),
-                }
-            })
-            .collect();
+                None => Fed::Strided(view),
+            });
+        }
         let width = register_bytes(count);
         let mut registers = SmallVec::new();
         let strided = fed.iter().filter(|fed| matches!(fed, Fed::Strided(_))).count();
