@@ -23,12 +23,20 @@ pub fn checked_volume(shape: &[u64]) -> Option<u64> {
 }
 
 /// A half-open box of element coordinates.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(PartialEq, Eq, Hash)]
 pub struct Region {
     /// The first element along each axis.
     pub start: Dims,
     /// The number of elements along each axis.
     pub shape: Dims,
+}
+
+impl Clone for Region {
+    /// As copies of slices: boxes are copied for every chunk, and `SmallVec` clones one element
+    /// after the other.
+    fn clone(&self) -> Region {
+        Region { start: Dims::from_slice(&self.start), shape: Dims::from_slice(&self.shape) }
+    }
 }
 
 impl Region {
@@ -44,7 +52,7 @@ impl Region {
 
     /// The whole of an array of this shape.
     pub fn whole(shape: &[u64]) -> Region {
-        Region { start: Dims::from_elem(0, shape.len()), shape: shape.into() }
+        Region { start: Dims::from_elem(0, shape.len()), shape: Dims::from_slice(shape) }
     }
 
     /// The number of axes.

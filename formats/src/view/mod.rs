@@ -127,7 +127,7 @@ impl<'a> ChunkView<'a> {
             volume(shape) * dtype.size() as u64,
             "bytes of {shape:?} {dtype}"
         );
-        ChunkView { dtype, data, offset: 0, shape: shape.into(), strides: c_strides(shape) }
+        ChunkView { dtype, data, offset: 0, shape: Dims::from_slice(shape), strides: c_strides(shape) }
     }
 
     /// The elements of a typed slice as an array of `shape` in C order.
@@ -177,8 +177,8 @@ impl<'a> ChunkView<'a> {
             dtype: self.dtype,
             data: self.data,
             offset: self.offset_of(region),
-            shape: region.shape.clone(),
-            strides: self.strides.clone(),
+            shape: Dims::from_slice(&region.shape),
+            strides: Strides::from_slice(&self.strides),
         }
     }
 
@@ -303,7 +303,7 @@ impl<'a> ChunkMut<'a> {
             volume(shape) * dtype.size() as u64,
             "bytes of {shape:?} {dtype}"
         );
-        ChunkMut { dtype, data, offset: 0, shape: shape.into(), strides: c_strides(shape) }
+        ChunkMut { dtype, data, offset: 0, shape: Dims::from_slice(shape), strides: c_strides(shape) }
     }
 
     /// The elements of a typed slice as an array of `shape` in C order.
@@ -326,8 +326,8 @@ impl<'a> ChunkMut<'a> {
             dtype: self.dtype,
             offset: self.offset_of(region),
             data: self.data,
-            shape: region.shape.clone(),
-            strides: self.strides.clone(),
+            shape: Dims::from_slice(&region.shape),
+            strides: Strides::from_slice(&self.strides),
         }
     }
 
@@ -346,7 +346,13 @@ impl<'a> ChunkMut<'a> {
 
     /// The same view for a shorter time.
     pub fn reborrow(&mut self) -> ChunkMut<'_> {
-        self.sub(&Region::whole(&self.shape.clone()))
+        ChunkMut {
+            dtype: self.dtype,
+            offset: self.offset,
+            data: self.data,
+            shape: Dims::from_slice(&self.shape),
+            strides: Strides::from_slice(&self.strides),
+        }
     }
 
     /// The same elements without their axes of length 1, or with more of them: any
@@ -411,8 +417,8 @@ impl<'a> ChunkMut<'a> {
             dtype: self.dtype,
             data: self.data,
             offset: self.offset,
-            shape: self.shape.clone(),
-            strides: self.strides.clone(),
+            shape: Dims::from_slice(&self.shape),
+            strides: Strides::from_slice(&self.strides),
         }
     }
 
