@@ -170,6 +170,39 @@ def fits_fixtures(check):
         check.compare(f"{path}{item}", elements.reshape(entry["shape"]))
 
 
+def fits_cards(check):
+    """Cards, inherited ones too, pass through a slice into files that astropy reads."""
+    with fits.open(DATA / "fits/cards.fits.gz") as hdus:
+        handed_down = cards_of(hdus[0].header, ("COMMENT", "HISTORY", "EXTNAME", "EXTVER"))
+        wanted = {}
+        for hdu in hdus[1:]:
+            inherited = handed_down if hdu.header.get("INHERIT") else {}
+            wanted[f"{hdu.name},{hdu.ver}"] = (np.array(hdu.data), {**inherited, **cards_of(hdu.header)})
+    for item, (data, cards) in wanted.items():
+        cards = {name: value for name, value in cards.items() if not isinstance(value, complex)}
+        for codec in ("none", "gzip:1"):
+            check.done += 1
+            out, error = check.convert(DATA / f"fits/cards.fits.gz::{item}", "fits", "--slice", "1:", "--codec", codec)
+            if error is None:
+                error = difference(read_fits(out), data[1:])
+            if error is None:
+                with fits.open(out) as hdus:
+                    told = cards_of(hdus[0 if codec == "none" else 1].header)
+                odd = sorted(k for k in {*told, *cards} if told.get(k, "none") != cards.get(k, "none"))
+                error = f"cards {[(k, told.get(k), cards.get(k)) for k in odd]}" if odd else None
+            if error is not None:
+                check.wrong.append(f"{item} {codec}: {error}")
+
+
+def cards_of(header, without=()):
+    """What a header says beside how the data lie, by name; commentary as lists of lines."""
+    structure = {*without, "SIMPLE", "XTENSION", "EXTEND", "BITPIX", "NAXIS", "PCOUNT", "GCOUNT", "INHERIT", "LONGSTRN"}
+    structure |= {"BSCALE", "BZERO", "CHECKSUM", "DATASUM", ""} | {f"NAXIS{n}" for n in range(1, 9)}
+    names = dict.fromkeys(card.keyword for card in header.cards)
+    lists = ("COMMENT", "HISTORY")
+    return {k.upper(): list(header[k]) if k in lists else header[k] for k in names if k not in structure}
+
+
 def hdf5_fixtures(check):
     for path in sorted((DATA / "hdf5").glob("*.h5")):
         if path.name in ("refused.h5", "virtual.h5", "filters.h5", "external.h5"):
@@ -266,7 +299,7 @@ def main():
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         check = Check(options.binary, folder)
-        parts = [(visp, 6), (hdf5_axes, 1), (quantised, 1), (fits_fixtures, 360), (hdf5_fixtures, 180),
+        parts = [(visp, 6), (hdf5_axes, 1), (quantised, 1), (fits_fixtures, 360), (fits_cards, 26), (hdf5_fixtures, 180),
                  (zarr_fixtures, 140), (npy_fixtures, 36)]
         for part, least in parts:
             part(check)

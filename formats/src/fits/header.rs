@@ -1,10 +1,10 @@
 //! Headers: cards, their values, and the walk from HDU to HDU without touching data.
 //!
-//! FITS standard 4.0, sections 3 and 4, with the CONTINUE and HIERARCH conventions.
+//! FITS standard 4.0, sections 3 and 4, with the CONTINUE, HIERARCH and INHERIT conventions.
 //! Cards that cannot be understood are left out, as readers have always done; a
 //! mandatory card that is missing or senseless makes the file corrupt.
 
-use super::{gzip::MOST_RATIO, input::Input};
+use super::{gzip::MOST_RATIO, input::Input, table::is_structural};
 use crate::{
     error::{ErrorKind, FormatError, Result},
     files::Stamp,
@@ -21,6 +21,9 @@ pub(super) const BLOCK: u64 = 2880;
 pub(super) const CARD: usize = 80;
 /// The longest header that is read; real ones are below 100 KiB.
 const MAX_HEADER: u64 = 8 << 20;
+/// Bytes of cards that the extensions of one file inherit, together, at the most: a small file
+/// could ask for its primary header thousands of times.
+const MAX_INHERITED: u64 = 64 << 20;
 
 fn corrupt(message: impl Into<String>) -> FormatError {
     FormatError::new(ErrorKind::Corrupt, message)
@@ -136,10 +139,10 @@ impl Header {
             if let (Some((key, so_far)), Some(Value::String(more))) = (text, value_of(rest))
                 && so_far.ends_with('&')
             {
+                // An ampersand is one of the text's own until a card goes on.
                 so_far.pop();
                 so_far.push_str(&more);
-                let text = so_far.strip_suffix('&').unwrap_or(so_far);
-                self.values.insert(key.clone(), text.into());
+                self.values.insert(key.clone(), so_far.trim_end().into());
             }
             return;
         }
@@ -161,11 +164,26 @@ impl Header {
             (key, Some(value)) => (key, value),
         };
         let Some(value) = value_of(value) else { return };
+        // Of a keyword that is there twice the first counts, as in cfitsio and astropy.
+        if self.values.contains_key(key) {
+            return;
+        }
         if let Value::String(string) = &value {
             *text = Some((key.to_owned(), string.clone()));
         }
-        // Of a keyword that is there twice the first counts, as in cfitsio and astropy.
-        self.values.entry(key.to_owned()).or_insert(value);
+        self.values.insert(key.to_owned(), value);
+    }
+
+    /// Takes the cards of the primary header that the INHERIT convention hands down: those that
+    /// say nothing of how data lie, name no HDU, and are no commentary.
+    fn inherit(&mut self, primary: &Header) {
+        let own = |key: &str| {
+            matches!(key, "COMMENT" | "HISTORY" | "EXTNAME" | "EXTVER" | "EXTLEVEL")
+                || is_structural(key)
+        };
+        for (key, value) in primary.values.iter().filter(|(key, _)| !own(key)) {
+            self.values.entry(key.clone()).or_insert_with(|| value.clone());
+        }
     }
 }
 
@@ -298,6 +316,12 @@ pub(super) struct Hdus<'a> {
     pub(super) file_bytes: u64,
     zipped: Option<u64>,
     stamp: Stamp,
+    /// The cards of the primary HDU, once it was read.
+    primary: Header,
+    /// The bytes of its header.
+    primary_bytes: u64,
+    /// The same, once for each extension that inherited it so far.
+    inherited: u64,
     at: u64,
     index: usize,
 }
@@ -311,7 +335,18 @@ impl<'a> Hdus<'a> {
         let (input, is_zipped) = Input::of(file).map_err(io)?;
         let file_bytes = if is_zipped { len.saturating_mul(MOST_RATIO) } else { len };
         let zipped = is_zipped.then_some(len);
-        Ok(Hdus { input, path, file_bytes, zipped, stamp, at: 0, index: 0 })
+        Ok(Hdus {
+            input,
+            path,
+            file_bytes,
+            zipped,
+            stamp,
+            primary: Header::default(),
+            primary_bytes: 0,
+            inherited: 0,
+            at: 0,
+            index: 0,
+        })
     }
 
     /// The next HDU; `None` after the last. What follows the last and is no HDU is left alone.
@@ -358,6 +393,22 @@ impl<'a> Hdus<'a> {
                 if card.starts_with(b"END ") || card == b"END" {
                     let data_start = offset + BLOCK;
                     let data_bytes = header.data_bytes(self.index == 0)?;
+                    match self.index {
+                        0 => (self.primary, self.primary_bytes) = (header.clone(), data_start),
+                        _ if header.flag("INHERIT") => {
+                            self.inherited += self.primary_bytes;
+                            if self.inherited > MAX_INHERITED {
+                                let message = format!(
+                                    "{} extensions inherit {} bytes of cards each",
+                                    self.inherited / self.primary_bytes,
+                                    self.primary_bytes
+                                );
+                                return Err(FormatError::new(ErrorKind::Limit, message));
+                            }
+                            header.inherit(&self.primary);
+                        }
+                        _ => {}
+                    }
                     let hdu = Hdu {
                         index: self.index,
                         header,
@@ -412,6 +463,10 @@ mod tests {
             "LONG    = 'abc&'",
             "CONTINUE  'def&'",
             "CONTINUE  'g' / done",
+            "LONG    = 'another&'",
+            "CONTINUE  ' of the same name'",
+            "AMPERS  = 'this &'",
+            "CONTINUE  'and that &'",
             "NOTFLT  = inf",
             "NAXIS   =                    3",
             "BROKEN  = 'no end",
@@ -427,6 +482,7 @@ mod tests {
         assert_eq!(values["ESO DET NAME"], "CCD/1");
         assert_eq!(values["HISTORY"], json!(["one", "two"]));
         assert_eq!(values["LONG"], "abcdefg");
+        assert_eq!(values["AMPERS"], "this and that &");
         assert!(!values.contains_key("NOTFLT") && !values.contains_key("BROKEN"));
     }
 

@@ -260,6 +260,29 @@ pub(super) fn is_of_table(name: &str) -> bool {
         || numbered(name, &["TDISP", "TBCOL", "ZTILE", "ZNAME", "ZVAL"])
 }
 
+/// Whether a card says how data lie in a file: those of another file do not pass.
+pub(super) fn is_structural(name: &str) -> bool {
+    let name = name.to_ascii_uppercase();
+    matches!(
+        name.as_str(),
+        "SIMPLE"
+            | "EXTEND"
+            | "GROUPS"
+            | "BSCALE"
+            | "BZERO"
+            | "BLANK"
+            | "BLOCKED"
+            | "INHERIT"
+            | "LONGSTRN"
+            | "CONTINUE"
+            | "END"
+            | "HIERARCH"
+            | "ZBITPIX"
+            | "ZNAXIS"
+    ) || is_of_table(&name)
+        || numbered(&name, &["ZNAXIS"])
+}
+
 /// Whether a card is one of these with a number behind it.
 pub(super) fn numbered(name: &str, of: &[&str]) -> bool {
     of.iter().any(|of| {

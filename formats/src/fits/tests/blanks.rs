@@ -11,12 +11,7 @@ fn told() -> Vec<(DType, Vec<u8>, Vec<u8>)> {
     let of = |entry: &Value| {
         let text = |key: &str| entry[key].as_str().unwrap().as_bytes().to_vec();
         let dtype = DType::from_name(entry["dtype"].as_str().unwrap()).unwrap();
-        let nybble = |digit: u8| (digit as char).to_digit(16).unwrap() as u8;
-        let pairs = text("bytes").as_chunks::<2>().0.to_vec();
-        let mut bytes: Vec<u8> = pairs.iter().map(|&[a, b]| nybble(a) << 4 | nybble(b)).collect();
-        if cfg!(target_endian = "big") {
-            bytes.chunks_exact_mut(dtype.size()).for_each(<[u8]>::reverse);
-        }
+        let bytes = elements(dtype, entry["bytes"].as_str().unwrap());
         (dtype, text("mask").iter().map(|&bit| bit - b'0').collect(), bytes)
     };
     told.iter().map(of).collect()

@@ -2,7 +2,7 @@
 
 use super::super::{
     header::{BLOCK, CARD},
-    table::{is_of_table, numbered},
+    table::is_structural,
 };
 use crate::{
     dtype::DType,
@@ -128,7 +128,7 @@ impl Cards {
             Value::String(string) if printable(string) => {
                 let quoted = string.replace('\'', "''");
                 if key.len() + quoted.len() + 2 > CARD {
-                    return short && self.long_string(&key, string);
+                    return self.long_string(&key, string);
                 }
                 format!("'{quoted:8}'")
             }
@@ -152,8 +152,13 @@ impl Cards {
         true
     }
 
-    /// A string over several cards (standard, section 4.2.1.2).
+    /// A string over several cards (standard, section 4.2.1.2); whether the keyword leaves room
+    /// for one.
     fn long_string(&mut self, key: &str, string: &str) -> bool {
+        // Two quotes, the ampersand, and a quote that is doubled.
+        if key.len() + 5 > CARD {
+            return false;
+        }
         let mut key = key.to_owned();
         let mut part = String::new();
         for symbol in string.chars() {
@@ -165,6 +170,11 @@ impl Cards {
                 part.clear();
             }
             part.push_str(&symbol);
+        }
+        if part.ends_with('&') {
+            // An ampersand of the text's own: some readers take it for a sign of more to come.
+            self.push(&format!("{key}'{part}&'"));
+            (key, part) = ("CONTINUE  ".to_owned(), String::new());
         }
         self.push(&format!("{key}'{part}'"));
         true
@@ -207,27 +217,4 @@ pub(super) fn replace(header: &mut [u8], name: &str, value: &Value, comment: &st
     if let Some(old) = header.chunks_exact_mut(CARD).find(|old| old.starts_with(key.as_bytes())) {
         old.copy_from_slice(&card.0[..CARD]);
     }
-}
-
-/// Whether a card says how data lie in a file: those of another file do not pass.
-fn is_structural(name: &str) -> bool {
-    let name = name.to_ascii_uppercase();
-    matches!(
-        name.as_str(),
-        "SIMPLE"
-            | "EXTEND"
-            | "GROUPS"
-            | "BSCALE"
-            | "BZERO"
-            | "BLANK"
-            | "BLOCKED"
-            | "INHERIT"
-            | "LONGSTRN"
-            | "CONTINUE"
-            | "END"
-            | "HIERARCH"
-            | "ZBITPIX"
-            | "ZNAXIS"
-    ) || is_of_table(&name)
-        || numbered(&name, &["ZNAXIS"])
 }
