@@ -29,6 +29,7 @@ pub mod source;
 pub mod stored;
 
 mod arrange;
+mod aside;
 mod cf;
 #[cfg(any(feature = "fits", feature = "images"))]
 mod each;
@@ -40,6 +41,7 @@ mod frames;
 pub mod hdf5;
 #[cfg(feature = "images")]
 pub mod images;
+mod lock;
 pub mod memory;
 #[cfg(feature = "npy")]
 pub mod npy;

@@ -7,6 +7,7 @@
 
 use crate::{
     arrange::{Field, FileList, arrange, natural, text_labels},
+    aside,
     error::{ErrorKind, FormatError, Result},
     source::Labels,
 };
@@ -34,8 +35,18 @@ pub(crate) fn is_pattern(text: &str) -> bool {
 const OPTIONS: MatchOptions = MatchOptions {
     case_sensitive: true,
     require_literal_separator: true,
-    require_literal_leading_dot: true,
+    // The crate's own rule leaves out what `.*` matches, and panics at names that are no text.
+    require_literal_leading_dot: false,
 };
+
+/// Parts of a path or glob that begin with a dot.
+fn hidden(path: &Path) -> usize {
+    let hidden = |part: &Component<'_>| match part {
+        Component::Normal(name) => name.as_encoded_bytes().starts_with(b"."),
+        _ => false,
+    };
+    path.components().filter(hidden).count()
+}
 
 /// The paths that match a glob, sorted naturally.
 ///
@@ -49,16 +60,30 @@ pub(crate) fn glob(text: &str) -> Result<FileList> {
     Ok(FileList::plain(paths))
 }
 
+/// The paths that match; what a killed store left under another name is among them.
 fn matches(shown: &str, glob: &str) -> Result<Vec<PathBuf>> {
+    for path in listed(shown, &aside::glob_of(glob))? {
+        if let Some(target) = aside::target_of(&path) {
+            aside::restore(&target)?;
+        }
+    }
+    listed(shown, glob)
+}
+
+fn listed(shown: &str, glob: &str) -> Result<Vec<PathBuf>> {
     let found = ::glob::glob_with(glob, OPTIONS).map_err(|e| {
         FormatError::new(ErrorKind::Invalid, format!("{} in a glob", e.msg)).at(shown).because(e)
     })?;
-    let mut paths = Vec::new();
+    let (mut paths, told) = (Vec::new(), hidden(Path::new(glob)));
     for path in found {
-        paths.push(path.map_err(|e| {
+        let path = path.map_err(|e| {
             let path = e.path().to_owned();
             FormatError::io(std::io::Error::from(e)).at_path(&path)
-        })?);
+        })?;
+        // Each hidden part is one that the glob says is hidden.
+        if hidden(&path) == told {
+            paths.push(path);
+        }
     }
     sort(&mut paths);
     Ok(paths)
@@ -465,6 +490,17 @@ mod tests {
         assert_eq!(names(&dir, &list), ["f9.x", "f10.x"]);
         let list = glob(&format!("{}/**/*.x", dir.path().display())).unwrap();
         assert_eq!(list.paths.len(), 3);
+        let list = glob(&format!("{}/.*.x", dir.path().display())).unwrap();
+        assert_eq!(names(&dir, &list), [".f3.x"]);
+    }
+
+    #[test]
+    fn names_that_are_no_text_are_left_alone() {
+        let dir = folder(&["f1.x"]);
+        let name = std::os::unix::ffi::OsStrExt::from_bytes(b"f\xff.x");
+        std::fs::write(dir.path().join::<&std::ffi::OsStr>(name), "").unwrap();
+        let list = glob(&format!("{}/*.x", dir.path().display())).unwrap();
+        assert_eq!(names(&dir, &list), ["f1.x"]);
     }
 
     #[test]

@@ -9,20 +9,22 @@
 mod keys;
 mod nested;
 mod options;
+mod output;
 #[cfg(test)]
 mod tests;
 mod urls;
 
 pub use nested::Nested;
 pub use options::OpenOptions;
+pub use output::{split_output, writer};
 
 use crate::{
     arrange::FileList,
-    cf,
+    aside, cf,
     error::{ErrorKind, FormatError, Result},
     missing::{Blank, Missing},
     pattern,
-    source::{ChunkSource, Entry, Format, Item, SourceSpec, WriteOptions, Writer},
+    source::{ChunkSource, Entry, Format, Item, SourceSpec},
     stack::{Opener, Stack, StackOptions},
     stored::{Forwards, StoredFile},
     url,
@@ -183,30 +185,6 @@ pub fn files(locations: &[String]) -> Result<Vec<(PathBuf, Option<String>)>> {
 /// As for [`open_with`], but that no file itself is opened unless its cards place it.
 pub fn stacked(locations: &[String], options: &OpenOptions) -> Result<Vec<Option<PathBuf>>> {
     Ok(Registry(FORMATS).locate(locations, options)?.files.paths)
-}
-
-/// What writes an array to `path`, or to `PATH::ITEM`, in the format that the ending of the
-/// path tells.
-///
-/// # Errors
-/// If the ending is of no known format or of one that is not in this build, or an option is
-/// not one of the format's.
-pub fn writer(path: &Path, options: &WriteOptions) -> Result<Arc<dyn Writer>> {
-    let (path, item) = split_output(path);
-    urls::check_overwriting(path, options)?;
-    let mut options = options.clone();
-    options.item = item.or(options.item);
-    Registry(FORMATS).format_to_write(path)?.writer(path, &options)
-}
-
-/// The path and the item of an output.
-pub fn split_output(path: &Path) -> (&Path, Option<String>) {
-    match path.to_str().and_then(|text| text.rsplit_once("::")) {
-        Some((path, item)) if !path.is_empty() && !item.is_empty() => {
-            (Path::new(path), Some(item.to_owned()))
-        }
-        _ => (path, None),
-    }
 }
 
 /// The format of the file or folder at `path`, by what is there.
@@ -399,6 +377,8 @@ impl Registry {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
                 return Err(FormatError::io(e).at_path(path));
             }
+            // A store that was killed may have left it under another name.
+            Err(_) if aside::restore(path)? => return self.find(text, holes),
             Err(_) => {}
         }
         if pattern::is_pattern(text) {
@@ -416,10 +396,13 @@ impl Registry {
         let mut found: BTreeMap<usize, Vec<PathBuf>> = BTreeMap::new();
         let mut others = 0;
         for entry in fs::read_dir(folder).map_err(at)? {
-            let path = entry.map_err(at)?.path();
+            let mut path = entry.map_err(at)?.path();
             let hidden = path.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(b"."));
             if hidden {
-                continue;
+                match aside::target_of(&path) {
+                    Some(target) if aside::restore(&target)? => path = target,
+                    _ => continue,
+                }
             }
             match self.kind_of_entry(&path) {
                 Some(format) => found.entry(format).or_default().push(path),
@@ -518,34 +501,6 @@ impl Registry {
             None => error,
         }
         .at_path(path)
-    }
-
-    fn format_to_write(self, path: &Path) -> Result<&'static dyn Format> {
-        let extension = extension_of(path);
-        let by_name = |f: &&'static dyn Format| f.extensions().contains(&extension.as_str());
-        if let Some(format) = self.0.iter().copied().find(by_name) {
-            urls::check_output(path, format)?;
-            return Ok(format);
-        }
-        if let Some(known) = self.left_out(&extension) {
-            let message = format!("{} files are not written by this build", known.title);
-            return Err(FormatError::new(ErrorKind::Unsupported, message)
-                .at_path(path)
-                .help(feature_help(known)));
-        }
-        let message = match extension.is_empty() {
-            true => "the output's name has no ending that tells its format".to_owned(),
-            false => format!("no format has names that end in .{extension}"),
-        };
-        let endings: Vec<String> = self
-            .0
-            .iter()
-            .filter(|f| f.is_written())
-            .map(|f| format!("{} (.{})", title(*f), f.extensions().join(", .")))
-            .collect();
-        Err(FormatError::new(ErrorKind::Invalid, message)
-            .at_path(path)
-            .help(format!("known are {}", endings.join(", "))))
     }
 
     /// The format whose names end so, if this build lacks it.

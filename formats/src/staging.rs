@@ -5,18 +5,16 @@
 //! resumes goes on with them (`journal` tells how far they are), any other sweeps them.
 
 use crate::{
+    aside,
     error::{ErrorKind, FormatError, Result},
     journal::{self, Journal, Left, Noted},
+    lock::Lock,
+    url,
 };
-use rustix::{
-    fs::{FlockOperation, RenameFlags, flock},
-    io::Errno,
-};
+use rustix::{fs::RenameFlags, io::Errno};
 use std::{
-    ffi::OsString,
     fs::{self, File, OpenOptions},
     io,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{
         Mutex, PoisonError,
@@ -44,14 +42,15 @@ pub(crate) struct Staging {
     target: PathBuf,
     path: PathBuf,
     journal_path: PathBuf,
-    /// Holds the lock that tells a live run from a killed one's leftovers.
-    lock: File,
-    lock_path: PathBuf,
+    /// Where the old output lies between two renames.
+    aside: PathBuf,
     mode: Mode,
     left: Left,
     journal: Option<Journal>,
     /// Whether there is nothing to remove on drop, or it is to stay.
     stays: AtomicBool,
+    /// Held until all else is done.
+    _lock: Lock,
 }
 
 impl Staging {
@@ -60,15 +59,14 @@ impl Staging {
     /// swept, or, in [`Mode::resume`], stays at [`Staging::path`]; else nothing is there
     /// yet, and the writer makes a file or folder.
     pub(crate) fn create(target: &Path, mode: Mode) -> Result<Staging> {
-        let name = target.file_name().ok_or_else(|| {
-            FormatError::new(ErrorKind::Invalid, "an output needs a name").at_path(target)
-        })?;
-        let sibling = |suffix: &str| {
-            let mut hidden = OsString::from(".");
-            hidden.push(name);
-            hidden.push(suffix);
-            target.with_file_name(hidden)
+        url::check_local(target, "this output")?;
+        let sibling = |ending: &str| {
+            aside::sibling(target, ending).ok_or_else(|| {
+                FormatError::new(ErrorKind::Invalid, "an output needs a name").at_path(target)
+            })
         };
+        let (path, journal_path) = (sibling(".part")?, sibling(".journal")?);
+        let (aside, lock) = (sibling(aside::ENDING)?, sibling(".lock")?);
         let may_begin = || {
             if target.symlink_metadata().is_ok() && !mode.overwrite {
                 return Err(exists(target));
@@ -89,33 +87,27 @@ impl Staging {
                 .at_path(target)
                 .help("the folder of the output must exist and be writable")
         };
-        let (path, journal_path, lock_path) =
-            (sibling(".part"), sibling(".journal"), sibling(".lock"));
-        let lock = locked(&lock_path).map_err(unusable)?.ok_or_else(|| {
+        let lock = Lock::take(lock).map_err(unusable)?.ok_or_else(|| {
             FormatError::new(ErrorKind::Exists, "another run is writing this output")
                 .at_path(target)
         })?;
+        // A run that was killed between two renames left the old output aside, one that was killed
+        // after them did not remove it.
+        if aside::put_back(target).map_err(unusable)? {
+            may_begin()?;
+        }
+        remove(&aside).map_err(unusable)?;
         let mut staging = Staging {
             target: target.to_owned(),
             path,
             journal_path,
-            lock,
-            lock_path,
+            aside,
             mode,
             left: Left::Nothing,
             journal: None,
             stays: AtomicBool::new(false),
+            _lock: lock,
         };
-        // A run that was killed between two renames left the old output aside.
-        let aside = staging.aside();
-        if aside.symlink_metadata().is_ok() {
-            match target.symlink_metadata() {
-                Ok(_) => remove(&aside),
-                Err(_) => fs::rename(&aside, target),
-            }
-            .map_err(unusable)?;
-            may_begin()?;
-        }
         let left = staging.path.symlink_metadata().is_ok();
         if left && mode.resume && journal::is_whole(&staging.journal_path) {
             staging.left = Left::TakenOver;
@@ -253,26 +245,21 @@ impl Staging {
         match rustix::fs::renameat_with(cwd, &self.path, cwd, &self.target, RenameFlags::EXCHANGE) {
             Ok(()) => Ok(()),
             Err(_) => {
-                fs::rename(&self.target, self.aside()).map_err(at)?;
+                fs::rename(&self.target, &self.aside).map_err(at)?;
                 fs::rename(&self.path, &self.target).map_err(|error| {
                     // The old output is seen again; that this fails too is all but impossible.
-                    let _ = fs::rename(self.aside(), &self.target);
+                    let _ = fs::rename(&self.aside, &self.target);
                     at(error)
                 })
             }
         }
     }
 
-    /// Where the old output lies between two renames.
-    fn aside(&self) -> PathBuf {
-        self.lock_path.with_extension("old")
-    }
-
     fn remove_all(&self) -> io::Result<()> {
         remove(&self.journal_path)?;
         remove(&self.path)?;
         match self.target.symlink_metadata() {
-            Ok(_) => remove(&self.aside()),
+            Ok(_) => remove(&self.aside),
             Err(_) => Ok(()),
         }
     }
@@ -283,31 +270,6 @@ impl Drop for Staging {
         let kept = self.journal.as_ref().is_some_and(Journal::is_kept);
         if !kept && !self.stays.load(Ordering::Acquire) {
             let _ = self.remove_all();
-        }
-        let _ = fs::remove_file(&self.lock_path);
-        let _ = flock(&self.lock, FlockOperation::Unlock);
-    }
-}
-
-/// The file at `path`, made and locked; `None` if another process has it.
-fn locked(path: &Path) -> io::Result<Option<File>> {
-    loop {
-        let file = File::create(path)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Err(Errno::WOULDBLOCK) => return Ok(None),
-            // Where the file system has no locks, nobody can be kept out.
-            Err(Errno::NOTSUP | Errno::NOSYS | Errno::NOLCK) => return Ok(Some(file)),
-            done => done?,
-        }
-        // Another run may have ended, and removed its file, between the two calls.
-        let is_there = |meta: fs::Metadata| -> io::Result<bool> {
-            let own = file.metadata()?;
-            Ok((meta.dev(), meta.ino()) == (own.dev(), own.ino()))
-        };
-        if let Ok(meta) = path.symlink_metadata()
-            && is_there(meta)?
-        {
-            return Ok(Some(file));
         }
     }
 }

@@ -17,6 +17,22 @@ pub(crate) fn of(path: &Path) -> Option<&str> {
     is_scheme.then_some(text)
 }
 
+/// Refuses a URL as an output of what is written to files alone.
+///
+/// # Errors
+/// [`ErrorKind::Unsupported`], with what to do.
+pub(crate) fn check_local(path: &Path, what: &str) -> Result<()> {
+    match of(path) {
+        None => Ok(()),
+        Some(url) => {
+            let message = format!("{what} is written to local files only");
+            Err(FormatError::new(ErrorKind::Unsupported, message)
+                .at(url)
+                .help("to object stores, Zarr (.zarr) is written"))
+        }
+    }
+}
+
 /// Refuses URLs that this build cannot open.
 ///
 /// # Errors

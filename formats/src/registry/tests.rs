@@ -2,7 +2,7 @@
 //! of three bytes, or those that their lines name.
 
 use super::*;
-use crate::{DType, Grid, memory::MemorySource};
+use crate::{DType, Grid, WriteOptions, Writer, memory::MemorySource};
 
 #[derive(Debug)]
 struct Toy(&'static str, &'static [&'static str]);
@@ -105,6 +105,39 @@ impl Place {
     fn refusal(&self, location: &str) -> String {
         self.text(&self.open(location).unwrap_err())
     }
+}
+
+/// Killed between two renames: the old output lies hidden beside the name that it had.
+#[test]
+fn outputs_that_a_killed_store_put_aside_are_found() {
+    let whole = [
+        (".x.zarr.old/shape", "2"),
+        ("night/a.zarr/shape", "2"),
+        ("night/.b.zarr.old/shape", "2"),
+        ("out/0.toy", "toy"),
+        (".frames.old/0.toy", "toy"),
+        (".frames.old/1.toy", "toy"),
+    ];
+    for (location, shape, there) in [
+        ("x.zarr", &[2][..], "x.zarr/shape"),
+        ("x.zarr::item", &[2], "x.zarr/shape"),
+        ("night", &[2, 2], "night/b.zarr/shape"),
+        ("night/*.zarr", &[2, 2], "night/b.zarr/shape"),
+        ("ni*/{name}.zarr", &[2, 2], "night/b.zarr/shape"),
+        ("frames", &[2, 3], "frames/1.toy"),
+        ("frames/{n:d}.toy", &[2, 3], "frames/1.toy"),
+        ("frames/1.toy", &[1, 3], "frames/1.toy"),
+    ] {
+        let place = Place::with(&whole);
+        assert_eq!(place.shape(location), shape, "{location}");
+        assert!(fs::exists(place.at(there)).unwrap(), "{location}");
+    }
+    // Where it cannot be put back, it is told where it is.
+    let place = Place::with(&whole);
+    fs::create_dir(place.at(".x.zarr.lock")).unwrap();
+    let refusal = place.refusal("x.zarr");
+    assert!(refusal.contains("place/.x.zarr.old; rename it"), "{refusal}");
+    assert!(place.refusal("y.zarr").starts_with("place/y.zarr: no such file"));
 }
 
 #[test]

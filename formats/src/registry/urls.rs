@@ -1,11 +1,7 @@
-//! Locations that are URLs: which format lies behind one, and what can be written to one.
+//! Locations that are URLs: which format lies behind one.
 
-use super::{KNOWN, Registry, extension_of, head_of, title};
-use crate::{
-    error::{ErrorKind, FormatError, Result},
-    source::{Format, WriteOptions},
-    url,
-};
+use super::{KNOWN, Registry, extension_of, head_of};
+use crate::{error::Result, source::Format};
 use std::path::Path;
 
 impl Registry {
@@ -29,28 +25,4 @@ impl Registry {
         let found = self.0.iter().copied().find(|format| format.recognises(path, &head));
         found.ok_or_else(|| self.unknown("file", path))
     }
-}
-
-/// Refuses a URL as an output of a format that is written to files alone.
-pub(super) fn check_output(path: &Path, format: &'static dyn Format) -> Result<()> {
-    let Some(url) = url::of(path) else { return Ok(()) };
-    url::check(url)?;
-    if format.is_many_objects() {
-        return Ok(());
-    }
-    let message = format!("{} is written to local files only", title(format));
-    Err(FormatError::new(ErrorKind::Unsupported, message)
-        .at(url)
-        .help("to object stores, Zarr (.zarr) is written"))
-}
-
-/// Refuses to overwrite in place what can be replaced in one step.
-pub(super) fn check_overwriting(path: &Path, options: &WriteOptions) -> Result<()> {
-    if !options.overwrite_in_place || url::of(path).is_some() {
-        return Ok(());
-    }
-    let message = "only what lies in an object store is overwritten in place";
-    Err(FormatError::new(ErrorKind::Invalid, message)
-        .at_path(path)
-        .help("give --overwrite (`overwrite`): files and folders are replaced in one step"))
 }
