@@ -169,6 +169,12 @@ with h5py.File(path("virtual.h5"), "w", libver=("earliest", "v110")) as f:
         layout[:] = h5py.VirtualSource(".", other, shape=(2,))
         f.create_virtual_dataset(name, layout)
 
+# A virtual data set of a virtual one, which is of a third file.
+with h5py.File(path("nested.h5"), "w", libver=("earliest", "v110")) as f:
+    layout = h5py.VirtualLayout(shape=(6,), dtype="u2")
+    layout[:] = h5py.VirtualSource("virtual.h5", "virtual", shape=(2, 6))[0]
+    f.create_virtual_dataset("nested", layout)
+
 # Links of every kind, and objects that are no data sets.
 with h5py.File(path("links.h5"), "w") as f:
     f.create_dataset("group/inner/data", data=values((3,), "u2"))

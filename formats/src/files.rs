@@ -7,6 +7,7 @@
 use crate::{
     error::{ErrorKind, FormatError, Result},
     remote,
+    source::Fingerprint,
     stored::StoredFile,
     url,
 };
@@ -30,6 +31,9 @@ pub struct Stamp {
     /// Seconds and nanoseconds.
     modified: (i64, i64),
 }
+
+/// What stands for the device of an object behind a URL; its version stands for the inode.
+const OBJECT: u64 = u64::MAX;
 
 impl From<&Metadata> for Stamp {
     fn from(meta: &Metadata) -> Stamp {
@@ -56,7 +60,7 @@ impl Stamp {
         let since = modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let modified = (since.as_secs() as i64, since.subsec_nanos().into());
         let version = object.fingerprint()?.0 as u64;
-        Ok(Stamp { device: u64::MAX, inode: version, len, modified })
+        Ok(Stamp { device: OBJECT, inode: version, len, modified })
     }
 
     /// Of the file that has the name now.
@@ -69,6 +73,16 @@ impl Stamp {
         }
         let meta = std::fs::metadata(path).map_err(|e| FormatError::io(e).at_path(path))?;
         Ok(Stamp::from(&meta))
+    }
+
+    /// What a source that lies in the file at `path` is known by: changes with the path, the
+    /// length and the time of modification, and behind a URL with the version.
+    pub(crate) fn fingerprint(self, path: &Path) -> Fingerprint {
+        // The numbers of devices and inodes are others once a disk is mounted anew.
+        let version = if self.device == OBJECT { self.inode } else { 0 };
+        let Stamp { len, modified, .. } = self;
+        let text = format!("{}\0{len}\0{modified:?}\0{version}", path.display());
+        Fingerprint::of(text.as_bytes())
     }
 
     /// The error of a file that had this stamp when it was opened, and has `now`.

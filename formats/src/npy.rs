@@ -8,7 +8,7 @@
 use crate::{
     error::{ErrorKind, FormatError, Result},
     files::Stamp,
-    grid::Grid,
+    grid::{Grid, VIRTUAL_CHUNK},
     journal::{ChunkSet, Journal, Noted, hash_of},
     raw::{RawArray, fetched_bytes, window_bytes},
     region::{Coordinates, Dims, Region},
@@ -35,9 +35,6 @@ use header::Header;
 
 /// The magic number of the format.
 const MAGIC: &[u8] = b"\x93NUMPY";
-
-/// The largest chunk that an array without chunks of its own is cut into, in bytes.
-const VIRTUAL_CHUNK: u64 = 64 << 20;
 
 /// The format: files that begin with `\x93NUMPY`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -105,15 +102,15 @@ fn stored_order(rank: usize, fortran: bool) -> SmallVec<[usize; 6]> {
     if fortran { (0..rank).rev().collect() } else { (0..rank).collect() }
 }
 
-/// Chunks of about 64 MiB along the slowest axes of an array of `shape`, stored in `order`.
+/// Chunks along the slowest axes of an array of `shape`, stored in `order`.
 fn virtual_grid(shape: &[u64], order: &[usize], size: u64) -> Grid {
-    let mut chunk: Dims = shape.into();
-    let mut left = VIRTUAL_CHUNK / size;
-    for &axis in order.iter().rev() {
-        chunk[axis] = shape[axis].min(left.max(1)).max(1);
-        left /= chunk[axis];
+    let stored: Dims = order.iter().map(|&axis| shape[axis]).collect();
+    let cut = Grid::cut(&stored, &[], size, VIRTUAL_CHUNK);
+    let mut axes = cut.axes().to_vec();
+    for (at, &axis) in order.iter().enumerate() {
+        axes[axis] = cut.axes()[at].clone();
     }
-    Grid::regular(shape, &chunk)
+    Grid::new(axes)
 }
 
 /// An `.npy` file, open for reading.
@@ -180,7 +177,7 @@ impl ChunkSource for NpySource {
     }
 
     fn fingerprint(&self) -> Result<Fingerprint> {
-        Fingerprint::of_file(&self.path)
+        Ok(self.stamp.fingerprint(&self.path))
     }
 
     fn spec(&self) -> SourceSpec {

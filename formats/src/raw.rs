@@ -103,16 +103,21 @@ impl RawArray<'_> {
     }
 
     fn fetch(&self, bytes: &mut [u8], start: u64) -> Result<()> {
-        self.file.read_exact_at(bytes, start).map_err(|error| match error.kind() {
-            std::io::ErrorKind::UnexpectedEof => FormatError::new(
-                ErrorKind::Corrupt,
-                format!("the file ends before byte {}", start + bytes.len() as u64),
-            ),
-            _ => FormatError::io(error),
-        })?;
+        read_exact(self.file, bytes, start)?;
         to_native(bytes, self.dtype, self.swap);
         Ok(())
     }
+}
+
+/// Fills `bytes` with what begins at the byte `start` of a file.
+pub(crate) fn read_exact(file: &dyn ReadAt, bytes: &mut [u8], start: u64) -> Result<()> {
+    file.read_exact_at(bytes, start).map_err(|error| match error.kind() {
+        std::io::ErrorKind::UnexpectedEof => FormatError::new(
+            ErrorKind::Corrupt,
+            format!("the file ends before byte {}", start.saturating_add(bytes.len() as u64)),
+        ),
+        _ => FormatError::io(error),
+    })
 }
 
 fn offset(at: &[u64], strides: &Strides) -> u64 {

@@ -23,11 +23,11 @@ pub use crate::files::FileCache;
 use crate::{
     dtype::{DType, Scalar},
     error::{ErrorKind, FormatError, Result},
+    files::Stamp,
     grid::Grid,
     journal::{Journal, Noted},
     missing::MissingFiles,
     region::{Dims, Region, checked_volume},
-    remote, url,
     view::{ChunkMut, ChunkView},
 };
 use std::{
@@ -184,14 +184,7 @@ impl Fingerprint {
     /// # Errors
     /// If the file's metadata cannot be read.
     pub fn of_file(path: &Path) -> Result<Fingerprint> {
-        if let Some(url) = url::of(path) {
-            return remote::Prefix::open(url)?.object("").fingerprint();
-        }
-        let meta = std::fs::metadata(path).map_err(|e| FormatError::io(e).at_path(path))?;
-        let modified =
-            meta.modified().ok().and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
-        let text = format!("{}\0{}\0{:?}", path.display(), meta.len(), modified);
-        Ok(Fingerprint::of(text.as_bytes()))
+        Ok(Stamp::at(path)?.fingerprint(path))
     }
 
     /// The fingerprint of all that lies in a folder and in those below: of each name, size and time
@@ -325,10 +318,11 @@ pub trait ChunkSource: fmt::Debug + Send + Sync {
     /// If the file is missing, damaged or changed; the error names it.
     fn read(&self, region: &Region, out: ChunkMut<'_>, cx: &mut ReadCx<'_>) -> Result<()>;
 
-    /// Changes when the data may have changed.
+    /// What the data are known by: another one means that they may have changed. Of what lies in one
+    /// file it tells what that was when the source was opened, which is what reads insist on.
     ///
     /// # Errors
-    /// If a file's metadata cannot be read.
+    /// If a file's metadata have to be read and cannot be.
     fn fingerprint(&self) -> Result<Fingerprint>;
 
     /// Whether equal fingerprints mean equal data whatever program made them; of a source that calls a

@@ -64,8 +64,7 @@ impl Image {
                 ),
             ));
         }
-        let ones = Dims::from_elem(1, shape.len());
-        let mut meta = Meta::new(convert.dtype, super::chunk_grid(&shape, &ones, convert.dtype));
+        let mut meta = Meta::new(convert.dtype, super::chunk_grid(hdu, &shape, &[], convert.dtype));
         meta.attributes = Arc::new(image_cards(header));
         Ok(Image {
             origin: Arc::new(Origin::new(path, hdu)),
@@ -253,7 +252,7 @@ impl ChunkSource for Image {
     }
 
     fn fingerprint(&self) -> Result<Fingerprint> {
-        self.origin.fingerprint(&self.convert)
+        Ok(self.origin.fingerprint(&self.convert))
     }
 
     fn spec(&self) -> SourceSpec {

@@ -44,7 +44,7 @@ impl Origin {
     pub(super) fn new(path: &Path, hdu: &Hdu) -> Origin {
         let zipped = hdu.zipped.map(|len| {
             let end = hdu.data_start.saturating_add(hdu.data_bytes);
-            Zipped { len, end, marks: Marks::new(end, super::CHUNK) }
+            Zipped { len, end, marks: Marks::new(end, super::ZIPPED_CHUNK) }
         });
         Origin { path: path.to_owned(), hdu: hdu.index, hash: hdu.hash, stamp: hdu.stamp, zipped }
     }
@@ -91,13 +91,13 @@ impl Origin {
     }
 
     /// Changes with the file, with the header and with what is made of undefined elements.
-    pub(super) fn fingerprint(&self, convert: &Convert) -> Result<Fingerprint> {
-        let own = Fingerprint::of_file(&self.path)?.and(Fingerprint(self.hash));
-        Ok(match convert.undefined {
+    pub(super) fn fingerprint(&self, convert: &Convert) -> Fingerprint {
+        let own = self.stamp.fingerprint(&self.path).and(Fingerprint(self.hash));
+        match convert.undefined {
             Undefined::Nan => own,
             Undefined::Zero => own.and(Fingerprint::of(b"masked")),
             Undefined::True => own.and(Fingerprint::of(b"mask")),
-        })
+        }
     }
 
     /// How to open it again; of a mask nothing, as only this process knows one by itself.

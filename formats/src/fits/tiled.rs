@@ -90,7 +90,7 @@ impl Tiled {
             )));
         }
         let dtype = codec.convert.dtype;
-        let mut meta = Meta::new(dtype, super::chunk_grid(&shape, &tile, dtype));
+        let mut meta = Meta::new(dtype, super::chunk_grid(hdu, &shape, &tile, dtype));
         meta.attributes = Arc::new(image_cards(header));
         Ok(Tiled { origin: Arc::new(Origin::new(path, hdu)), meta, table, codec, tiles })
     }
@@ -359,7 +359,7 @@ impl ChunkSource for Tiled {
     }
 
     fn fingerprint(&self) -> Result<Fingerprint> {
-        self.origin.fingerprint(&self.codec.convert)
+        Ok(self.origin.fingerprint(&self.codec.convert))
     }
 
     fn spec(&self) -> SourceSpec {

@@ -8,19 +8,25 @@
 use super::file::{Container, corrupt, translate};
 use crate::{
     error::{ErrorKind, FormatError, Result},
-    files::FileCache,
+    files::{FileCache, Stamp},
+    source::Fingerprint,
     stored::{ReadAt, StoredFile},
 };
 use hdf5_reader::{
     local_heap::LocalHeap,
     messages::{HdfMessage, MSG_EXTERNAL_FILES},
 };
-use std::path::{Component, Path, PathBuf};
+use std::{
+    io,
+    path::{Component, Path, PathBuf},
+};
 
 /// One run of bytes.
 #[derive(Debug)]
 struct Slot {
     path: PathBuf,
+    /// What the file was when the data set was opened, if it was there.
+    stamp: Option<Stamp>,
     /// Where it begins in the file.
     offset: u64,
     /// Where it ends among the bytes of the array.
@@ -59,7 +65,9 @@ impl Slots {
             }
             // The last run may be as long as it has to be.
             end = end.saturating_add(slot.size);
-            slots.push(Slot { path: folder.join(name), offset: slot.offset, end });
+            let path = folder.join(name);
+            let stamp = Stamp::at(&path).ok();
+            slots.push(Slot { path, stamp, offset: slot.offset, end });
         }
         if end < bytes {
             return Err(corrupt(format!("external files have room for {end} bytes of {bytes}")));
@@ -67,33 +75,58 @@ impl Slots {
         Ok(Slots(slots))
     }
 
-    /// Fills `bytes` from byte `at` of the array on.
-    pub(super) fn read(&self, files: &FileCache, mut bytes: &mut [u8], mut at: u64) -> Result<()> {
-        let first = self.0.partition_point(|slot| slot.end <= at);
-        let mut start = first.checked_sub(1).map_or(0, |before| self.0[before].end);
-        for slot in &self.0[first..] {
-            let len = (slot.end - at).min(bytes.len() as u64);
-            let (part, rest) = bytes.split_at_mut(len as usize);
-            let place = slot.offset.checked_add(at - start);
-            let place = place.ok_or_else(|| corrupt("an external run beyond what a file has"))?;
-            let file = files.open(&slot.path)?;
-            fetch(&file, part, place).map_err(|e| FormatError::io(e).at_path(&slot.path))?;
-            (bytes, at, start) = (rest, at + len, slot.end);
-            if bytes.is_empty() {
-                break;
-            }
-        }
-        Ok(())
+    /// The bytes of the array, read by position.
+    pub(super) fn bytes<'a>(&'a self, files: &'a FileCache) -> Bytes<'a> {
+        Bytes { slots: &self.0, files }
     }
 
-    /// The files, in order.
-    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.0.iter().map(|slot| &*slot.path)
+    /// Changes with each of the files.
+    pub(super) fn fingerprint(&self) -> Result<Fingerprint> {
+        self.0.iter().try_fold(Fingerprint::default(), |all, Slot { path, stamp, .. }| {
+            let stamp = stamp.map_or_else(|| Stamp::at(path), Ok)?;
+            Ok(all.and(stamp.fingerprint(path)))
+        })
+    }
+
+    /// The number of runs.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// The runs as one file.
+pub(super) struct Bytes<'a> {
+    slots: &'a [Slot],
+    files: &'a FileCache,
+}
+
+impl ReadAt for Bytes<'_> {
+    fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+        let number = self.slots.partition_point(|slot| slot.end <= at);
+        let Some(slot) = self.slots.get(number) else { return Ok(0) };
+        let start = number.checked_sub(1).map_or(0, |before| self.slots[before].end);
+        let len = (slot.end - at).min(buffer.len() as u64) as usize;
+        let mut read = || {
+            let place = slot.offset.checked_add(at - start);
+            let place = place.ok_or_else(|| corrupt("an external run beyond what a file has"))?;
+            let file = match slot.stamp {
+                Some(stamp) => self.files.open_unchanged(&slot.path, stamp)?,
+                None => self.files.open(&slot.path)?,
+            };
+            fetch(&file, &mut buffer[..len], place)
+                .map_err(|e| FormatError::io(e).at_path(&slot.path))
+        };
+        read().map_err(FormatError::into_io)?;
+        Ok(len)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.slots.last().map_or(0, |last| last.end))
     }
 }
 
 /// Fills `bytes` from `at` on, with zeros behind the end of the file.
-fn fetch(file: &StoredFile, mut bytes: &mut [u8], mut at: u64) -> std::io::Result<()> {
+fn fetch(file: &StoredFile, mut bytes: &mut [u8], mut at: u64) -> io::Result<()> {
     while !bytes.is_empty() {
         match file.read_at(bytes, at) {
             Ok(0) => {

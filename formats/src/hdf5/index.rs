@@ -16,7 +16,7 @@ use super::{
 use crate::{
     dtype::DType,
     error::{ErrorKind, FormatError, Result},
-    grid::{AxisGrid, Grid},
+    grid::{Grid, VIRTUAL_CHUNK},
     region::{Dims, checked_volume},
     source::Meta,
 };
@@ -24,14 +24,12 @@ use hdf5_reader::messages::{
     HdfMessage, MSG_DATA_LAYOUT, MSG_DATASPACE, MSG_DATATYPE, MSG_EXTERNAL_FILES, MSG_FILL_VALUE,
     MSG_FILL_VALUE_OLD, MSG_FILTER_PIPELINE,
     dataspace::{DataspaceMessage, DataspaceType},
-    layout::DataLayout,
+    layout::{ChunkIndexing, DataLayout},
 };
 use smallvec::SmallVec;
 
 /// The most axes that HDF5 allows.
 const MAX_RANK: usize = 32;
-/// Bytes above which contiguous data are cut into virtual chunks, and about the size of those.
-const VIRTUAL_CHUNK: u64 = 64 << 20;
 /// The class of a layout that is made of other data sets.
 const VIRTUAL: u8 = 3;
 
@@ -166,87 +164,17 @@ pub(super) fn read_index(
     let HdfMessage::DataLayout(parsed) = container.parse(MSG_DATA_LAYOUT, layout)? else {
         return Err(corrupt("the data set has no layout"));
     };
-    let grid;
-    let (layout, stored) = match parsed.layout {
-        DataLayout::Compact { data } => {
-            grid = Grid::whole(&shape);
-            if (data.len() as u64) < bytes {
-                return Err(corrupt(format!("{} bytes of data for {bytes}", data.len())));
-            }
-            let mut words = vec![0u64; (bytes as usize).div_ceil(8)];
-            bytemuck::cast_slice_mut(&mut words)[..bytes as usize]
-                .copy_from_slice(&data[..bytes as usize]);
-            (Layout::Compact(words), bytes)
-        }
+    let elements = Elements { number, dtype, shape, max_dims, bytes };
+    let Lain { grid, layout, stored } = match parsed.layout {
+        DataLayout::Compact { data } => elements.compact(&data)?,
         DataLayout::Contiguous { address, .. } => {
-            grid = virtual_chunks(&shape, dtype.size() as u64);
-            if let Some(files) = header.first(MSG_EXTERNAL_FILES) {
-                (Layout::External(Slots::open(container, files, bytes)?), bytes)
-            } else {
-                match container.place(address, bytes)? {
-                    Some(address) if bytes > 0 => (Layout::Contiguous(address), bytes),
-                    _ => (Layout::Missing, 0),
-                }
-            }
+            elements.contiguous(container, header, address)?
         }
         DataLayout::Chunked { address, dims, chunk_indexing, .. } => {
             // Bit 0 of the flags, which versions 4 and 5 have: chunks over an edge stay plain.
             let edges_plain = chunk_indexing.is_some() && layout.get(2).is_some_and(|f| f & 1 != 0);
-            // Behind the axes follows the size of an element.
-            let rank = shape.len();
-            let axes = if number.fits() { rank } else { rank - 1 };
-            let mut chunk = match dims.len().checked_sub(axes) {
-                Some(0 | 1) if axes > 0 => dims[..axes].to_vec(),
-                _ => return Err(corrupt(format!("chunks of {dims:?} for a shape of {shape:?}"))),
-            };
-            if !number.fits() {
-                chunk.push(size as u32);
-            }
-            if chunk.contains(&0) {
-                return Err(corrupt(format!("chunks of {chunk:?}")));
-            }
-            let pipeline = match header.first(MSG_FILTER_PIPELINE) {
-                None => Pipeline::default(),
-                Some(message) => match container.parse(MSG_FILTER_PIPELINE, message)? {
-                    HdfMessage::FilterPipeline(message) => Pipeline::new(&message, size)?,
-                    _ => return Err(corrupt("the filters of the data set are damaged")),
-                },
-            };
-            let chunk_dims: Dims = chunk.iter().map(|&n| u64::from(n)).collect();
-            let chunk_bytes = checked_volume(&chunk_dims)
-                .and_then(|n| n.checked_mul(dtype.size() as u64))
-                .and_then(|n| u32::try_from(n).ok())
-                .ok_or_else(|| {
-                    FormatError::new(
-                        ErrorKind::Limit,
-                        format!("chunks of {chunk:?} {dtype} have 4 GiB or more"),
-                    )
-                })?;
-            grid = Grid::regular(&shape, &chunk_dims);
-            let mut found = container.chunks(&ChunkQuery {
-                address,
-                indexing: chunk_indexing.as_ref(),
-                shape: &shape[..axes],
-                max_dims: max_dims.as_deref().and_then(|dims| dims.get(..axes)),
-                chunk: &chunk[..axes],
-                element: size,
-            })?;
-            if !number.fits() {
-                found.iter_mut().for_each(|entry| entry.offsets.push(0));
-            }
-            let plain = pipeline.is_empty();
-            let entries =
-                container.check(found, &grid, &chunk_dims, chunk_bytes, plain, edges_plain)?;
-            let stored = entries.iter().map(|entry| u64::from(entry.stored)).sum();
-            let max_stored = entries.iter().map(|entry| entry.stored).max().unwrap_or(0) as usize;
-            let chunks = Chunks {
-                shape: chunk_dims,
-                bytes: chunk_bytes as usize,
-                pipeline,
-                entries,
-                max_stored,
-            };
-            (Layout::Chunked(chunks), stored)
+            let place = ChunkPlace { address, dims, indexing: chunk_indexing, edges_plain };
+            elements.chunked(container, header, &place)?
         }
     };
     let mut meta = Meta::new(dtype, grid);
@@ -261,33 +189,129 @@ pub(super) fn read_index(
     Ok(Index { meta, number, fill, layout, stored })
 }
 
-/// Chunks of about [`VIRTUAL_CHUNK`] bytes, cut along the outer axes, of elements that lie
-/// in one run.
-pub(super) fn virtual_chunks(shape: &[u64], size: u64) -> Grid {
-    let mut room = VIRTUAL_CHUNK / size;
-    let mut axes: Vec<AxisGrid> = Vec::with_capacity(shape.len());
-    for &len in shape.iter().rev() {
-        // Once an axis is cut, those outside it have one index a chunk.
-        let chunk = room.clamp(1, len.max(1));
-        axes.push(AxisGrid::regular(len, chunk));
-        room = if chunk < len { 1 } else { (room / len.max(1)).max(1) };
-    }
-    axes.reverse();
-    Grid::new(axes)
+/// The elements of a data set as they are read: odd numbers as bytes, with an axis of them.
+struct Elements {
+    number: Number,
+    dtype: DType,
+    shape: Dims,
+    max_dims: Option<Vec<u64>>,
+    /// Bytes of all elements.
+    bytes: u64,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Where the elements of one layout lie.
+struct Lain {
+    grid: Grid,
+    layout: Layout,
+    /// Bytes on disk.
+    stored: u64,
+}
 
-    #[test]
-    fn contiguous_data_are_cut_along_outer_axes() {
-        let sizes = |shape: &[u64]| virtual_chunks(shape, 4).max_chunk().to_vec();
-        assert_eq!(sizes(&[1000, 1000]), [1000, 1000]);
-        assert_eq!(sizes(&[100, 4096, 4096]), [1, 4096, 4096]);
-        assert_eq!(sizes(&[100, 1024, 4096]), [4, 1024, 4096]);
-        assert_eq!(sizes(&[2, 3, 1 << 25]), [1, 1, 1 << 24]);
-        assert_eq!(sizes(&[]), [0u64; 0]);
-        assert_eq!(virtual_chunks(&[5, 0], 4).len(), 0);
+/// What a layout message tells of chunks.
+struct ChunkPlace {
+    /// Where their index begins.
+    address: u64,
+    /// The lengths of a chunk, and in most versions the size of an element.
+    dims: Vec<u32>,
+    /// The kind of index; of version 3 it is a B-tree.
+    indexing: Option<ChunkIndexing>,
+    /// Whether chunks over an edge are stored without filters.
+    edges_plain: bool,
+}
+
+impl Elements {
+    /// In the object header itself.
+    fn compact(&self, data: &[u8]) -> Result<Lain> {
+        let bytes = self.bytes as usize;
+        let Some(data) = data.get(..bytes) else {
+            return Err(corrupt(format!("{} bytes of data for {bytes}", data.len())));
+        };
+        let mut words = vec![0u64; bytes.div_ceil(8)];
+        bytemuck::cast_slice_mut(&mut words)[..bytes].copy_from_slice(data);
+        let layout = Layout::Compact(words);
+        Ok(Lain { grid: Grid::whole(&self.shape), layout, stored: self.bytes })
     }
+
+    /// In one run of the file, or in runs of other files.
+    fn contiguous(&self, container: &Container, header: &Header, address: u64) -> Result<Lain> {
+        let (layout, stored) = match header.first(MSG_EXTERNAL_FILES) {
+            Some(files) => {
+                (Layout::External(Slots::open(container, files, self.bytes)?), self.bytes)
+            }
+            None => match container.place(address, self.bytes)? {
+                Some(address) if self.bytes > 0 => (Layout::Contiguous(address), self.bytes),
+                _ => (Layout::Missing, 0),
+            },
+        };
+        Ok(Lain { grid: virtual_chunks(&self.shape, self.dtype.size() as u64), layout, stored })
+    }
+
+    /// In chunks, whose index is read and checked.
+    fn chunked(&self, container: &Container, header: &Header, place: &ChunkPlace) -> Result<Lain> {
+        let (chunk, chunk_bytes) = self.chunk(place)?;
+        let pipeline = match header.first(MSG_FILTER_PIPELINE) {
+            None => Pipeline::default(),
+            Some(message) => match container.parse(MSG_FILTER_PIPELINE, message)? {
+                HdfMessage::FilterPipeline(message) => Pipeline::new(&message, self.number.size)?,
+                _ => return Err(corrupt("the filters of the data set are damaged")),
+            },
+        };
+        let shape: Dims = chunk.iter().map(|&n| u64::from(n)).collect();
+        let grid = Grid::regular(&self.shape, &shape);
+        let axes = self.axes();
+        let mut found = container.chunks(&ChunkQuery {
+            address: place.address,
+            indexing: place.indexing.as_ref(),
+            shape: &self.shape[..axes],
+            max_dims: self.max_dims.as_deref().and_then(|dims| dims.get(..axes)),
+            chunk: &chunk[..axes],
+            element: self.number.size,
+        })?;
+        if !self.number.fits() {
+            found.iter_mut().for_each(|entry| entry.offsets.push(0));
+        }
+        let (plain, edges_plain) = (pipeline.is_empty(), place.edges_plain);
+        let entries = container.check(found, &grid, &shape, chunk_bytes, plain, edges_plain)?;
+        let stored = entries.iter().map(|entry| u64::from(entry.stored)).sum();
+        let max_stored = entries.iter().map(|entry| entry.stored).max().unwrap_or(0) as usize;
+        let chunks = Chunks { shape, bytes: chunk_bytes as usize, pipeline, entries, max_stored };
+        Ok(Lain { grid, layout: Layout::Chunked(chunks), stored })
+    }
+
+    /// The axes that the file knows of.
+    fn axes(&self) -> usize {
+        if self.number.fits() { self.shape.len() } else { self.shape.len() - 1 }
+    }
+
+    /// The lengths of a chunk, and its bytes.
+    fn chunk(&self, ChunkPlace { dims, .. }: &ChunkPlace) -> Result<(Vec<u32>, u32)> {
+        let axes = self.axes();
+        // Behind the axes follows the size of an element.
+        let mut chunk = match dims.len().checked_sub(axes) {
+            Some(0 | 1) if axes > 0 => dims[..axes].to_vec(),
+            _ => {
+                let message = format!("chunks of {dims:?} for a shape of {:?}", self.shape);
+                return Err(corrupt(message));
+            }
+        };
+        if !self.number.fits() {
+            chunk.push(self.number.size as u32);
+        }
+        if chunk.contains(&0) {
+            return Err(corrupt(format!("chunks of {chunk:?}")));
+        }
+        let lengths: Dims = chunk.iter().map(|&n| u64::from(n)).collect();
+        let bytes = checked_volume(&lengths)
+            .and_then(|n| n.checked_mul(self.dtype.size() as u64))
+            .and_then(|n| u32::try_from(n).ok());
+        bytes.map(|bytes| (chunk.clone(), bytes)).ok_or_else(|| {
+            let message = format!("chunks of {chunk:?} {} have 4 GiB or more", self.dtype);
+            FormatError::new(ErrorKind::Limit, message)
+        })
+    }
+}
+
+/// Chunks of elements that lie in one run.
+pub(super) fn virtual_chunks(shape: &[u64], size: u64) -> Grid {
+    Grid::cut(shape, &[], size, VIRTUAL_CHUNK)
 }

@@ -2,7 +2,7 @@
 //!
 //! [`Hdf5`] opens a data set by its path in the file (`file`, `links`): its metadata and its
 //! chunk index are read once (`header`, `shared`, `index`, `number`, `chunks`, `attributes`), then raw chunks
-//! are fetched by positioned reads (`raw`) and decoded on the calling thread (`filter`, `source`);
+//! are fetched by positioned reads and decoded on the calling thread (`filter`, `source`);
 //! no lock is held while bytes are decoded, and the C library's global lock is nowhere on the
 //! way. [`Hdf5Writer`] names an output (`sink`, `output`).
 //!
@@ -30,7 +30,6 @@ mod links;
 mod number;
 mod odd;
 mod output;
-mod raw;
 mod shared;
 mod sink;
 mod source;
@@ -40,6 +39,7 @@ mod virtual_;
 
 use crate::{
     error::{ErrorKind, FormatError, Result},
+    raw::read_exact,
     source::{ChunkSource, Content, Entry, Format, Item, WriteOptions, Writer},
     stored::StoredFile,
 };
@@ -90,7 +90,7 @@ impl Format for Hdf5 {
         let mut signature = [0; SIGNATURE.len()];
         std::iter::successors(Some(1024), |at| Some(at * 2))
             .take_while(|at| *at <= MAX_USER_BLOCK)
-            .any(|at| raw::exact(&file, &mut signature, at).is_ok() && signature == *SIGNATURE)
+            .any(|at| read_exact(&file, &mut signature, at).is_ok() && signature == *SIGNATURE)
     }
 
     fn list(&self, path: &Path) -> Result<Vec<Item>> {

@@ -4,15 +4,15 @@ use super::{
     chunks::{Chunks, Entry},
     filter::Buffers,
     index::{Index, Layout},
-    raw,
     virtual_::fill,
 };
 use crate::{
     error::{ErrorKind, FormatError, Result},
     files::Stamp,
+    raw::{RawArray, read_exact, window_bytes},
     region::{Coordinates, Region},
     source::{ChunkSource, Fingerprint, Meta, ReadCost, ReadCx, SourceSpec, Storage},
-    stored::{StoredFile, foreign_bytes},
+    stored::{ReadAt, StoredFile, foreign_bytes},
     view::{ChunkMut, ChunkView},
 };
 use std::path::{Path, PathBuf};
@@ -60,14 +60,14 @@ impl Source {
         let dtype = self.index.meta.dtype;
         let inside = part.relative_to(&cell.start);
         if chunks.pipeline.is_empty() {
-            let fetch = |bytes: &mut [u8], at| raw::exact(file, bytes, entry.address + at);
-            return raw::read_box(&fetch, dtype, &chunks.shape, &inside, target, cx);
+            let array = self.run(file, entry.address, &chunks.shape);
+            return array.read(&inside, &mut target, window(chunks.bytes as u64, cx));
         }
         let sizes = chunks.buffers();
         let (first, mut rest) = cx.split_scratch(sizes.first);
         let (second, mut rest) = rest.split_scratch(sizes.second);
         let (spare, mut rest) = rest.split_scratch(sizes.spare);
-        raw::exact(file, &mut first[..entry.stored as usize], entry.address)?;
+        read_exact(file, &mut first[..entry.stored as usize], entry.address)?;
         if inside.shape == chunks.shape
             && let Some(bytes) = target.as_bytes()
         {
@@ -77,6 +77,12 @@ impl Source {
         chunks.decode(entry, [first, second, spare], whole)?;
         target.assign(&ChunkView::new(dtype, whole, &chunks.shape).sub(&inside));
         Ok(())
+    }
+
+    /// Elements of `shape` that lie in one run at `base`; [`Source::settle`] makes them this
+    /// machine's.
+    fn run<'a>(&self, file: &'a dyn ReadAt, base: u64, shape: &'a [u64]) -> RawArray<'a> {
+        RawArray { file, base, shape, dtype: self.index.meta.dtype, swap: false }
     }
 
     /// Turns the bytes of a file into elements of this machine.
@@ -96,6 +102,12 @@ impl Source {
     fn at(&self, error: FormatError) -> FormatError {
         error.at(format_args!("{}::{}", self.path.display(), self.item))
     }
+}
+
+/// The part of scratch through which short runs of `total` bytes are read.
+fn window<'a>(total: u64, cx: &'a mut ReadCx<'_>) -> &'a mut [u8] {
+    let len = (window_bytes(total) as usize).min(cx.scratch.len());
+    &mut cx.scratch[..len]
 }
 
 impl Chunks {
@@ -126,12 +138,12 @@ impl ChunkSource for Source {
             Layout::Contiguous(_) | Layout::External(_) => ReadCost {
                 bytes: wanted,
                 decoded: wanted,
-                scratch: raw::scratch(self.index.stored) + foreign,
+                scratch: window_bytes(self.index.stored) + foreign,
             },
             Layout::Chunked(chunks) if chunks.pipeline.is_empty() => ReadCost {
                 bytes: wanted,
                 decoded: wanted,
-                scratch: raw::scratch(chunks.bytes as u64) + foreign,
+                scratch: window_bytes(chunks.bytes as u64) + foreign,
             },
             Layout::Chunked(chunks) => {
                 let covering = meta.grid.covering(region);
@@ -172,14 +184,13 @@ impl ChunkSource for Source {
             }
             Layout::Contiguous(address) => {
                 let file = cx.files.open_unchanged(&self.path, self.stamp)?;
-                let fetch = |bytes: &mut [u8], at| raw::exact(&*file, bytes, address + at);
-                raw::read_box(&fetch, meta.dtype, &meta.shape(), region, out.reborrow(), cx)
+                self.run(&*file, *address, &meta.shape())
+                    .read(region, &mut out, window(self.index.stored, cx))
                     .map_err(|error| self.at(error))?;
             }
             Layout::External(slots) => {
-                let files = cx.files;
-                let fetch = |bytes: &mut [u8], at| slots.read(files, bytes, at);
-                raw::read_box(&fetch, meta.dtype, &meta.shape(), region, out.reborrow(), cx)
+                self.run(&slots.bytes(cx.files), 0, &meta.shape())
+                    .read(region, &mut out, window(self.index.stored, cx))
                     .map_err(|error| self.at(error))?;
             }
             Layout::Virtual(mapping) => {
@@ -205,14 +216,12 @@ impl ChunkSource for Source {
     }
 
     fn fingerprint(&self) -> Result<Fingerprint> {
-        let own = Fingerprint::of_file(&self.path)?.and(Fingerprint::of(self.item.as_bytes()));
-        match &self.index.layout {
-            Layout::Virtual(mapping) => Ok(own.and(mapping.fingerprint()?)),
-            Layout::External(slots) => {
-                slots.paths().try_fold(own, |own, path| Ok(own.and(Fingerprint::of_file(path)?)))
-            }
-            _ => Ok(own),
-        }
+        let own = self.stamp.fingerprint(&self.path).and(Fingerprint::of(self.item.as_bytes()));
+        Ok(match &self.index.layout {
+            Layout::Virtual(mapping) => own.and(mapping.fingerprint),
+            Layout::External(slots) => own.and(slots.fingerprint()?),
+            _ => own,
+        })
     }
 
     fn spec(&self) -> SourceSpec {
@@ -236,9 +245,7 @@ pub(super) fn storage(index: &Index) -> Storage {
             let count = mapping.len();
             (format!("virtual, of {count} data sets"), count as u64 + 1, mapping.stored)
         }
-        Layout::External(slots) => {
-            ("external".to_owned(), 1 + slots.paths().count() as u64, index.stored)
-        }
+        Layout::External(slots) => ("external".to_owned(), 1 + slots.len() as u64, index.stored),
         _ => (String::new(), 1, index.stored),
     };
     Storage { format: "HDF5".into(), codec, files, bytes: Some(bytes) }

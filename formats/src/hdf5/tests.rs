@@ -280,6 +280,33 @@ fn virtual_data_sets_are_read_where_their_elements_lie() {
     assert_eq!(source.storage().codec, "virtual, of 3 data sets");
 }
 
+/// A virtual data set of a virtual data set is known by all files that it leads to.
+#[test]
+fn nested_sources_are_part_of_the_fingerprint() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let files = ["nested.h5", "virtual.h5", "userblock.h5"];
+    for name in files {
+        std::fs::copy(fixture(name), at(name)).unwrap();
+    }
+    let (_, bytes) = read_all(&at("nested.h5"), "nested").unwrap();
+    assert!(bytes == values(DType::U16, &[6]));
+    let opened = || Hdf5.open(&at("nested.h5"), None).unwrap();
+    for name in files {
+        let source = opened();
+        let before = source.fingerprint().unwrap();
+        assert_eq!(opened().fingerprint().unwrap(), before);
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        std::fs::write(at(name), std::fs::read(at(name)).unwrap()).unwrap();
+        assert_ne!(opened().fingerprint().unwrap(), before, "{name}");
+        // What is open is known by what it was, and the innermost file is not read as another.
+        assert_eq!(source.fingerprint().unwrap(), before);
+    }
+    let source = opened();
+    std::fs::remove_file(at("userblock.h5")).unwrap();
+    assert_ne!(opened().fingerprint().unwrap(), source.fingerprint().unwrap());
+}
+
 /// Boxes of `pieces.h5` of any place and size are what h5py reads.
 #[test]
 fn pieces_over_and_apart_from_each_other() {

@@ -1,12 +1,11 @@
 //! JPEG: grey and colour pictures of 8 bits, decoded whole.
 
 use super::{
-    BUFFER, check_same, corrupt, guarded, meta_of, no_item, not_written, open_file, reader,
+    BUFFER, PictureFile, check_same, corrupt, guarded, meta_of, no_item, not_written, reader,
 };
 use crate::{
     dtype::DType,
     error::{ErrorKind, FormatError, Result},
-    files::Stamp,
     region::Region,
     source::{
         ChunkSource, Fingerprint, Format, Item, Meta, ReadCost, ReadCx, SourceSpec, Storage,
@@ -15,11 +14,7 @@ use crate::{
     stored::{ReadAt, StoredFile, foreign_bytes},
     view::{ChunkMut, ChunkView},
 };
-use std::{
-    io::BufReader,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{io::BufReader, path::Path, sync::Arc};
 use zune_core::{colorspace::ColorSpace, options::DecoderOptions};
 use zune_jpeg::{JpegDecoder, errors::DecodeErrors};
 
@@ -68,11 +63,8 @@ impl Format for Jpeg {
 /// A JPEG file, open for reading.
 #[derive(Debug)]
 struct Picture {
-    path: PathBuf,
-    stamp: Stamp,
+    file: PictureFile,
     meta: Meta,
-    /// Bytes of the file.
-    bytes: u64,
     /// Bytes of its notes.
     notes: u64,
 }
@@ -135,14 +127,14 @@ fn begin(file: Arc<StoredFile>) -> Result<(Decoder, Meta)> {
 impl Picture {
     fn open(path: &Path) -> Result<Picture> {
         guarded(path, || {
-            let (file, stamp, bytes) = open_file(path)?;
-            let notes = notes(&file, bytes);
+            let (opened, file) = PictureFile::new(path)?;
+            let notes = notes(&file, opened.bytes);
             if notes > NOTES {
                 let message = format!("{notes} bytes of notes before the picture");
                 return Err(FormatError::new(ErrorKind::Limit, message));
             }
             let (_, meta) = begin(file)?;
-            Ok(Picture { path: path.to_owned(), stamp, meta, bytes, notes })
+            Ok(Picture { file: opened, meta, notes })
         })
     }
 
@@ -172,19 +164,20 @@ impl ChunkSource for Picture {
             return ReadCost::default();
         }
         let decoded = self.meta.bytes().unwrap_or(u64::MAX);
-        let scratch = decoded.next_multiple_of(64) + self.decoder() + foreign_bytes(&self.path);
-        ReadCost { bytes: self.bytes, decoded, scratch }
+        let scratch =
+            decoded.next_multiple_of(64) + self.decoder() + foreign_bytes(&self.file.path);
+        ReadCost { bytes: self.file.bytes, decoded, scratch }
     }
 
     fn read(&self, region: &Region, mut out: ChunkMut<'_>, cx: &mut ReadCx<'_>) -> Result<()> {
         if region.is_empty() {
             return Ok(());
         }
-        guarded(&self.path, || {
+        guarded(&self.file.path, || {
             cx.cancel.check()?;
             cx.check_size("the picture", self.cost(region).scratch)?;
-            let file = cx.files.open_unchanged(&self.path, self.stamp)?;
-            if notes(&file, self.bytes) > self.notes {
+            let file = self.file.open(cx.files)?;
+            if notes(&file, self.file.bytes) > self.notes {
                 let message = "the picture changed since it was opened";
                 return Err(FormatError::new(ErrorKind::Changed, message));
             }
@@ -199,16 +192,14 @@ impl ChunkSource for Picture {
     }
 
     fn fingerprint(&self) -> Result<Fingerprint> {
-        Fingerprint::of_file(&self.path)
+        Ok(self.file.fingerprint())
     }
 
     fn spec(&self) -> SourceSpec {
-        let location = self.path.display().to_string();
-        SourceSpec { format: "jpeg".into(), location, ..SourceSpec::default() }
+        self.file.spec(&Jpeg)
     }
 
     fn storage(&self) -> Storage {
-        let (format, codec) = ("JPEG".to_owned(), "DCT".to_owned());
-        Storage { format, codec, files: 1, bytes: Some(self.bytes) }
+        self.file.storage("JPEG", "DCT")
     }
 }

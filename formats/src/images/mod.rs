@@ -27,16 +27,16 @@ pub use write::PngWriter;
 use crate::{
     dtype::DType,
     error::{ErrorKind, FormatError, Result},
-    files::Stamp,
+    files::{FileCache, Stamp},
     grid::Grid,
     region::checked_volume,
-    source::{Meta, WriteOptions, Writer},
+    source::{Fingerprint, Format, Meta, SourceSpec, Storage, WriteOptions, Writer},
     stored::{ReadAt, StoredFile},
 };
 use std::{
     io::{self, BufReader, Read, Seek, SeekFrom},
     panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -76,6 +76,42 @@ impl Seek for Cursor {
 /// A buffered reader from the file's start.
 fn reader(file: Arc<StoredFile>) -> BufReader<Cursor> {
     BufReader::with_capacity(BUFFER, Cursor { file, at: 0 })
+}
+
+/// The file of a picture that is decoded as a whole.
+#[derive(Debug)]
+struct PictureFile {
+    path: PathBuf,
+    stamp: Stamp,
+    /// Bytes that it has.
+    bytes: u64,
+}
+
+impl PictureFile {
+    /// Opens it for the first time.
+    fn new(path: &Path) -> Result<(PictureFile, Arc<StoredFile>)> {
+        let (file, stamp, bytes) = open_file(path)?;
+        Ok((PictureFile { path: path.to_owned(), stamp, bytes }, file))
+    }
+
+    /// Opens it again, if it is what it was.
+    fn open(&self, files: &FileCache) -> Result<Arc<StoredFile>> {
+        files.open_unchanged(&self.path, self.stamp)
+    }
+
+    fn fingerprint(&self) -> Fingerprint {
+        self.stamp.fingerprint(&self.path)
+    }
+
+    fn spec(&self, format: &dyn Format) -> SourceSpec {
+        let (format, location) = (format.name().to_owned(), self.path.display().to_string());
+        SourceSpec { format, location, ..SourceSpec::default() }
+    }
+
+    fn storage(&self, format: &str, codec: &str) -> Storage {
+        let (format, codec) = (format.to_owned(), codec.to_owned());
+        Storage { format, codec, files: 1, bytes: Some(self.bytes) }
+    }
 }
 
 /// A file, by what it is known, and its bytes.

@@ -4,12 +4,11 @@
 //! an animation it is the first picture.
 
 use super::{
-    BUFFER, check_same, corrupt, guarded, meta_of, no_item, open_file, reader, write::PngWriter,
+    BUFFER, PictureFile, check_same, corrupt, guarded, meta_of, no_item, reader, write::PngWriter,
 };
 use crate::{
     dtype::DType,
     error::{ErrorKind, FormatError, Result},
-    files::Stamp,
     region::Region,
     source::{
         ChunkSource, Fingerprint, Format, Item, Meta, ReadCost, ReadCx, SourceSpec, Storage,
@@ -91,11 +90,8 @@ fn translate(error: DecodingError) -> FormatError {
 /// A PNG file, open for reading.
 #[derive(Debug)]
 struct Picture {
-    path: PathBuf,
-    stamp: Stamp,
+    file: PictureFile,
     meta: Meta,
-    /// Bytes of the file.
-    bytes: u64,
     interlaced: bool,
 }
 
@@ -128,10 +124,10 @@ fn begin(file: Arc<StoredFile>) -> Result<(Rows, Meta)> {
 impl Picture {
     fn open(path: &Path) -> Result<Picture> {
         guarded(path, || {
-            let (file, stamp, bytes) = open_file(path)?;
+            let (opened, file) = PictureFile::new(path)?;
             let (reader, meta) = begin(file)?;
             let interlaced = reader.info().interlaced;
-            Ok(Picture { path: path.to_owned(), stamp, meta, bytes, interlaced })
+            Ok(Picture { file: opened, meta, interlaced })
         })
     }
 
@@ -147,7 +143,7 @@ impl Picture {
     }
 
     fn decode(&self, region: &Region, out: &mut ChunkMut<'_>, cx: &mut ReadCx<'_>) -> Result<()> {
-        let (mut decoder, now) = begin(cx.files.open_unchanged(&self.path, self.stamp)?)?;
+        let (mut decoder, now) = begin(self.file.open(cx.files)?)?;
         check_same(&now, &self.meta)?;
         let (dtype, shape) = (self.meta.dtype, self.meta.shape());
         let (height, stride) = (shape[0], self.stride() as usize);
@@ -206,8 +202,8 @@ impl ChunkSource for Picture {
         }
         let whole = self.meta.bytes().unwrap_or(u64::MAX);
         let decoded = if self.interlaced { whole } else { region.range(0).end * self.stride() };
-        let bytes = (u128::from(self.bytes) * u128::from(decoded) / u128::from(whole)) as u64;
-        let decoder = ROWS * self.stride() + NOTES + FIXED + foreign_bytes(&self.path);
+        let bytes = (u128::from(self.file.bytes) * u128::from(decoded) / u128::from(whole)) as u64;
+        let decoder = ROWS * self.stride() + NOTES + FIXED + foreign_bytes(&self.file.path);
         ReadCost { bytes, decoded, scratch: self.landing().next_multiple_of(64) + decoder }
     }
 
@@ -215,7 +211,7 @@ impl ChunkSource for Picture {
         if region.is_empty() {
             return Ok(());
         }
-        guarded(&self.path, || {
+        guarded(&self.file.path, || {
             cx.cancel.check()?;
             cx.check_size("the picture's rows", self.cost(region).scratch)?;
             self.decode(region, &mut out, cx)
@@ -223,16 +219,14 @@ impl ChunkSource for Picture {
     }
 
     fn fingerprint(&self) -> Result<Fingerprint> {
-        Fingerprint::of_file(&self.path)
+        Ok(self.file.fingerprint())
     }
 
     fn spec(&self) -> SourceSpec {
-        let location = self.path.display().to_string();
-        SourceSpec { format: "png".into(), location, ..SourceSpec::default() }
+        self.file.spec(&Png)
     }
 
     fn storage(&self) -> Storage {
-        let (format, codec) = ("PNG".to_owned(), "deflate".to_owned());
-        Storage { format, codec, files: 1, bytes: Some(self.bytes) }
+        self.file.storage("PNG", "deflate")
     }
 }

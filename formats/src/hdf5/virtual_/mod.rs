@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     dtype::DType,
-    error::{ErrorKind, Result},
+    error::{ErrorKind, FormatError, Result},
     region::{Dims, Region, checked_volume},
     source::{ChunkSource, Fingerprint},
     view::ChunkMut,
@@ -78,7 +78,7 @@ pub(super) struct Mapping {
     dtype: DType,
     /// The fill value as an element of this machine.
     fill: Stored,
-    sources: Vec<Place>,
+    sources: Vec<Found>,
     pieces: Vec<Piece>,
     /// The most scratch that a source needs.
     scratch: u64,
@@ -86,6 +86,9 @@ pub(super) struct Mapping {
     is_scattered: bool,
     /// Bytes of all sources on disk.
     pub(super) stored: u64,
+    /// Changes when a source changes, or one that was not there appears; sources that are virtual
+    /// themselves change with theirs.
+    pub(super) fingerprint: Fingerprint,
     /// How many virtual data sets led here.
     level: u32,
     open: Mutex<LruCache<usize, Arc<dyn ChunkSource>>>,
@@ -96,6 +99,14 @@ pub(super) struct Mapping {
 struct Place {
     path: PathBuf,
     item: String,
+}
+
+/// A source that is there.
+#[derive(Debug)]
+struct Found {
+    place: Place,
+    /// What it was when the array was opened.
+    fingerprint: Fingerprint,
 }
 
 /// A selection of a source for one of the array's own.
@@ -135,6 +146,7 @@ impl Mapping {
             scratch: 0,
             is_scattered: false,
             stored: 0,
+            fingerprint: Fingerprint::default(),
             level: nesting.level,
             open: Mutex::new(LruCache::new(OPEN)),
         };
@@ -232,12 +244,15 @@ impl Mapping {
                 self.scratch = self.scratch.max(cost.scratch);
                 self.stored = self.stored.saturating_add(source.storage().bytes.unwrap_or(0));
                 let number = self.sources.len();
+                let fingerprint = source.fingerprint()?;
+                self.fingerprint = self.fingerprint.and(fingerprint);
                 self.open.get_mut().unwrap_or_else(PoisonError::into_inner).put(number, source);
-                self.sources.push(place.clone());
+                self.sources.push(Found { place: place.clone(), fingerprint });
                 Some(number)
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 tracing::debug!(%error, "a source of a virtual data set is not there");
+                self.fingerprint = self.fingerprint.and(Fingerprint::of(b"missing"));
                 None
             }
             Err(error) => return Err(error),
@@ -269,8 +284,8 @@ impl Mapping {
             if span.end().is_none_or(|end| end > extent) {
                 return Err(corrupt(format!(
                     "a virtual data set takes more of {}::{} than there is",
-                    self.sources[source].path.display(),
-                    self.sources[source].item
+                    self.sources[source].place.path.display(),
+                    self.sources[source].place.item
                 )));
             }
         }
@@ -315,21 +330,17 @@ impl Mapping {
         if let Some(open) = lock().get(&source) {
             return Ok(open.clone());
         }
-        let Place { path, item } = &self.sources[source];
+        let Found { place: Place { path, item }, fingerprint } = &self.sources[source];
         let nesting = Nesting { level: self.level, ..Nesting::default() }.deeper()?;
         let open = super::open_at(path, Some(item), &nesting)?;
+        if open.fingerprint()? != *fingerprint {
+            let message = "a source of a virtual data set changed since that was opened";
+            return Err(FormatError::new(ErrorKind::Changed, message)
+                .at(format_args!("{}::{item}", path.display()))
+                .help("open it again, once nothing writes to it"));
+        }
         lock().put(source, open.clone());
         Ok(open)
-    }
-
-    /// Changes when a source may have changed.
-    pub(super) fn fingerprint(&self) -> Result<Fingerprint> {
-        let mut all = Fingerprint::default();
-        for place in &self.sources {
-            let one = Fingerprint::of_file(&place.path)?;
-            all = all.and(one).and(Fingerprint::of(place.item.as_bytes()));
-        }
-        Ok(all)
     }
 
     /// The number of sources.

@@ -217,7 +217,7 @@ impl Mapping {
             && Region::whole(&meta.shape()).contains(part)
             && meta.dtype == self.dtype;
         if !holds || source.cost(part).scratch > cx.scratch.len() as u64 {
-            let place = &self.sources[piece.source];
+            let place = &self.sources[piece.source].place;
             return Err(FormatError::new(
                 ErrorKind::Changed,
                 "this source of a virtual data set has another dtype, shape or codec than when \

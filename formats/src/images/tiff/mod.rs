@@ -18,7 +18,7 @@ use crate::{
     dtype::Scalar,
     error::{ErrorKind, FormatError, Result},
     files::Stamp,
-    grid::{AxisGrid, Grid},
+    grid::{AxisGrid, Grid, VIRTUAL_CHUNK},
     raw::{RawArray, window_bytes},
     region::Region,
     source::{
@@ -34,9 +34,6 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
-
-/// The largest chunk that pages are cut into, in bytes, unless a strip or tile is larger.
-const CHUNK: u64 = 64 << 20;
 
 /// The format TIFF.
 #[derive(Clone, Copy, Debug, Default)]
@@ -155,9 +152,9 @@ impl Pages {
         let size = channels * layout.dtype.size() as u64;
         // Whole strips or tiles, as many as make a chunk; along the width where a row of tiles is
         // too large.
-        let across = (CHUNK / (rows * columns * size)).clamp(1, width.div_ceil(columns));
+        let across = (VIRTUAL_CHUNK / (rows * columns * size)).clamp(1, width.div_ceil(columns));
         let wide = (across * columns).min(width);
-        let down = (CHUNK / (rows * wide * size)).max(1);
+        let down = (VIRTUAL_CHUNK / (rows * wide * size)).max(1);
         let mut axes = vec![
             ("y", AxisGrid::regular(height, rows.saturating_mul(down).min(height))),
             ("x", AxisGrid::regular(width, wide)),
@@ -411,7 +408,7 @@ impl ChunkSource for Pages {
     }
 
     fn fingerprint(&self) -> Result<Fingerprint> {
-        Fingerprint::of_file(&self.path)
+        Ok(self.stamp.fingerprint(&self.path))
     }
 
     fn spec(&self) -> SourceSpec {
