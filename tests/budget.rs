@@ -83,7 +83,7 @@ fn the_process_stays_under_its_memory() {
             assert!(peak <= memory, "{case:?}: {} MiB of {} MiB", peak / MIB, memory / MIB);
         }
     }
-    // A file without chunks of its own has virtual ones, of 64 MiB: they are read by bands.
+    // A file without chunks of its own has virtual ones, of 16 MiB: they are read by bands.
     let memory = 96 * MIB;
     let case: &[&str] = &["reduce", "std", &input, "--axis", "0", "-o", &path("std.npy")];
     let peak = peak(case, memory, folder.path());

@@ -3,9 +3,17 @@
 //! A grid is a product of axes, so a million chunks cost what their axes cost: nothing
 //! for a regular axis, one number a cut for an irregular one.
 
-use crate::region::{Dims, Region, volume};
+use crate::region::{self, Dims, Region, volume};
 use smallvec::SmallVec;
 use std::{fmt, ops::Range, sync::Arc};
+
+/// The most bytes of a chunk of an array whose file has no chunks: larger ones are cut.
+///
+/// A frame of 2048 × 2048 f32 stays whole, and the smallest memories have room for what several
+/// tasks read and make. It does not depend on the memory, as the order in which elements are added
+/// up, and so the bits of sums, depend on it.
+#[cfg(any(test, feature = "fits", feature = "h5", feature = "images", feature = "npy"))]
+pub(crate) const VIRTUAL_CHUNK: u64 = 16 << 20;
 
 /// The cuts along one axis.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -184,6 +192,33 @@ impl Grid {
         Grid::new(shape.iter().map(|&len| AxisGrid::whole(len)))
     }
 
+    /// An array of `shape`, of elements of `size` bytes, cut along its outer axes into chunks alike
+    /// of at most `most` bytes; at multiples of `tile` (1 for axes that it lacks), one at the least.
+    #[cfg(any(test, feature = "fits", feature = "h5", feature = "npy"))]
+    pub(crate) fn cut(shape: &[u64], tile: &[u64], size: u64, most: u64) -> Grid {
+        let bytes = |shape: &[u64]| {
+            region::checked_volume(shape).and_then(|n| n.checked_mul(size)).unwrap_or(u64::MAX)
+        };
+        if bytes(shape) <= most {
+            return Grid::whole(shape);
+        }
+        let mut room = most;
+        Grid::new((0..shape.len()).map(|axis| {
+            let (len, tile) = (shape[axis], tile.get(axis).map_or(1, |&tile| tile.max(1)));
+            let fit = room / bytes(&shape[axis + 1..]).max(1);
+            let chunk = match fit >= len {
+                true => len.max(1),
+                false => {
+                    let fit = (fit - fit % tile).max(tile);
+                    len.div_ceil(len.div_ceil(fit)).next_multiple_of(tile)
+                }
+            };
+            // The inner axes share what is left of a chunk.
+            room = (room / chunk).max(size);
+            AxisGrid::regular(len, chunk)
+        }))
+    }
+
     /// The cuts along each axis.
     pub fn axes(&self) -> &[AxisGrid] {
         &self.axes
@@ -317,6 +352,27 @@ impl fmt::Display for Grid {
 mod tests {
     use super::*;
     use crate::region::Coordinates;
+
+    #[test]
+    fn large_arrays_are_cut_along_outer_axes() {
+        let cut = |shape: &[u64], tile: &[u64]| {
+            let grid = Grid::cut(shape, tile, 4, VIRTUAL_CHUNK);
+            let largest = grid.max_chunk();
+            assert!(volume(&largest) * 4 <= VIRTUAL_CHUNK || tile.iter().any(|&t| t > 1));
+            largest.to_vec()
+        };
+        assert_eq!(cut(&[2048, 2048], &[]), [2048, 2048]);
+        // As many as it takes, and those alike.
+        assert_eq!(cut(&[2049, 2048], &[]), [1025, 2048]);
+        assert_eq!(cut(&[1000, 1024, 2048], &[]), [2, 1024, 2048]);
+        assert_eq!(cut(&[3, 40960, 40960], &[]), [1, 102, 40960]);
+        assert_eq!(cut(&[3, 40960, 40960], &[1, 100, 100]), [1, 100, 40960]);
+        assert_eq!(cut(&[3, 40960, 40960], &[2, 1, 1]), [2, 51, 40960]);
+        assert_eq!(cut(&[3, 1 << 30], &[]), [1, 1 << 22]);
+        assert_eq!(cut(&[5, 0], &[]), [5, 0]);
+        assert_eq!(cut(&[1 << 40, 1 << 40, 0], &[])[2], 0);
+        assert_eq!(cut(&[], &[]), [0u64; 0]);
+    }
 
     #[test]
     fn irregular_cuts_that_are_regular_are_the_same_grid() {

@@ -43,9 +43,8 @@ pub use write::FitsWriter;
 use crate::{
     dtype::DType,
     error::{ErrorKind, FormatError, Result},
-    grid::{AxisGrid, Grid},
+    grid::{Grid, VIRTUAL_CHUNK},
     missing::Blank,
-    region::checked_volume,
     source::{Attributes, ChunkSource, Content, Entry, Format, Item, WriteOptions, Writer},
     stored::StoredFile,
 };
@@ -64,28 +63,14 @@ impl Fits {
     }
 }
 
-/// The largest chunk of an image that is cut, and of one that is not: 64 MiB.
-const CHUNK: u64 = 64 << 20;
+/// The most bytes of a chunk of a gzipped image. It can only be inflated forwards, so that a part
+/// may cost all that lies before it.
+const ZIPPED_CHUNK: u64 = 64 << 20;
 
-/// Where an image is cut: not at all up to [`CHUNK`], else along its outer axes, at
-/// multiples of `tile`.
-fn chunk_grid(shape: &[u64], tile: &[u64], dtype: DType) -> Grid {
-    let bytes = |shape: &[u64]| {
-        checked_volume(shape).and_then(|n| n.checked_mul(dtype.size() as u64)).unwrap_or(u64::MAX)
-    };
-    if bytes(shape) <= CHUNK {
-        return Grid::whole(shape);
-    }
-    let mut room = CHUNK;
-    Grid::new((0..shape.len()).map(|axis| {
-        let one = bytes(&shape[axis + 1..]);
-        let fit = (room / one).min(shape[axis]);
-        let chunk = (fit - fit % tile[axis]).max(tile[axis]);
-        let chunk = if fit == shape[axis] { fit } else { chunk };
-        // The inner axes share what is left of a chunk.
-        room = (room / chunk).max(dtype.size() as u64);
-        AxisGrid::regular(shape[axis], chunk)
-    }))
+/// Where the image of an HDU is cut, at multiples of `tile`.
+fn chunk_grid(hdu: &Hdu, shape: &[u64], tile: &[u64], dtype: DType) -> Grid {
+    let most = if hdu.zipped.is_some() { ZIPPED_CHUNK } else { VIRTUAL_CHUNK };
+    Grid::cut(shape, tile, dtype.size() as u64, most)
 }
 
 /// Refuses shapes whose elements cannot be counted (axes of length 0 taken as 1).
@@ -355,29 +340,5 @@ impl Format for Fits {
         }
         writer.check_resume()?;
         Ok(Arc::new(writer))
-    }
-}
-
-#[cfg(test)]
-mod grid_tests {
-    use super::*;
-
-    #[test]
-    fn large_images_are_cut_along_outer_axes() {
-        let grid = |shape: &[u64], tile: &[u64]| {
-            let grid = chunk_grid(shape, tile, DType::F32);
-            assert!(
-                crate::region::volume(&grid.max_chunk()) * 4 <= CHUNK
-                    || !tile.iter().all(|&t| t == 1)
-            );
-            grid.max_chunk().to_vec()
-        };
-        assert_eq!(grid(&[4096, 4096], &[1, 1]), [4096, 4096]);
-        assert_eq!(grid(&[4097, 4096], &[1, 1]), [4096, 4096]);
-        assert_eq!(grid(&[1000, 4096, 2048], &[1, 1, 1]), [2, 4096, 2048]);
-        assert_eq!(grid(&[3, 40960, 40960], &[1, 1, 1]), [1, 409, 40960]);
-        assert_eq!(grid(&[3, 40960, 40960], &[1, 100, 100]), [1, 400, 40960]);
-        assert_eq!(grid(&[3, 1 << 30], &[1, 1]), [1, 1 << 24]);
-        assert_eq!(grid(&[3, 40960, 40960], &[2, 1, 1]), [2, 204, 40960]);
     }
 }

@@ -4,8 +4,9 @@
 //! `AWS_ACCESS_KEY_ID` and its kin, `GOOGLE_APPLICATION_CREDENTIALS` and its kin. Without any,
 //! requests are anonymous, as public data want it, unless `AWS_SKIP_SIGNATURE=false` asks for
 //! those of the machine (which would be looked for at an address that elsewhere nobody answers).
-//! `AWS_ENDPOINT_URL` names another server that speaks S3's protocol, over plain HTTP where it
-//! says so.
+//! `AWS_ENDPOINT_URL` names another server that speaks S3's protocol, `GOOGLE_BASE_URL` one that
+//! speaks Google's, over plain HTTP where it says so. Servers are trusted whose certificates the
+//! system knows, or the files that `SSL_CERT_FILE` and `SSL_CERT_DIR` name instead.
 
 use super::request::wait;
 use crate::{
@@ -39,6 +40,9 @@ const RETRIES: usize = 8;
 
 /// Variables that name a server that speaks S3's protocol.
 const ENDPOINTS: [&str; 3] = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"];
+
+/// The variable that names a server that speaks the protocol of Google's store.
+const GOOGLE_ENDPOINT: [&str; 1] = ["GOOGLE_BASE_URL"];
 
 /// Variables that give credentials for S3.
 const AWS: [&str; 5] = [
@@ -106,7 +110,7 @@ impl Bucket {
                 let mut builder = GoogleCloudStorageBuilder::from_env()
                     .with_bucket_name(host)
                     .with_retry(retries())
-                    .with_client_options(client(false));
+                    .with_client_options(client(is_plain(&GOOGLE_ENDPOINT)));
                 if is_anonymous {
                     builder = builder.with_skip_signature(true);
                 }
@@ -128,8 +132,7 @@ impl Bucket {
 /// What opens a bucket of S3, and whether it does so without credentials.
 fn s3(bucket: &str) -> (AmazonS3Builder, bool) {
     let endpoint = ENDPOINTS.iter().find_map(|name| env::var(name).ok());
-    let is_plain = endpoint.as_deref().is_some_and(|endpoint| endpoint.starts_with("http://"));
-    let client = client(is_plain);
+    let client = client(is_plain(&ENDPOINTS));
     let mut builder = AmazonS3Builder::from_env()
         .with_bucket_name(bucket)
         .with_retry(retries())
@@ -142,6 +145,12 @@ fn s3(bucket: &str) -> (AmazonS3Builder, bool) {
         builder = builder.with_region(region);
     }
     (builder, !is_any_set(&AWS))
+}
+
+/// Whether the first of these variables that is set names a server of plain HTTP.
+fn is_plain(endpoints: &[&str]) -> bool {
+    let endpoint = endpoints.iter().find_map(|name| env::var(name).ok());
+    endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"))
 }
 
 fn client(is_plain: bool) -> ClientOptions {

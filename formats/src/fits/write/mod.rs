@@ -3,12 +3,14 @@
 //! | file | owns |
 //! |---|---|
 //! | `image` | a plain primary image |
-//! | `tiles`, `rice`, `quantise` | a tile-compressed image |
+//! | `tiles`, `rice`, `quantise` | what a tile-compressed image is like, and its tiles as bytes |
+//! | `heap` | a tile-compressed image being written |
 //! | `cards` | headers |
 //! | `checksum` | DATASUM and CHECKSUM, which every HDU that is written has |
 
 mod cards;
 mod checksum;
+mod heap;
 mod image;
 mod quantise;
 mod rice;
@@ -272,7 +274,7 @@ impl Layout {
     fn create(&self, file: File) -> Result<Box<dyn Output>> {
         Ok(match self {
             Layout::Plain(layout) => Box::new(layout.create(file)),
-            Layout::Tiled(layout) => Box::new(layout.create(file)),
+            Layout::Tiled(layout) => Box::new(heap::Image::new(layout, file)),
         })
     }
 }
