@@ -35,11 +35,11 @@ use crate::{
     plan::{Batch, Key, Plan, Stage},
 };
 use crossbeam::deque::{Steal, Stealer, Worker};
+use foldhash::{HashMap, HashMapExt};
 use freeboard_formats::{Cancel, FileCache};
 use schedule::{Job, Schedule};
 use std::{
     cell::Cell,
-    collections::HashMap,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, atomic::AtomicU64, atomic::Ordering},
 };

@@ -27,11 +27,12 @@ use crate::{
     plan::{Batch, Key, Plan, StageId, Work},
 };
 use company::Company;
+use foldhash::{HashMap, HashMapExt};
 use freeboard_formats::ChunkSet;
 use smallvec::SmallVec;
 use std::{
     cmp::Reverse,
-    collections::{BTreeSet, BinaryHeap, HashMap, VecDeque},
+    collections::{BTreeSet, BinaryHeap, VecDeque},
 };
 
 /// What a worker is to do.

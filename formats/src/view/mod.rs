@@ -127,7 +127,13 @@ impl<'a> ChunkView<'a> {
             volume(shape) * dtype.size() as u64,
             "bytes of {shape:?} {dtype}"
         );
-        ChunkView { dtype, data, offset: 0, shape: Dims::from_slice(shape), strides: c_strides(shape) }
+        ChunkView {
+            dtype,
+            data,
+            offset: 0,
+            shape: Dims::from_slice(shape),
+            strides: c_strides(shape),
+        }
     }
 
     /// The elements of a typed slice as an array of `shape` in C order.
@@ -303,7 +309,13 @@ impl<'a> ChunkMut<'a> {
             volume(shape) * dtype.size() as u64,
             "bytes of {shape:?} {dtype}"
         );
-        ChunkMut { dtype, data, offset: 0, shape: Dims::from_slice(shape), strides: c_strides(shape) }
+        ChunkMut {
+            dtype,
+            data,
+            offset: 0,
+            shape: Dims::from_slice(shape),
+            strides: c_strides(shape),
+        }
     }
 
     /// The elements of a typed slice as an array of `shape` in C order.
