@@ -2,9 +2,11 @@
 //!
 //! Called as `peers/peers.py` calls any program: it runs one workload once and prints, as its
 //! last line, `{"seconds": 1.5, "result": {…}, "extra": {…}}`. Each workload is a file, written
-//! with the public interface alone, as a user would write it.
+//! with the public interface alone, as a user would write it. What single parts take, and how it
+//! grows, is measured by subcommands (`parts/`).
 
 mod context;
+mod parts;
 mod w01;
 mod w02;
 mod w03;
@@ -20,6 +22,8 @@ mod w12;
 
 use clap::{Parser, ValueEnum};
 use context::{Context, Outcome, Result};
+use parts::Part;
+use serde_json::Value;
 use std::{path::PathBuf, process::ExitCode};
 
 /// What runs a workload.
@@ -57,9 +61,18 @@ enum Size {
     Quick,
 }
 
-/// Runs one workload of `peers/README.md` once.
+/// Runs one workload of `peers/README.md` once, or measures a part.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    part: Option<Part>,
+    #[command(flatten)]
+    workload: Option<Args>,
+}
+
+/// What is told of a workload.
+#[derive(clap::Args, Debug)]
 struct Args {
     /// The workload: w01-f32, w02-rebin, …
     #[arg(long)]
@@ -84,11 +97,16 @@ struct Args {
     memory: Option<String>,
 }
 
-fn run(args: Args) -> Result<Outcome> {
+fn run(cli: Cli) -> Result<Value> {
+    let args = match cli {
+        Cli { part: Some(part), .. } => return part.run(),
+        Cli { workload: Some(args), .. } => args,
+        Cli { workload: None, .. } => return Err("neither --workload nor a part is named".into()),
+    };
     let Some((_, workload)) = WORKLOADS.iter().find(|(name, _)| *name == args.workload) else {
         return Err(unknown(&args.workload).into());
     };
-    workload(&Context::new(args))
+    Ok(workload(&Context::new(args))?.line())
 }
 
 fn unknown(name: &str) -> String {
@@ -97,9 +115,9 @@ fn unknown(name: &str) -> String {
 }
 
 fn main() -> ExitCode {
-    match run(Args::parse()) {
-        Ok(outcome) => {
-            println!("{}", outcome.line());
+    match run(Cli::parse()) {
+        Ok(line) => {
+            println!("{line}");
             ExitCode::SUCCESS
         }
         Err(error) => {

@@ -12,7 +12,7 @@
 //! | 0 vocabulary | [`dtype`], [`region`], [`grid`], [`error`], `url`, [`view`] |
 //! | 1 the seam | [`source`], [`files`], [`stored`], `remote`, [`journal`], [`missing`] |
 //! | 2 adapters | [`memory`], `fits`, `zarr`, `hdf5`, `npy`, `images`, `arrange`, `cf`, `pattern`, [`stack`], [`wrap`] |
-//! | 3 | [`registry`], [`headers`], [`conformance`] |
+//! | 3 | [`registry`], [`headers`], [`conformance`], `codecs` |
 
 pub mod dtype;
 pub mod error;
@@ -63,6 +63,8 @@ pub mod wrap;
 #[cfg(feature = "zarr")]
 pub mod zarr;
 
+#[cfg(feature = "codecs")]
+pub mod codecs;
 pub mod conformance;
 pub mod headers;
 pub mod registry;

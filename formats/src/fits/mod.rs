@@ -20,6 +20,8 @@
 //! Not read: tables (but those that hold a compressed image) and random groups; each is refused
 //! by name.
 
+#[cfg(feature = "codecs")]
+pub(crate) mod bare;
 mod bits;
 mod codec;
 mod convert;

@@ -27,7 +27,7 @@ const MIB: u64 = 1 << 20;
 
 /// One step behind the elements' bytes, with what is needed to write it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     Zstd {
         level: i32,
     },
@@ -52,7 +52,7 @@ pub(super) enum Step {
 
 /// A checksum of 32 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Checksum {
+pub(crate) enum Checksum {
     Crc32c,
     Crc32,
     Adler32,
@@ -100,7 +100,7 @@ impl Step {
 
     /// The longest encoding of `bytes` bytes that is believed: the worst case of the
     /// compressor, with room for encoders that flush more often than they need.
-    pub(super) fn bound(self, bytes: u64) -> u64 {
+    pub(crate) fn bound(self, bytes: u64) -> u64 {
         bytes.saturating_add(match self {
             Step::Zstd { .. } | Step::Bz2 => bytes / 64 + 1024,
             Step::Blosc => BLOSC_OVERHEAD,
@@ -162,7 +162,7 @@ impl Step {
     }
 
     /// Undoes the step; how many bytes of `out` it filled, or how many it would have.
-    pub(super) fn undo(self, encoded: &[u8], out: &mut [u8]) -> Result<usize> {
+    pub(crate) fn undo(self, encoded: &[u8], out: &mut [u8]) -> Result<usize> {
         let name = self.name();
         match self {
             Step::Zstd { .. } => unzstd(encoded, out),
@@ -205,7 +205,7 @@ impl Step {
 
     /// Does the step to elements of `size` bytes; `out` is as long as [`Step::bound`] says.
     /// How many bytes it took.
-    pub(super) fn apply(self, bytes: &[u8], size: usize, out: &mut [u8]) -> Result<usize> {
+    pub(crate) fn apply(self, bytes: &[u8], size: usize, out: &mut [u8]) -> Result<usize> {
         let failed = |what: &dyn std::fmt::Display| {
             FormatError::new(ErrorKind::Io, format!("{} failed: {what}", self.name()))
         };

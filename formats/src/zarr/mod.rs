@@ -14,7 +14,7 @@
 //! | `writer`, `document`, `place`, `in_place`, `sink` | writing: what is asked for, the documents that tell it, where it is built (in object stores: at once where it will be), the chunks |
 
 mod chain;
-mod codec;
+pub(crate) mod codec;
 mod codecs;
 mod document;
 mod filter;

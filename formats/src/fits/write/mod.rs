@@ -13,7 +13,7 @@ mod checksum;
 mod heap;
 mod image;
 mod quantise;
-mod rice;
+pub(super) mod rice;
 #[cfg(test)]
 mod tests;
 mod tiles;

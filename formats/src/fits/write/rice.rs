@@ -5,11 +5,11 @@
 //! from their mean, as in the paper that the decoder names.
 
 /// Pixels that share a split.
-pub(super) const BLOCK: usize = 32;
+pub(in super::super) const BLOCK: usize = 32;
 
 /// The most bytes that so many pixels of `width` bytes take: no split makes a block much
 /// longer than its pixels.
-pub(super) fn bound(pixels: u64, width: u64) -> u64 {
+pub(in super::super) fn bound(pixels: u64, width: u64) -> u64 {
     pixels.saturating_mul(width + 1).saturating_add(64)
 }
 
@@ -59,7 +59,7 @@ impl Bits<'_> {
 
 /// Encodes pixels of `N` = 1, 2 or 4 bytes, in the order of a file, into `out`, which has room
 /// for [`bound`]; the bytes that they take.
-pub(super) fn encode<const N: usize>(pixels: &[[u8; N]], out: &mut [u8]) -> usize {
+pub(in super::super) fn encode<const N: usize>(pixels: &[[u8; N]], out: &mut [u8]) -> usize {
     let (split_bits, split_max): (u32, u32) = match N {
         1 => (3, 6),
         2 => (4, 14),
