@@ -6,12 +6,11 @@
 //! reading it takes little: several blocks of a stored output at once, or pieces of chunks.
 
 use super::{
-    geometry::FAN_IN,
     lower::{Lowering, Owner},
     shuffle::joined,
     size::is_plain,
     split,
-    stage::Reach,
+    stage::{FoldPlan, Reach},
 };
 use crate::expr::{Access, AxisView, Op};
 use freeboard_formats::{ChunkSource, Dims, Grid, Region, region::volume};
@@ -41,14 +40,12 @@ impl Lowering<'_> {
             let kept: Vec<bool> =
                 (0..group.grid.rank()).map(|axis| bins.iter().all(|bin| bin[axis] == 1)).collect();
             let geometry = self.geometry(group.folds[0]);
-            let in_order = |&fold: &usize| match self.nodes[fold].expr.op() {
-                Op::Fold { fold, .. } => fold.is_in_order(),
-                _ => false,
+            let count = geometry.max_count();
+            let chains = |&fold: &usize| match self.nodes[fold].expr.op() {
+                Op::Fold { fold, .. } => count.div_ceil(FoldPlan::fan_in(&**fold, count)),
+                _ => unreachable!("a fold"),
             };
-            let chains = match group.folds.iter().any(in_order) {
-                true => 1,
-                false => geometry.max_count().div_ceil(FAN_IN),
-            };
+            let chains = group.folds.iter().map(chains).min().unwrap_or(0);
             let carried = geometry.blocks.len() * chains;
             let size = self.meta(self.nodes[group.folds[0]].inputs[0]).dtype.size() as u64;
             let wanted = 4 * self.means.workers as u64;

@@ -35,16 +35,19 @@ use crate::{
     plan::{Batch, Key, Plan, Stage},
 };
 use crossbeam::deque::{Steal, Stealer, Worker};
-use foldhash::{HashMap, HashMapExt};
 use freeboard_formats::{Cancel, FileCache};
 use schedule::{Job, Schedule};
 use std::{
     cell::Cell,
+    collections::HashMap,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, atomic::AtomicU64, atomic::Ordering},
 };
 use task::{Inputs, Lent, run_batch};
 use workers::on_workers;
+
+/// Keys come from no stranger, and are looked up for every batch.
+type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
 thread_local! {
     static INSIDE_TASK: Cell<bool> = const { Cell::new(false) };
@@ -122,7 +125,7 @@ enum Outcome {
 
 struct State<'p> {
     schedule: Schedule<'p>,
-    store: HashMap<Key, Slot>,
+    store: Map<Key, Slot>,
     failed: Option<Error>,
     sleeping: usize,
     tasks_done: u64,
@@ -144,7 +147,7 @@ pub(crate) fn run(
     engine: &Engine<'_>,
     plan: &Plan,
     targets: &[Target<'_>],
-) -> Result<(HashMap<Key, Slot>, Counts)> {
+) -> Result<(Map<Key, Slot>, Counts)> {
     let spilled_before = engine.spill.stats().bytes_written;
     engine.files.begin();
     // A plan of few tasks is done before a second thread has begun.
@@ -169,7 +172,7 @@ pub(crate) fn run(
         },
         state: Mutex::new(State {
             schedule: Schedule::new(plan, engine.memory, threads, engine.eviction, done.collect()),
-            store: HashMap::new(),
+            store: Map::default(),
             failed: None,
             sleeping: 0,
             tasks_done: 0,
@@ -339,7 +342,7 @@ impl<'a> Run<'a, '_> {
     }
 
     /// A chunk for a task: the buffer itself if it is a state, which has one reader.
-    fn lend(&self, store: &mut HashMap<Key, Slot>, key: Key) -> Lent {
+    fn lend(&self, store: &mut Map<Key, Slot>, key: Key) -> Lent {
         let slot = store.get_mut(&key).expect("in the store");
         if self.cx.plan.is_carried(key) {
             match Arc::try_unwrap(slot.buffer.take().expect("in memory")) {

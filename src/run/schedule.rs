@@ -21,13 +21,13 @@ mod skip;
 
 pub use evict::Eviction;
 
+use super::Map;
 use crate::{
     error::{Error, Result},
     memory::{Arena, format_bytes},
     plan::{Batch, Key, Plan, StageId, Work},
 };
 use company::Company;
-use foldhash::{HashMap, HashMapExt};
 use freeboard_formats::ChunkSet;
 use smallvec::SmallVec;
 use std::{
@@ -131,11 +131,11 @@ pub(crate) struct Schedule<'p> {
     /// For each root: the units whose results are there already.
     done: Vec<Option<&'p ChunkSet>>,
     /// How many readers of chunks that are not made yet will never come.
-    forgone: HashMap<Key, u64>,
+    forgone: Map<Key, u64>,
     company: Company,
     path: Vec<Frame>,
-    tasks: HashMap<Batch, Task>,
-    chunks: HashMap<Key, Chunk>,
+    tasks: Map<Batch, Task>,
+    chunks: Map<Key, Chunk>,
     ready: BinaryHeap<Reverse<(u64, Batch)>>,
     /// Granted batches whose inputs are all back.
     granted: VecDeque<Batch>,
@@ -176,10 +176,10 @@ impl<'p> Schedule<'p> {
             cursors,
             company: Company::new(plan, done.iter().flatten().any(|done| done.count() > 0)),
             done,
-            forgone: HashMap::new(),
+            forgone: Map::default(),
             path: Vec::new(),
-            tasks: HashMap::new(),
-            chunks: HashMap::new(),
+            tasks: Map::default(),
+            chunks: Map::default(),
             ready: BinaryHeap::new(),
             granted: VecDeque::new(),
             eviction,
