@@ -6,6 +6,7 @@
 
 mod faults;
 mod reading;
+mod secure;
 mod server;
 mod writing;
 
@@ -49,13 +50,18 @@ const SOON: &str = "3";
 
 /// Runs the program, for which S3 is `server`, asked with credentials.
 fn run(server: &Server, patience: &str, args: &[&str]) -> Ran {
+    run_with(&[("AWS_ENDPOINT_URL", &server.url)], patience, args)
+}
+
+/// Runs the program with these variables, and credentials for S3.
+fn run_with(variables: &[(&str, &str)], patience: &str, args: &[&str]) -> Ran {
     let output = Command::new(env!("CARGO_BIN_EXE_freeboard"))
         .args(args)
-        .env("AWS_ENDPOINT_URL", &server.url)
         .env("AWS_ACCESS_KEY_ID", "somebody")
         .env("AWS_SECRET_ACCESS_KEY", "secret")
         .env("AWS_REGION", "us-east-1")
         .env("FREEBOARD_REMOTE_TIMEOUT", patience)
+        .envs(variables.iter().copied())
         .stdin(Stdio::null())
         .output()
         .unwrap();

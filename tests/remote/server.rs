@@ -1,13 +1,19 @@
 //! A server of objects in memory, on the loopback: as much of HTTP and of S3's protocol as
-//! readers and writers of arrays use, and whatever fault is asked for.
+//! readers and writers of arrays use, over TLS where that is asked for, and whatever fault is.
 
+use crate::data;
+use rustls::{
+    ServerConfig, ServerConnection, StreamOwned,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
 use std::{
     collections::{BTreeMap, hash_map::DefaultHasher},
     fs,
     hash::{Hash, Hasher},
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard},
     thread,
     time::Duration,
@@ -66,8 +72,34 @@ pub struct Server {
 impl Server {
     /// A server without objects.
     pub fn start() -> Server {
+        Server::begin("http", Some)
+    }
+
+    /// The same over TLS, with a certificate that who trusts [`root`] trusts.
+    pub fn start_tls() -> Server {
+        let file = |name: &str| data("tls").join(name);
+        let certificate = CertificateDer::from_pem_file(file("server.pem")).unwrap();
+        let key = PrivateKeyDer::from_pem_file(file("server.key")).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .unwrap();
+        let config = Arc::new(config);
+        Server::begin("https", move |stream| {
+            let connection = ServerConnection::new(config.clone()).ok()?;
+            Some(StreamOwned::new(connection, stream))
+        })
+    }
+
+    /// A server whose connections are made streams of bytes so.
+    fn begin<S: Read + Write>(
+        scheme: &str,
+        wrapped: impl Fn(TcpStream) -> Option<S> + Clone + Send + 'static,
+    ) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let url = format!("{scheme}://{}", listener.local_addr().unwrap());
         let state = State {
             objects: BTreeMap::new(),
             uploads: BTreeMap::new(),
@@ -79,8 +111,8 @@ impl Server {
         let serving = server.clone();
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let serving = serving.clone();
-                thread::spawn(move || serving.serve(stream));
+                let (serving, wrapped) = (serving.clone(), wrapped.clone());
+                thread::spawn(move || wrapped(stream).map(|stream| serving.serve(stream)));
             }
         });
         server
@@ -133,9 +165,8 @@ impl Server {
         self.state().requests.clone()
     }
 
-    fn serve(&self, stream: TcpStream) {
-        let mut reader = BufReader::new(stream.try_clone().unwrap());
-        let mut stream = stream;
+    fn serve(&self, stream: impl Read + Write) {
+        let mut reader = BufReader::new(stream);
         while let Some(mut request) = read(&mut reader) {
             let (fault, answer) = {
                 let mut state = self.state();
@@ -168,14 +199,21 @@ impl Server {
                 let sent = if let Fault::Cut(at) = fault { at.min(body.len()) } else { body.len() };
                 bytes.extend_from_slice(&body[..sent]);
             }
-            if stream.write_all(&bytes).is_err() || matches!(fault, Fault::Cut(_)) {
+            let stream = reader.get_mut();
+            let sent = stream.write_all(&bytes).and_then(|()| stream.flush());
+            if sent.is_err() || matches!(fault, Fault::Cut(_)) {
                 return;
             }
         }
     }
 }
 
-fn read(reader: &mut BufReader<TcpStream>) -> Option<Request> {
+/// The certificate of who vouches for the server's.
+pub fn root() -> PathBuf {
+    data("tls").join("root.pem")
+}
+
+fn read(reader: &mut impl BufRead) -> Option<Request> {
     let mut line = String::new();
     reader.read_line(&mut line).ok().filter(|&len| len > 0)?;
     let mut words = line.split_whitespace();

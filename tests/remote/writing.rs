@@ -114,6 +114,12 @@ fn a_store_that_fails_leaves_nothing() {
     // What is not written to is told before anything is done.
     let args = ["convert", cube, "s3://bucket/x.fits"];
     fails(&server, &args, &["s3://bucket/x.fits", "FITS is written to local files only"]);
+    for picture in ["s3://bucket/x.png", "s3://bucket/frames/{i:d}.png"] {
+        let args = ["convert", cube, picture, "--slice", ":2"];
+        fails(&server, &args, &[picture, "PNG is written to local files only"]);
+    }
+    let args = ["convert", cube, "s3://bucket/x.h5"];
+    fails(&server, &args, &["s3://bucket/x.h5", "HDF5 is written to local files only"]);
     let url = format!("{}/bucket/y.zarr", server.url);
     fails(&server, &["convert", cube, &url], &[&url, "only s3:// and gs:// are written to"]);
     let local = folder.path().join("y.zarr");

@@ -83,7 +83,19 @@ pub(super) fn failed(bucket: &Bucket, name: &str, doing: &str, error: Error) -> 
             format!("{doing}: the server sends whole files only (no range requests)"),
             Some("copy the file, or use another server".to_owned()),
         ),
-        _ => (ErrorKind::Io, format!("{doing} failed: {words}"), None),
+        _ => {
+            // What lies beneath says more: that nobody answers, or who is not trusted.
+            let cause = one_line(&cause_of(&error));
+            let is_distrusted = cause.contains("certificate");
+            let words = if words.contains(&cause) { words } else { format!("{words}: {cause}") };
+            let help =
+                "name a file with the certificate of who vouches for the server: SSL_CERT_FILE";
+            (
+                ErrorKind::Io,
+                format!("{doing} failed: {words}"),
+                is_distrusted.then(|| help.to_owned()),
+            )
+        }
     };
     // As an I/O error of no kind that passes: all that may have been tried again was.
     let error = FormatError::new(kind, message).because(io::Error::other(error)).at(name);
@@ -91,6 +103,15 @@ pub(super) fn failed(bucket: &Bucket, name: &str, doing: &str, error: Error) -> 
         Some(help) => error.help(help),
         None => error,
     }
+}
+
+/// What the innermost of the errors that led to this one says.
+fn cause_of(error: &Error) -> String {
+    let mut innermost: &dyn std::error::Error = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
 }
 
 /// What to do where access is denied.
