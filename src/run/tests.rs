@@ -5,6 +5,7 @@ mod eviction;
 mod graphs;
 mod order;
 mod verbs;
+mod workers;
 
 use super::{Admission, Collected, Counts, Engine, Eviction, Retry, Target, run};
 use crate::{
