@@ -1,7 +1,10 @@
 //! What no program can be faster than on the same threads: copying bytes out of the page cache,
 //! and decoding bytes that are in memory.
 
-use freeboard_formats::{FormatError, codecs::Codec};
+use freeboard_formats::{
+    DType, FormatError,
+    codecs::{self, Codec},
+};
 use std::{
     fs::File,
     hint::black_box,
@@ -50,32 +53,16 @@ pub fn on_threads<S, E: Send>(
 pub struct Plain {
     files: Vec<(File, u64)>,
     bytes: usize,
-    convert: fn(&mut [u8]),
+    dtype: DType,
 }
 
 impl Plain {
-    /// The images in `files`, of `bytes` each behind a header, of big-endian floats of 32 bits.
+    /// The images of `dtype` in `files`, of `bytes` each behind a header.
     ///
     /// # Errors
     /// If a file cannot be opened.
-    pub fn floats(files: &[PathBuf], bytes: usize) -> io::Result<Plain> {
-        let convert = |bytes: &mut [u8]| {
-            bytes.as_chunks_mut().0.iter_mut().for_each(|cell: &mut [u8; 4]| cell.reverse());
-        };
-        Ok(Plain { files: open(files, bytes)?, bytes, convert })
-    }
-
-    /// The same of unsigned integers of 16 bits, of which the first bit is turned (BZERO).
-    ///
-    /// # Errors
-    /// If a file cannot be opened.
-    pub fn unsigned(files: &[PathBuf], bytes: usize) -> io::Result<Plain> {
-        let convert = |bytes: &mut [u8]| {
-            for cell in bytes.as_chunks_mut().0 {
-                *cell = (u16::from_be_bytes(*cell) ^ 0x8000).to_ne_bytes();
-            }
-        };
-        Ok(Plain { files: open(files, bytes)?, bytes, convert })
+    pub fn of(dtype: DType, files: &[PathBuf], bytes: usize) -> io::Result<Plain> {
+        Ok(Plain { files: open(files, bytes)?, bytes, dtype })
     }
 
     /// Reads all of them into a buffer a thread, and converts them there.
@@ -92,7 +79,7 @@ impl Plain {
                 for at in (0..self.bytes).step_by(PIECE) {
                     let piece = &mut buffer[..PIECE.min(self.bytes - at)];
                     file.read_exact_at(piece, start + at as u64)?;
-                    (self.convert)(piece);
+                    codecs::from_fits(self.dtype, piece);
                     black_box(piece);
                 }
                 Ok(())

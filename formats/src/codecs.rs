@@ -5,12 +5,18 @@
 //! Only with the feature `codecs`.
 
 use crate::{
+    dtype::DType,
     error::{ErrorKind, FormatError, Result},
     fits::bare,
     transform::{shuffle, unshuffle},
     zarr::codec::Step,
 };
 use libdeflater::{CompressionLvl, Compressor};
+
+/// Makes elements of `dtype` of the pixels that a plain FITS image has for them, where they lie.
+pub fn from_fits(dtype: DType, pixels: &mut [u8]) {
+    bare::elements(dtype, pixels);
+}
 
 /// A codec of chunks or tiles; elements are in native order.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -105,6 +111,16 @@ fn failed(message: &str) -> FormatError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pixels_become_elements() {
+        let mut pixels = [0x80, 0x01, 0x7f, 0xff];
+        from_fits(DType::U16, &mut pixels);
+        assert_eq!(pixels, *bytemuck::bytes_of(&[1u16, 0xffff]));
+        let mut pixels = 1.5f32.to_be_bytes();
+        from_fits(DType::F32, &mut pixels);
+        assert_eq!(pixels, 1.5f32.to_ne_bytes());
+    }
 
     #[test]
     fn each_codec_gives_back_what_it_took() {

@@ -1,7 +1,7 @@
 //! `formats`: each format's path beside its floor, on the same threads and in turn.
 //!
 //! The floor of a plain file is a copy: positioned reads of the same bytes from the page cache
-//! into one buffer a thread, and their conversion there. That of a compressed one is the decoder
+//! into one buffer a thread, and their conversion there, by the loop that the adapter has. That of a compressed one is the decoder
 //! alone, on stored bytes that are in memory. freeboard is asked for the greatest element, which
 //! takes every element once and keeps none; beside it for a sum, and for all elements in memory
 //! of the caller.
@@ -73,81 +73,58 @@ fn fits(path: &Path) -> FitsWriter {
     Fits::create(path.join("x/{i:05d}.fits"))
 }
 
-const FLOATS: [Case; 5] = [
-    Case {
-        name: "FITS f32",
-        location: "x/*.fits",
-        first: 1,
-        writer: |path| Box::new(fits(path)),
-        floor: Floor::Copy,
-    },
-    Case {
-        name: "FITS f32, RICE_1 quantised",
-        location: "x/*.fits",
-        first: 1,
-        writer: |path| Box::new(fits(path).quantised(4.0, Dither::None)),
-        floor: Floor::Decode(Codec::Quantised { step: STEP }, true),
-    },
-    Case {
-        name: "HDF5 f32, shuffle and deflate",
-        location: "x.h5",
-        first: 1,
-        writer: |path| Box::new(Hdf5::create(path.join("x.h5")).deflate(4)),
-        floor: Floor::Decode(Codec::ShuffledDeflate { size: 4, level: 4 }, false),
-    },
-    Case {
-        name: "Zarr f32, zstd",
+/// The cases of elements of `T`: floats of 32 bits, which RICE_1 has to round, or integers of 16.
+fn cases<T: Element>() -> [Case; 5] {
+    let size = size_of::<T>();
+    let rounded = T::DTYPE.is_float();
+    let rice: fn(&Path) -> Box<dyn Writer> = match rounded {
+        true => |path| Box::new(fits(path).quantised(4.0, Dither::None)),
+        false => |path| Box::new(fits(path).rice()),
+    };
+    let zarr = |name, writer, codec| Case {
+        name,
         location: "x.zarr",
         first: 4,
-        writer: |path| Box::new(Zarr::create(path.join("x.zarr")).zstd(3)),
-        floor: Floor::Decode(Codec::Zstd { level: 3 }, false),
-    },
-    Case {
-        name: "Zarr f32, blosc",
-        location: "x.zarr",
-        first: 4,
-        writer: |path| Box::new(Zarr::create(path.join("x.zarr")).blosc()),
-        floor: Floor::Decode(Codec::Blosc { size: 4 }, false),
-    },
-];
-
-const INTEGERS: [Case; 5] = [
-    Case {
-        name: "FITS u16",
-        location: "x/*.fits",
-        first: 1,
-        writer: |path| Box::new(fits(path)),
-        floor: Floor::Copy,
-    },
-    Case {
-        name: "FITS u16, RICE_1",
-        location: "x/*.fits",
-        first: 1,
-        writer: |path| Box::new(fits(path).rice()),
-        floor: Floor::Decode(Codec::Rice, true),
-    },
-    Case {
-        name: "HDF5 u16, shuffle and deflate",
-        location: "x.h5",
-        first: 1,
-        writer: |path| Box::new(Hdf5::create(path.join("x.h5")).deflate(4)),
-        floor: Floor::Decode(Codec::ShuffledDeflate { size: 2, level: 4 }, false),
-    },
-    Case {
-        name: "Zarr u16, zstd",
-        location: "x.zarr",
-        first: 4,
-        writer: |path| Box::new(Zarr::create(path.join("x.zarr")).zstd(3)),
-        floor: Floor::Decode(Codec::Zstd { level: 3 }, false),
-    },
-    Case {
-        name: "Zarr u16, blosc",
-        location: "x.zarr",
-        first: 4,
-        writer: |path| Box::new(Zarr::create(path.join("x.zarr")).blosc()),
-        floor: Floor::Decode(Codec::Blosc { size: 2 }, false),
-    },
-];
+        writer,
+        floor: Floor::Decode(codec, false),
+    };
+    [
+        Case {
+            name: "FITS",
+            location: "x/*.fits",
+            first: 1,
+            writer: |path| Box::new(fits(path)),
+            floor: Floor::Copy,
+        },
+        Case {
+            name: "FITS RICE_1",
+            location: "x/*.fits",
+            first: 1,
+            writer: rice,
+            floor: Floor::Decode(
+                if rounded { Codec::Quantised { step: STEP } } else { Codec::Rice },
+                true,
+            ),
+        },
+        Case {
+            name: "HDF5 shuffle, deflate",
+            location: "x.h5",
+            first: 1,
+            writer: |path| Box::new(Hdf5::create(path.join("x.h5")).deflate(4)),
+            floor: Floor::Decode(Codec::ShuffledDeflate { size, level: 4 }, false),
+        },
+        zarr(
+            "Zarr zstd",
+            |path| Box::new(Zarr::create(path.join("x.zarr")).zstd(3)),
+            Codec::Zstd { level: 3 },
+        ),
+        zarr(
+            "Zarr blosc",
+            |path| Box::new(Zarr::create(path.join("x.zarr")).blosc()),
+            Codec::Blosc { size },
+        ),
+    ]
+}
 
 impl Formats {
     /// Measures all that was asked for.
@@ -164,8 +141,8 @@ impl Formats {
             "", "floor", "max", "ratio", "work", "sum", "into", "stored"
         );
         let frames = (self.megabytes * 1_000_000).div_ceil(SIDE * SIDE * 4).next_multiple_of(4);
-        self.cases(&FLOATS, &data::calibrated(frames), &session, &mut out)?;
-        self.cases(&INTEGERS, &data::counts(2 * frames), &session, &mut out)?;
+        self.cases(&data::calibrated(frames), &session, &mut out)?;
+        self.cases(&data::counts(2 * frames), &session, &mut out)?;
         if self.files > 0 {
             out.insert("opening".into(), self.opening(&session)?);
         }
@@ -174,12 +151,15 @@ impl Formats {
 
     fn cases<T: Element<Repr = T> + Kind + bytemuck::Pod>(
         &self,
-        cases: &[Case],
         frames: &Array<T>,
         session: &Session,
         out: &mut Map<String, Value>,
     ) -> Result<()> {
-        for case in cases.iter().filter(|case| case.name.contains(&self.only)) {
+        for case in cases::<T>() {
+            let name = format!("{} {}", <T as Element>::DTYPE.name(), case.name);
+            if !name.contains(&self.only) {
+                continue;
+            }
             let folder = Folder::new(&self.common.data, "formats")?;
             let mut shape = frames.shape()?;
             let mut chunks = frames.chunksize()?;
@@ -189,14 +169,15 @@ impl Formats {
             }
             let stored = frames.reshape(shape).rechunk(Chunks::sizes(&chunks[..]));
             session.store_dyn(&stored, &*(case.writer)(folder.path()))?;
-            let measured = self.case::<T>(case, folder.path(), session)?;
-            out.insert(case.name.into(), measured);
+            let measured = self.case::<T>(&name, &case, folder.path(), session)?;
+            out.insert(name, measured);
         }
         Ok(())
     }
 
     fn case<T: Element<Repr = T> + Kind + bytemuck::Pod>(
         &self,
+        name: &str,
         case: &Case,
         folder: &Path,
         session: &Session,
@@ -216,10 +197,7 @@ impl Formats {
         let stored;
         let floor: &dyn Fn() -> Result<()> = match case.floor {
             Floor::Copy => {
-                copy = match size_of::<T>() {
-                    2 => Plain::unsigned(&files, frame)?,
-                    _ => Plain::floats(&files, frame)?,
-                };
+                copy = Plain::of(<T as Element>::DTYPE, &files, frame)?;
                 &|| Ok(copy.copy(threads)?)
             }
             Floor::Decode(codec, rows) => {
@@ -230,7 +208,7 @@ impl Formats {
                 // What the floor decodes is what lies in the files, but for their headers.
                 let share = stored.bytes() as f64 / on_disk as f64;
                 if !(0.9..1.1).contains(&share) {
-                    return Err(format!("{}: stored otherwise ({share:.2})", case.name).into());
+                    return Err(format!("{name}: stored otherwise ({share:.2})").into());
                 }
                 &|| Ok(stored.decode(threads)?)
             }
@@ -252,7 +230,7 @@ impl Formats {
         let shown = |laps: &Laps| format!("{:.2} ± {:2.0} %", rate(laps), 50.0 * laps.spread());
         println!(
             "{:<30} {:>13} {:>13} {:>6.2} {:>5.2} {:>12} {:>12} {:>6.2}",
-            case.name,
+            name,
             shown(&floor),
             shown(&max),
             max.relative_to(&floor),

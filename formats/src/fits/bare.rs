@@ -1,7 +1,7 @@
 //! Tiles by themselves, without the table that holds them: for [`crate::codecs`].
 
 use super::{
-    convert::{Cells, Order, to_file_order},
+    convert::{Cells, Convert, Order, to_file_order},
     quantise::{Dither, Quantum},
     rice, write,
 };
@@ -12,6 +12,11 @@ use crate::{
 
 /// What stands for NaN among quantised pixels, where it is looked for.
 const BLANK: i32 = i32::MIN + 1;
+
+/// Makes elements of the pixels of a plain image, where they lie.
+pub(crate) fn elements(dtype: DType, pixels: &mut [u8]) {
+    Convert::plain(dtype).apply(Cells::InPlace(pixels), Order::Big);
+}
 
 /// RICE_1 of pixels of 16 bits, in native order.
 pub(crate) fn encode_integers(pixels: &[u8]) -> Vec<u8> {

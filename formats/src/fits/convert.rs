@@ -144,6 +144,19 @@ impl Convert {
         Ok(Convert { stored, dtype, rule, blank, undefined })
     }
 
+    /// The rule of images of `dtype` as they are written: nothing scaled, nothing undefined.
+    #[cfg(feature = "codecs")]
+    pub(super) fn plain(dtype: DType) -> Convert {
+        let (stored, rule) = match dtype {
+            DType::I8 => (DType::U8, Rule::Flip),
+            DType::U16 => (DType::I16, Rule::Flip),
+            DType::U32 => (DType::I32, Rule::Flip),
+            DType::U64 => (DType::I64, Rule::Flip),
+            same => (same, Rule::Keep),
+        };
+        Convert { stored, dtype, rule, blank: None, undefined: Undefined::Nan }
+    }
+
     /// The same with another missing value, where there is one at all.
     pub(super) fn with_blank(&self, other: i64) -> Convert {
         Convert { blank: self.blank.map(|_| other), ..self.clone() }
@@ -165,12 +178,31 @@ impl Convert {
 
     /// Converts all cells; [`Cells::InPlace`] only where [`Convert::keeps_size`].
     pub(super) fn apply(&self, cells: Cells<'_>, order: Order) {
+        // In cache, one core: pixels of 16 or 32 bits swapped at 110 GB/s with AVX2, at 31 with what
+        // every x86-64 has; the slower one takes longer than the read from the page cache before it.
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor has AVX2, which is all that the function asks for.
+            return unsafe { self.apply_avx2(cells, order) };
+        }
+        self.apply_any(cells, order);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    fn apply_avx2(&self, cells: Cells<'_>, order: Order) {
+        self.apply_any(cells, order);
+    }
+
+    #[inline(always)]
+    fn apply_any(&self, cells: Cells<'_>, order: Order) {
         match order {
             Order::Big => self.run::<true>(cells),
             Order::Native => self.run::<false>(cells),
         }
     }
 
+    #[inline(always)]
     fn run<const BIG: bool>(&self, cells: Cells<'_>) {
         macro_rules! load {
             ($t:ty, $cell:expr) => {
