@@ -219,6 +219,58 @@ def hdf5_fixtures(check):
                 check.compare(f"{path}::/{name}", np.asarray(node[()]), ["zarr", "npy"])
 
 
+def held(path):
+    """All that h5py reads in a file: groups, links, attributes, elements."""
+    found = {}
+
+    def value(read):
+        try:
+            return repr(np.asarray(read()).tolist())
+        except Exception as error:
+            return type(error).__name__
+
+    def look(name, node):
+        found[name] = [value(lambda: node.attrs[key]) for key in sorted(node.attrs)]
+        if isinstance(node, h5py.Dataset):
+            found[name] += [node.shape, node.chunks, value(lambda: node[()])]
+        elif isinstance(node, h5py.Group):
+            found[name] += [(key, repr(node.get(key, getlink=True, getclass=True))) for key in node]
+
+    with h5py.File(path, "r") as file:
+        look("/", file)
+        file.visititems(look)
+    return found
+
+
+def hdf5_beside(check):
+    """Data sets are added to and replaced in files of others, where all else stays."""
+    small, other = np.arange(35, dtype="i2").reshape(5, 7), np.arange(3.0)
+    for i, array in enumerate((small, other)):
+        np.save(check.folder / f"beside{i}.npy", array)
+    for path in sorted((DATA / "hdf5").glob("*.h5")):
+        if path.name == "virtual.h5":
+            continue  # h5py does not survive its circles
+        copy = check.folder / f"beside-{path.name}"
+        shutil.copy(path, copy)
+        before = held(copy)
+        for i, array in enumerate((small, other)):
+            check.done += 1
+            command = [check.binary, "convert", check.folder / f"beside{i}.npy", f"{copy}::/added/here", "--quiet"]
+            done = subprocess.run([*command, *["--overwrite"] * i], capture_output=True, text=True)
+            after, error = held(copy), None
+            if done.returncode == 0:
+                group, dataset = after.pop("added", None), after.pop("added/here", None)
+                after["/"] = [entry for entry in after["/"] if entry[0] != "added"]
+                if group is None or dataset is None or dataset[-1] != repr(array.tolist()):
+                    error = f"{dataset} was added"
+            elif path.name != "shared.h5":
+                error = done.stderr.strip()
+            if error is None and before != after:
+                error = f"changed in {[name for name in before if before[name] != after.get(name)]}"
+            if error is not None:
+                check.wrong.append(f"{path} with a data set added: {error}")
+
+
 def zarr_fixtures(check):
     for path in sorted((DATA / "zarr").glob("*.zarr")):
         try:
@@ -299,7 +351,7 @@ def main():
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         check = Check(options.binary, folder)
-        parts = [(visp, 6), (hdf5_axes, 1), (quantised, 1), (fits_fixtures, 360), (fits_cards, 26), (hdf5_fixtures, 180),
+        parts = [(visp, 6), (hdf5_axes, 1), (quantised, 1), (fits_fixtures, 360), (fits_cards, 26), (hdf5_fixtures, 180), (hdf5_beside, 30),
                  (zarr_fixtures, 140), (npy_fixtures, 36)]
         for part, least in parts:
             part(check)

@@ -28,6 +28,8 @@ use std::sync::Arc;
 pub(super) const AXIS_NAMES: &str = "DIMENSION_LABELS";
 /// The attribute that refers to the scales of each axis.
 pub(super) const SCALES: &str = "DIMENSION_LIST";
+/// The attribute of a scale that refers to the axes it is attached to.
+const ATTACHED: &str = "REFERENCE_LIST";
 /// Values of one attribute, at the most; a longer one is data, not a remark.
 const MAX_VALUES: u64 = 1 << 16;
 /// Bytes that the values of all attributes of one object take, at the most: references in a
@@ -58,7 +60,7 @@ pub(super) fn read(container: &Container, header: &Header, meta: &mut Meta) {
                 }
             }
             // What only says how scales and arrays refer to each other.
-            (_, "REFERENCE_LIST" | "_Netcdf4Coordinates" | "_Netcdf4Dimid" | "_nc3_strict") => {}
+            (_, ATTACHED | "_Netcdf4Coordinates" | "_Netcdf4Dimid" | "_nc3_strict") => {}
             _ => {
                 attributes.insert(message.name, value);
             }
@@ -115,6 +117,40 @@ fn messages(container: &Container, header: &Header) -> Vec<AttributeMessage> {
             .ok()
     })
     .collect()
+}
+
+/// The addresses of all scales of an array's axes.
+pub(super) fn scales(container: &Container, header: &Header) -> Vec<u64> {
+    let (offsets, _) = container.sizes();
+    let lists = messages(container, header).into_iter().filter(|m| m.name == SCALES);
+    let mut scales = Vec::new();
+    for list in lists {
+        for entry in list.raw_data.chunks_exact(8 + usize::from(offsets)) {
+            let entry = sequence(container, entry, usize::from(offsets), &mut { MAX_BYTES });
+            scales.extend(addresses(&entry.unwrap_or_default(), offsets.into(), offsets));
+        }
+    }
+    scales
+}
+
+/// The addresses of the arrays that a scale is attached to; `None` if that is not known.
+pub(super) fn scaled(container: &Container, scale: &Header) -> Option<Vec<u64>> {
+    let messages = messages(container, scale);
+    let Some(list) = messages.iter().find(|message| message.name == ATTACHED) else {
+        return Some(Vec::new());
+    };
+    let (offsets, _) = container.sizes();
+    let count = usize::try_from(list.dataspace.num_elements().ok()?).ok()?;
+    // Pairs of an array's address and the number of its axis.
+    let pair = list.raw_data.len().checked_div(count)?;
+    (pair >= usize::from(offsets)).then(|| addresses(&list.raw_data, pair, offsets).collect())
+}
+
+/// The addresses that elements of `size` bytes begin with.
+fn addresses(bytes: &[u8], size: usize, offsets: u8) -> impl Iterator<Item = u64> {
+    bytes
+        .chunks_exact(size)
+        .filter_map(move |element| Cursor::new(element).read_offset(offsets).ok())
 }
 
 /// Names each axis as the dimension scale that stands for it: the last part of its path,

@@ -44,8 +44,11 @@ pub(super) const REMEDY: &str = if cfg!(feature = "hdf5") {
     "build with the feature hdf5, which asks the C library, or rewrite it with h5repack"
 };
 
+/// Why something may lie beyond the end of a file.
+const TRUNCATED: &str = "the file is truncated, or was not closed by its writer";
+
 /// Turns a panic of the metadata reader into an error: no bytes of a file may end the process.
-fn guarded<T>(path: &Path, call: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(super) fn guarded<T>(path: &Path, call: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(call))
         .unwrap_or_else(|_| Err(corrupt("its metadata cannot be made sense of")))
         .map_err(|error| error.at_path(path))
@@ -106,8 +109,11 @@ impl Storage for MetadataFile {
     fn read_range(&self, offset: u64, len: usize) -> hdf5_reader::error::Result<StorageBuffer> {
         let end = offset.checked_add(len as u64).ok_or(ReaderError::OffsetOutOfBounds(offset))?;
         if end > self.len {
-            let available = self.len.saturating_sub(offset);
-            return Err(ReaderError::UnexpectedEof { offset, needed: len as u64, available });
+            let message = format!(
+                "{len} bytes of metadata at {offset} lie beyond the end of the file, which has {}",
+                self.len
+            );
+            return Err(ReaderError::Io(corrupt(message).help(TRUNCATED).into_io()));
         }
         if len > METADATA_LIMIT {
             return Err(ReaderError::ResourceLimit(format!(
@@ -179,7 +185,7 @@ impl Container {
                 "{bytes} bytes at {address} lie beyond the end of the file, which has {}",
                 self.len
             ))
-            .help("the file is truncated, or was not closed by its writer")),
+            .help(TRUNCATED)),
         }
     }
 }
@@ -241,16 +247,21 @@ pub(super) fn read_attributes(path: &Path, item: &str, meta: &mut crate::source:
 
 /// The path of the only data set of numbers; one beside scales of its axes is the only one.
 fn only(container: &Container) -> Result<String> {
-    let (mut arrays, mut scales) = (Vec::new(), Vec::new());
+    let (mut arrays, mut scales, mut damaged) = (Vec::new(), Vec::new(), None);
     container.walk(|met| {
-        if let Met::Dataset { path, header } = met
-            && describe(container, &header).is_ok()
-        {
-            match role(container, &header) {
-                Role::Array => arrays.push(path),
-                Role::Scale => scales.push(path),
-                Role::Dimension => {}
+        match met {
+            Met::Dataset { path, header } if describe(container, &header).is_ok() => {
+                match role(container, &header) {
+                    Role::Array => arrays.push(path),
+                    Role::Scale => scales.push(path),
+                    Role::Dimension => {}
+                }
             }
+            Met::Unreadable { path, error } => {
+                let place = format!("{}::{path}", container.path.display());
+                damaged.get_or_insert_with(|| error.at(place));
+            }
+            _ => {}
         }
         Ok(())
     })?;
@@ -259,7 +270,10 @@ fn only(container: &Container) -> Result<String> {
         Some(only) if found.is_empty() => Ok(only),
         Some(_) => Err(FormatError::new(ErrorKind::Invalid, "holds several data sets of numbers")
             .help(choices(container))),
-        None => Err(FormatError::new(ErrorKind::NotFound, "holds no data set of numbers")),
+        // What might have been one tells why it is not.
+        None => Err(damaged.unwrap_or_else(|| {
+            FormatError::new(ErrorKind::NotFound, "holds no data set of numbers")
+        })),
     }
 }
 

@@ -54,12 +54,12 @@ pub(super) enum Met {
 
 impl Container {
     /// The address of the root group.
-    fn root(&self) -> Result<u64> {
+    pub(super) fn root(&self) -> Result<u64> {
         self.file.superblock().root_object_header_address().map_err(translate)
     }
 
     /// The links of a group, in the order in which they were made where that is known.
-    fn links(&self, group: &Header) -> Result<Vec<LinkMessage>> {
+    pub(super) fn links(&self, group: &Header) -> Result<Vec<LinkMessage>> {
         let mut links = Vec::new();
         if let Some(table) = group.first(MSG_SYMBOL_TABLE) {
             if let HdfMessage::SymbolTable(table) = self.parse(MSG_SYMBOL_TABLE, table)? {

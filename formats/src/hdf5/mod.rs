@@ -4,7 +4,7 @@
 //! chunk index are read once (`header`, `shared`, `index`, `number`, `chunks`, `attributes`), then raw chunks
 //! are fetched by positioned reads and decoded on the calling thread (`filter`, `source`);
 //! no lock is held while bytes are decoded, and the C library's global lock is nowhere on the
-//! way. [`Hdf5Writer`] names an output (`sink`, `output`).
+//! way. [`Hdf5Writer`] names an output (`sink`, `output`), which may lie beside others in a file (`update`).
 //!
 //! | | read | written |
 //! |---|---|---|
@@ -35,6 +35,7 @@ mod sink;
 mod source;
 #[cfg(test)]
 mod tests;
+mod update;
 mod virtual_;
 
 use crate::{

@@ -8,7 +8,7 @@
 //! a dimension that has none (NetCDF-4 File Format, appendix C). h5py, netCDF-4 and xarray
 //! take names and coordinates from there.
 
-use super::attributes::ONLY_DIMENSION;
+use super::{attributes::ONLY_DIMENSION, update::Update};
 use crate::{
     dtype::{DType, Scalar},
     error::{ErrorKind, FormatError, Result},
@@ -52,11 +52,13 @@ pub(super) struct Wanted<'a> {
     pub(super) fill: Scalar,
     /// Coordinates of axes, by the names of these.
     pub(super) coordinates: &'a [(String, Vec<f64>)],
+    /// What becomes of the file that is there, if the data set is added to one.
+    pub(super) update: Option<&'a Update>,
 }
 
 /// What a writer of HDF5 files has to offer.
 pub(super) trait Output: Send + Sync + Sized {
-    /// A file with one data set.
+    /// A file with one data set, or, at `path`, the file that it is added to.
     fn create(path: &Path, wanted: &Wanted<'_>) -> Result<Self>;
     /// Stores the encoded bytes of one chunk, best of a multiple of [`ALIGNED`]; of an array without axes, its element.
     fn put_chunk(&self, index: &[u64], bytes: &[u8]) -> Result<()>;
@@ -76,12 +78,25 @@ pub(super) struct RustHdf5 {
 
 impl Output for RustHdf5 {
     fn create(path: &Path, wanted: &Wanted<'_>) -> Result<RustHdf5> {
-        let Wanted { names, meta, chunk, layout, fill, coordinates } = *wanted;
-        let file = H5File::options().no_locking().create(path).map_err(translate)?;
+        let Wanted { names, meta, chunk, layout, fill, update, .. } = *wanted;
+        let options = H5File::options().no_locking();
+        let file = match update {
+            Some(_) => options.open_rw(path),
+            None => options.create(path),
+        }
+        .map_err(translate)?;
+        for removed in update.iter().flat_map(|update| &update.removed) {
+            file.delete_dataset(removed.trim_start_matches('/')).map_err(translate)?;
+        }
         let mut group = file.root_group();
         let (name, groups) = names.split_last().expect("a data set has a name");
-        for name in groups {
-            group = group.create_group(name).map_err(translate)?;
+        let there = update.map_or(0, |update| update.groups);
+        for (depth, name) in groups.iter().enumerate() {
+            group = match depth < there {
+                true => group.group(name),
+                false => group.create_group(name),
+            }
+            .map_err(translate)?;
         }
         let (fill, size) = fill.bytes();
         let sizes = |shape: &[u64]| -> Vec<usize> { shape.iter().map(|&n| n as usize).collect() };
@@ -118,7 +133,7 @@ impl Output for RustHdf5 {
             DType::F64 => create!(f64),
         }
         .map_err(translate)?;
-        name_axes(&group, name, &dataset, meta, coordinates).map_err(translate)?;
+        name_axes(&file, &group, &dataset, wanted).map_err(translate)?;
         Ok(RustHdf5 { dataset, file, layout, dtype: meta.dtype })
     }
 
@@ -220,14 +235,15 @@ impl Output for RustHdf5 {
 }
 
 /// Gives the named axes their scales. What cannot be a name of a data set stays a label only,
-/// as do axes without positions.
+/// as do axes without positions, and those of whose name there is something else.
 fn name_axes(
+    file: &H5File,
     group: &H5Group,
-    dataset: &str,
     array: &H5Dataset,
-    meta: &Meta,
-    coordinates: &[(String, Vec<f64>)],
+    wanted: &Wanted<'_>,
 ) -> rust_hdf5::Result<()> {
+    let Wanted { names, meta, coordinates, update, .. } = *wanted;
+    let dataset = names.last().copied().unwrap_or_default();
     let mut scales: Vec<(&str, u64, H5Dataset)> = Vec::new();
     for (axis, (name, &len)) in meta.axes.iter().zip(&meta.shape()).enumerate() {
         let usable = !name.is_empty() && name != "." && !name.contains(['/', '\0']);
@@ -238,6 +254,15 @@ fn name_axes(
             // Two axes of one dimension, as those of a covariance matrix.
             if *other == len {
                 array.attach_scale(axis, scale)?;
+            }
+            continue;
+        }
+        if let Some(other) = update.and_then(|update| update.taken.get(name)) {
+            // One scale for all arrays of a group that have such an axis.
+            if *other == Some(len) {
+                let path = [group.name(), "/", name].concat();
+                let scale = file.dataset_writer(path.trim_start_matches('/'))?;
+                array.attach_scale(axis, &scale)?;
             }
             continue;
         }

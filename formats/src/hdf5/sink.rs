@@ -1,12 +1,14 @@
-//! Writing: one data set in a new file, chunk by chunk, from any thread.
+//! Writing: one data set in a new file, or in a copy of one that is there, chunk by chunk, from any thread.
 //!
 //! Chunks are shuffled and deflated here, in parallel and in scratch; what stands behind
 //! [`Output`] only puts the bytes into the file and keeps the chunk index.
 
 use super::{
     attributes::AXIS_NAMES,
+    file::guarded,
     filter,
     output::{ALIGNED, FILL_VALUE, Layout, Output, RustHdf5, Wanted, element},
+    update::Update,
 };
 use crate::{
     dtype::Scalar,
@@ -38,7 +40,8 @@ const DEFAULT_LEVEL: u32 = 4;
 #[derive(Clone, Debug)]
 pub struct Hdf5Writer {
     path: PathBuf,
-    dataset: String,
+    /// `None`: the file is to hold nothing but [`DEFAULT_DATASET`].
+    dataset: Option<String>,
     chunks: Option<Vec<u64>>,
     level: Option<u32>,
     fill: Option<Scalar>,
@@ -52,7 +55,7 @@ impl Hdf5Writer {
     pub(super) fn new(path: &Path) -> Hdf5Writer {
         Hdf5Writer {
             path: path.to_owned(),
-            dataset: DEFAULT_DATASET.into(),
+            dataset: None,
             chunks: None,
             level: Some(DEFAULT_LEVEL),
             fill: None,
@@ -63,10 +66,12 @@ impl Hdf5Writer {
         }
     }
 
-    /// The path of the data set in the file; groups on the way are created.
+    /// The path of the data set in the file; groups on the way are created. Into a file that
+    /// exists it is put beside what is there, all of which stays: the file is copied (its bytes
+    /// must fit on the disk once more), and the copy takes its name when it is whole.
     #[must_use]
     pub fn dataset(mut self, path: impl Into<String>) -> Hdf5Writer {
-        self.dataset = path.into();
+        self.dataset = Some(path.into());
         self
     }
 
@@ -129,7 +134,8 @@ impl Hdf5Writer {
         self
     }
 
-    /// Replaces an output that exists.
+    /// Replaces an output that exists: the data set that is [named](Hdf5Writer::dataset), or,
+    /// if none is, the file.
     #[must_use]
     pub fn overwrite(mut self) -> Hdf5Writer {
         self.mode.overwrite = true;
@@ -202,15 +208,42 @@ impl Hdf5Writer {
 
     /// The parts of the data set's path.
     fn names(&self) -> Result<Vec<&str>> {
-        let names: Vec<&str> = self.dataset.split('/').filter(|name| !name.is_empty()).collect();
+        let dataset = self.dataset.as_deref().unwrap_or(DEFAULT_DATASET);
+        let names: Vec<&str> = dataset.split('/').filter(|name| !name.is_empty()).collect();
         if names.is_empty() || names.iter().any(|name| *name == "." || name.contains('\0')) {
             return Err(FormatError::new(
                 ErrorKind::Invalid,
-                format!("{:?} does not name a data set", self.dataset),
+                format!("{dataset:?} does not name a data set"),
             )
             .help("give a path like /group/data"));
         }
         Ok(names)
+    }
+}
+
+impl Hdf5Writer {
+    /// Where the output lies until it is whole, and what is to be kept of a file that it is added
+    /// to.
+    fn stage(&self, names: &[&str], meta: &Meta) -> Result<(Option<Update>, Staging)> {
+        if self.dataset.is_none() {
+            return Ok((None, Staging::create(&self.path, self.mode)?));
+        }
+        if !self.path.is_file() {
+            // One that appears meanwhile is not replaced for a data set's sake.
+            let mode = Mode { overwrite: false, ..self.mode };
+            return Ok((None, Staging::create(&self.path, mode)?));
+        }
+        let update = Update::plan(&self.path, names, &meta.axes, self.mode.overwrite)?;
+        if let Some((axis, _)) =
+            self.coordinates.iter().find(|(axis, _)| update.taken.contains_key(axis))
+        {
+            let message = format!("there is something of the name of the axis {axis:?} already");
+            return Err(FormatError::new(ErrorKind::Exists, message)
+                .at_path(&self.path)
+                .help("leave out its coordinates, or choose another name"));
+        }
+        let staging = update.stage(self.mode)?;
+        Ok((Some(update), staging))
     }
 }
 
@@ -258,7 +291,8 @@ impl Writer for Hdf5Writer {
         let meta = &self.named(meta).map_err(place)?;
         self.check_coordinates(meta, names[names.len() - 1]).map_err(place)?;
         let level = self.level.map(filter::deflate_level).transpose().map_err(place)?;
-        let staging = Staging::create(&self.path, self.mode)?;
+        let (update, staging) = self.stage(&names, meta)?;
+        let update = update.as_ref();
         let chunk = meta.grid.max_chunk();
         // A data set without axes or without elements cannot have chunks.
         let chunked = !chunk.is_empty() && !meta.grid.is_empty();
@@ -270,8 +304,9 @@ impl Writer for Hdf5Writer {
         };
         let fill = self.fill(meta);
         let coordinates = &self.coordinates[..];
-        let wanted = Wanted { names: &names, meta, chunk: &chunk, layout, fill, coordinates };
-        let output = RustHdf5::create(staging.path(), &wanted).map_err(place)?;
+        let wanted =
+            Wanted { names: &names, meta, chunk: &chunk, layout, fill, coordinates, update };
+        let output = guarded(&self.path, || RustHdf5::create(staging.path(), &wanted))?;
         let names = meta.axes.iter().map(|name| Value::from(name.as_str())).collect();
         let named = meta.axes.iter().any(|name| !name.is_empty());
         let axes = named.then(|| (AXIS_NAMES.to_owned(), Value::Array(names)));
@@ -297,6 +332,7 @@ impl Writer for Hdf5Writer {
             output: Mutex::new(Some(Arc::new(output))),
             written: ChunkSet::new(meta.grid.len()),
             staging,
+            update: update.cloned(),
             path: self.path.clone(),
         }))
     }
@@ -321,6 +357,8 @@ struct Sink {
     written: ChunkSet,
     /// Removed after the output, which is dropped first, let go of the file.
     staging: Staging,
+    /// The file that the data set is added to.
+    update: Option<Update>,
     path: PathBuf,
 }
 
@@ -401,6 +439,9 @@ impl ChunkSink for Sink {
                 .at_path(&self.path)
         })?;
         output.finish().map_err(|error| error.at_path(&self.path))?;
+        if let Some(update) = &self.update {
+            update.check(self.staging.path())?;
+        }
         self.staging.sync()
     }
 
@@ -408,6 +449,9 @@ impl ChunkSink for Sink {
         if self.output().is_some() {
             return Err(FormatError::new(ErrorKind::Invalid, "published before it was sealed")
                 .at_path(&self.path));
+        }
+        if let Some(update) = &self.update {
+            update.check_unchanged()?;
         }
         self.staging.publish()
     }

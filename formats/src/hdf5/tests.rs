@@ -4,6 +4,7 @@
 // The C library, asked for what the reader here does not know, crashes on some of them.
 #[cfg(not(feature = "hdf5"))]
 mod damaged;
+mod update;
 mod written;
 
 use super::*;
@@ -501,4 +502,21 @@ proptest! {
             prop_assert_eq!(out.as_view().get(&at), value(dtype, i));
         }
     }
+}
+
+#[test]
+fn what_a_truncated_file_lacks_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.h5");
+    let whole = std::fs::read(fixture("one.h5")).unwrap();
+    let mut told = 0;
+    for parts in 1..8 {
+        std::fs::write(&path, &whole[..whole.len() * parts / 8]).unwrap();
+        let Err(error) = Hdf5.open(&path, None) else { continue };
+        let text = error.to_string();
+        assert!(text.contains(" beyond the end of the file, which has "), "{parts}/8: {text}");
+        assert!(text.ends_with("the file is truncated, or was not closed by its writer"), "{text}");
+        told += 1;
+    }
+    assert!(told > 0);
 }

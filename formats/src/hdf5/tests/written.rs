@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// Writes an array of `values` through the sink, in reverse order and some chunks twice.
-fn write(writer: &dyn Writer, meta: &Meta) -> Result<()> {
+pub(super) fn write(writer: &dyn Writer, meta: &Meta) -> Result<()> {
     let mut meta = meta.clone();
     meta.grid = writer.grid(&meta)?;
     let shape = meta.shape();
