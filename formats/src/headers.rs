@@ -4,11 +4,16 @@
 //! files of several kinds share few cards. A file that cannot be read has its reason in its row,
 //! and does not end the scan.
 
-use crate::{error::Result, registry, stack::for_all};
+use crate::{
+    error::{ErrorKind, Result},
+    registry,
+    stack::for_all,
+};
 use serde_json::Value;
 use std::{
     collections::HashMap,
     path::PathBuf,
+    slice,
     sync::{Mutex, PoisonError},
 };
 
@@ -43,9 +48,20 @@ impl Row {
 /// Reads the headers of all files at `locations`; only the `cards` named, or all.
 ///
 /// # Errors
-/// If nothing is at a location. What is wrong with a single file is told in its row.
+/// If nothing is at the only location. What is wrong with a single file of several is told in its
+/// row, and so is that there is none.
 pub fn scan(locations: &[String], cards: Option<&[String]>) -> Result<Headers> {
-    let files = registry::files(locations)?;
+    let mut files = Vec::new();
+    for location in locations {
+        match registry::files(slice::from_ref(location)) {
+            Ok(found) => files.extend(found),
+            // It is opened as the others are, and told not to be there.
+            Err(error) if error.kind() == ErrorKind::NotFound && locations.len() > 1 => {
+                files.push((location.into(), None));
+            }
+            Err(error) => return Err(error),
+        }
+    }
     let columns = Mutex::new(Columns::default());
     let lock = || columns.lock().unwrap_or_else(PoisonError::into_inner);
     for card in cards.unwrap_or_default() {

@@ -55,7 +55,7 @@ fn hidden(path: &Path) -> usize {
 pub(crate) fn glob(text: &str) -> Result<FileList> {
     let paths = matches(text, &without_dots(text))?;
     if paths.is_empty() {
-        return Err(no_match(text));
+        return Err(no_match(text, None));
     }
     Ok(FileList::plain(paths))
 }
@@ -95,7 +95,8 @@ fn without_dots(text: &str) -> String {
     clean.to_str().map_or_else(|| text.to_owned(), str::to_owned)
 }
 
-fn no_match(text: &str) -> FormatError {
+/// That nothing is there; of a pattern with the field that is in it `repeated`ly.
+fn no_match(text: &str, repeated: Option<&str>) -> FormatError {
     // The folder that is looked in is the one before the first part that varies.
     let fixed: PathBuf = Path::new(text)
         .components()
@@ -118,8 +119,13 @@ fn no_match(text: &str) -> FormatError {
         }
         Err(e) => e.to_string(),
     };
-    FormatError::new(ErrorKind::NotFound, format!("no file matches {text}"))
-        .help(format!("looked in {shown} ({found})"))
+    let mut help = format!("looked in {shown} ({found})");
+    if let Some(name) = repeated {
+        help += &format!(
+            "\n  `{name}` is the same text wherever it stands: give another one another name"
+        );
+    }
+    FormatError::new(ErrorKind::NotFound, format!("no file matches {text}")).help(help)
 }
 
 /// A piece of a pattern.
@@ -180,6 +186,17 @@ impl Pattern {
             let last = lengths.get(field).map_or(u64::MAX, |len| len.saturating_sub(1));
             of_any_width += usize::from(last.to_string().len() > width);
             of_any_width <= 1
+        })
+    }
+
+    /// A field that stands there more than once.
+    fn repeated(&self) -> Option<&str> {
+        let mut seen = BTreeSet::new();
+        self.pieces.iter().find_map(|piece| match piece {
+            Piece::Text(field) | Piece::Number(field, _) if !seen.insert(*field) => {
+                self.names.get(*field).map(String::as_str)
+            }
+            _ => None,
         })
     }
 
@@ -317,7 +334,7 @@ pub(crate) fn expand(text: &str, holes: bool) -> Result<FileList> {
     let named: Vec<(&PathBuf, Vec<&str>)> =
         found.iter().filter_map(|path| Some((path, pattern.matches(path.to_str()?)?))).collect();
     if named.is_empty() {
-        return Err(no_match(text));
+        return Err(no_match(text, pattern.repeated()));
     }
     let fields: Vec<Field> = (0..pattern.names.len())
         .map(|field| {
@@ -510,6 +527,10 @@ mod tests {
             error.to_string(),
             "no file matches missing/*.fits\n  looked in missing/ (the folder does not exist)"
         );
+        let dir = folder(&["a_b.x"]);
+        let error = expanded(&dir, "{typ}_{typ}.x").unwrap_err().to_string();
+        let told = "\n  `typ` is the same text wherever it stands: give another one another name";
+        assert!(error.ends_with(told), "{error}");
         let dir = folder(&["a", "b"]);
         let at = dir.path().display().to_string();
         assert_eq!(

@@ -68,9 +68,7 @@ impl Staging {
         let (path, journal_path) = (sibling(".part")?, sibling(".journal")?);
         let (aside, lock) = (sibling(aside::ENDING)?, sibling(".lock")?);
         let may_begin = || {
-            if target.symlink_metadata().is_ok() && !mode.overwrite {
-                return Err(exists(target));
-            }
+            // What is never overwritten is told first, and not to be overwritten.
             if target.is_dir() && !is_array(target) {
                 return Err(FormatError::new(
                     ErrorKind::Exists,
@@ -78,6 +76,9 @@ impl Staging {
                 )
                 .at_path(target)
                 .help("it is not overwritten: choose another name, or remove it yourself"));
+            }
+            if target.symlink_metadata().is_ok() && !mode.overwrite {
+                return Err(exists(target));
             }
             Ok(())
         };
@@ -312,7 +313,7 @@ fn is_array(folder: &Path) -> bool {
 fn exists(target: &Path) -> FormatError {
     FormatError::new(ErrorKind::Exists, "the output exists already")
         .at_path(target)
-        .help("choose another name, or ask to overwrite it")
+        .help("choose another name, or ask to overwrite it (--overwrite)")
 }
 
 fn remove(path: &Path) -> io::Result<()> {

@@ -85,6 +85,8 @@ fn stats_of_integers_nothing_and_infinity() {
     let value = stats("big.npy", "<i8", "(3,)", &big);
     assert_eq!((&value["min"], &value["max"]), (&json!(i64::MIN), &json!(i64::MAX)));
     assert_eq!(value["sum"], json!(0));
+    let value = stats("bool.npy", "|b1", "(3,)", &[1, 0, 1]);
+    assert_eq!((&value["min"], &value["max"], &value["sum"]), (&json!(0), &json!(1), &json!(2)));
     let nothing: Vec<u8> = [f64::NAN; 2].iter().flat_map(|v| v.to_le_bytes()).collect();
     let value = stats("nan.npy", "<f8", "(2,)", &nothing);
     assert_eq!(

@@ -104,14 +104,41 @@ fn headers_that_cannot_be_read_are_told_and_the_rest_shown() {
     fs::write(at(&folder, "f7.fits"), "junk, with \"quotes\"").unwrap();
     let glob = at(&folder, "*.fits");
     let ran = run(&["headers", &glob, "--json"]);
-    assert_eq!((ran.code, ran.out.lines().count()), (Some(0), 700));
-    assert_eq!(ran.err.lines().count(), 1);
-    assert!(ran.err.starts_with("warning: ") && ran.err.contains("f7.fits: "), "{}", ran.err);
+    assert_eq!((ran.code, ran.out.lines().count()), (Some(1), 700));
+    let told: Vec<&str> = ran.err.lines().collect();
+    assert!(told[0].starts_with("warning: ") && told[0].contains("f7.fits: "), "{}", ran.err);
+    assert_eq!(told[1..], ["error: 1 of 700 files cannot be read"]);
     let lines: Vec<serde_json::Value> =
         ran.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(lines[7]["error"].is_string() && lines[7]["cards"] == json!({}));
     assert_eq!((&lines[10]["cards"]["BITPIX"], &lines[10]["error"]), (&json!(8), &json!(null)));
     assert!(lines[10]["file"].as_str().unwrap().ends_with("f10.fits"));
-    let text = out(&["headers", &glob, "--cards", "BITPIX"]);
-    assert_eq!(text.lines().count(), 700);
+    let ran = run(&["headers", &glob, "--cards", "BITPIX"]);
+    assert_eq!((ran.code, ran.out.lines().count()), (Some(1), 701));
+    assert!(
+        ran.out.lines().nth(8).unwrap().ends_with("f7.fits    (cannot be read)"),
+        "{}",
+        ran.out
+    );
+    // A file that is not there is one that cannot be read.
+    let ran = run(&["headers", "data/fits/plain_u1.fits", "gone.fits", "--csv"]);
+    assert_eq!((ran.code, ran.out.lines().count()), (Some(1), 3));
+    assert!(ran.out.ends_with("gone.fits: no such file or folder\n"), "{}", ran.out);
+    assert!(ran.err.ends_with("\nerror: 1 of 2 files cannot be read\n"), "{}", ran.err);
+}
+
+#[test]
+fn many_locations_are_abridged_and_held_against_the_first() {
+    let files: Vec<String> = (0..20).map(|i| format!("data/visp/visp/I_{i:03}.fits")).collect();
+    let files: Vec<&str> = files.iter().map(String::as_str).collect();
+    let text = out(&[&["info"], &files[..]].concat());
+    let first = "data/visp/visp/I_000.fits … data/visp/visp/I_019.fits   20 files";
+    assert!(text.starts_with(first), "{text}");
+    let all = json(&[&["info", "--json"], &files[..]].concat());
+    assert_eq!(all["location"], json!(files.join(" ")));
+    crate::fails(
+        &["info", "data/fits/plain_i2.fits", "data/npy/bool.npy"],
+        "error: data/npy/bool.npy: bool (7, 5, 6), but the first file, data/fits/plain_i2.fits, has int16 (6, 11)\n  \
+         files of a stack are alike: look at each on its own",
+    );
 }

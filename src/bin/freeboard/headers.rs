@@ -1,13 +1,16 @@
 //! `freeboard headers`: cards (or attributes) of many files as one table.
 //!
 //! The text shows the cards that are not the same in all files; CSV and JSON lines have all,
-//! or those that `--cards` names. A file that cannot be read is told of on stderr, and has
-//! its reason in JSON and in the CSV's last column.
+//! or those that `--cards` names. A file that cannot be read has a row as well, and its reason on stderr, in
+//! JSON and in the CSV's last column; when all are told, the command has failed.
 
 use crate::{args::Headers as Args, output, progress::say};
 use freeboard::{
     Result,
-    formats::headers::{self, Headers, Row},
+    formats::{
+        ErrorKind, FormatError,
+        headers::{self, Headers, Row},
+    },
 };
 use serde_json::{Map, Value, json};
 use std::io::{self, Write};
@@ -23,7 +26,14 @@ pub fn run(args: &Args) -> Result<()> {
         (true, _) => table.rows.iter().try_for_each(|row| json_line(out, &table, row)),
         (_, true) => csv(out, &table),
         _ => text(out, &table, asked.is_some()),
-    })
+    })?;
+    match table.rows.iter().filter(|row| row.error.is_some()).count() {
+        0 => Ok(()),
+        bad => {
+            let message = format!("{bad} of {} files cannot be read", table.rows.len());
+            Err(FormatError::new(ErrorKind::Corrupt, message).into())
+        }
+    }
 }
 
 /// A line: `file`, `error` (null of a file that was read), and `cards`.
@@ -88,7 +98,7 @@ fn text(out: &mut dyn Write, table: &Headers, all: bool) -> io::Result<()> {
     let read: Vec<&Row> = table.rows.iter().filter(|row| row.error.is_none()).collect();
     let file = |row: &Row| row.path.display().to_string();
     let width = |text: &str| text.chars().count();
-    let files = read.iter().map(|row| width(&file(row))).max().unwrap_or(0).max(4);
+    let files = table.rows.iter().map(|row| width(&file(row))).max().unwrap_or(0).max(4);
     let mut layout = Vec::with_capacity(columns.len());
     for &column in &columns {
         let cells = read.iter().map(|row| width(&shown(row, column))).max().unwrap_or(0);
@@ -101,7 +111,11 @@ fn text(out: &mut dyn Write, table: &Headers, all: bool) -> io::Result<()> {
         line += &if number { format!("  {name:>width$}") } else { format!("  {name:<width$}") };
     }
     writeln!(out, "{}", line.trim_end())?;
-    for row in &read {
+    for row in &table.rows {
+        if row.error.is_some() {
+            writeln!(out, "{:<files$}  (cannot be read)", file(row))?;
+            continue;
+        }
         let mut line = format!("{:<files$}", file(row));
         for &(column, width, number) in &layout {
             let cell = shown(row, column);

@@ -13,14 +13,16 @@ mod tree;
 
 use crate::{
     args::{Info, Stacking},
-    job, output,
+    job,
+    output::{self, tuple},
 };
-use entry::{Entry, tuple};
+use entry::Entry;
 use freeboard::{
-    DType, Result,
-    formats::{self, Content, Dims, registry},
+    DType, Missing, Result,
+    formats::{self, Content, Dims, ErrorKind, FormatError, registry},
 };
 use serde_json::{Value, json};
+use std::path::Path;
 
 /// What is looked at: one array, or all that a file or folder holds.
 enum Found {
@@ -56,10 +58,11 @@ impl Line {
 /// Runs the command.
 pub fn run(args: &Info) -> Result<()> {
     let found = find(args)?;
-    let location = args.paths.join(" ");
     if args.json {
+        let location = args.paths.join(" ");
         return output::print_json(&to_json(&location, &found));
     }
+    let location = shown(&args.paths);
     if args.html {
         return output::print_text(&html::page(&location, &found));
     }
@@ -67,6 +70,14 @@ pub fn run(args: &Info) -> Result<()> {
         Found::One(entry) => entry.to_text(args.cards),
         Found::Many(lines) => tree::to_text(&location, lines, args.cards),
     })
+}
+
+/// The locations, or of more than a few the first and the last.
+fn shown(paths: &[String]) -> String {
+    match paths {
+        [first, _, _, .., last] => format!("{first} … {last}"),
+        few => few.join(" "),
+    }
 }
 
 fn find(args: &Info) -> Result<Found> {
@@ -88,7 +99,45 @@ fn find(args: &Info) -> Result<Found> {
         }
     }
     let source = job::source(&args.paths, stacking)?;
-    Ok(Found::One(Box::new(Entry::opened(args.paths.join(" "), &*source))))
+    if stacking.missing == Missing::Error {
+        check_kinds(&args.paths)?;
+    }
+    let location = if args.json { args.paths.join(" ") } else { shown(&args.paths) };
+    Ok(Found::One(Box::new(Entry::opened(location, &*source))))
+}
+
+/// Holds a file of each other name ending against the first: a stack is shown by its first file, and such
+/// a mistake would be known only when the others are read.
+fn check_kinds(paths: &[String]) -> Result<()> {
+    let files = registry::files(paths)?;
+    let Some((first, _)) = files.first() else { return Ok(()) };
+    let mut seen = vec![first.extension()];
+    for (path, item) in &files {
+        if seen.contains(&path.extension()) {
+            continue;
+        }
+        seen.push(path.extension());
+        let meta = |path: &Path| -> Result<(DType, Vec<u64>)> {
+            let item = item.iter().map(|item| format!("::{item}")).collect::<String>();
+            let meta = registry::open(&format!("{}{item}", path.display()))?.meta().clone();
+            let inner = meta.shape().iter().copied().skip_while(|&len| len == 1).collect();
+            Ok((meta.dtype, inner))
+        };
+        let ((dtype, shape), (wanted, expected)) = (meta(path)?, meta(first)?);
+        if (dtype, &shape) != (wanted, &expected) {
+            let message = format!(
+                "{dtype} {}, but the first file, {}, has {wanted} {}",
+                tuple(&shape),
+                first.display(),
+                tuple(&expected)
+            );
+            return Err(FormatError::new(ErrorKind::Mismatch, message)
+                .at_path(path)
+                .help("files of a stack are alike: look at each on its own")
+                .into());
+        }
+    }
+    Ok(())
 }
 
 fn line(path: &str, entry: formats::Entry) -> Line {

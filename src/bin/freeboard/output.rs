@@ -32,6 +32,15 @@ pub fn print_json(value: &Value) -> Result<()> {
     })
 }
 
+/// A shape as Python writes it.
+pub fn tuple<T: ToString>(shape: &[T]) -> String {
+    let lengths: Vec<String> = shape.iter().map(T::to_string).collect();
+    match &lengths[..] {
+        [one] => format!("({one},)"),
+        many => format!("({})", many.join(", ")),
+    }
+}
+
 /// A number as JSON has it.
 pub fn float(value: f64) -> Value {
     if value.is_finite() {

@@ -1,7 +1,7 @@
 //! `freeboard stats`: what the elements are like, in one pass over them.
 //!
 //! What is not a number is counted and otherwise left out. Sums, means and deviations of
-//! floats are doubles.
+//! floats are doubles; true is 1.
 //!
 //! The keys of `--json`: `shape`, `dtype` (NumPy's name), `count` (elements that are not NaN),
 //! `nan`, `min`, `max`, `sum`, `mean`, `std` (divided by the count). Of nothing the sum is 0
@@ -23,9 +23,8 @@ pub fn run(args: &Stats) -> Result<()> {
     let elements: u64 = shape.iter().map(|&len| len as u64).product();
     let Some((count, values)) = measure(&job, &array, elements)? else { return Ok(()) };
 
-    let shape_text: Vec<String> = shape.iter().map(usize::to_string).collect();
     let mut table = vec![
-        ("shape", json!(shape), format!("({})", shape_text.join(", "))),
+        ("shape", json!(shape), output::tuple(&shape)),
         ("dtype", json!(dtype.name()), dtype.name().to_owned()),
         ("count", json!(count), count.to_string()),
         ("nan", json!(elements - count), (elements - count).to_string()),
@@ -52,9 +51,10 @@ fn measure(
     array: &Array,
     elements: u64,
 ) -> Result<Option<(u64, [Option<Scalar>; 5])>> {
-    let wide = match array.dtype()? {
-        DType::F32 => array.cast_to(DType::F64),
-        _ => array.clone(),
+    let (array, wide) = match array.dtype()? {
+        DType::F32 => (array.clone(), array.cast_to(DType::F64)),
+        DType::Bool => (array.cast_to(DType::U8), array.clone()),
+        _ => (array.clone(), array.clone()),
     };
     let sum = wide.nansum(..).item();
     if elements == 0 {

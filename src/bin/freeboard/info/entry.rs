@@ -1,5 +1,6 @@
 //! One array, as it is shown: as text, and as JSON.
 
+use crate::output::tuple;
 use freeboard::{
     formats::{ChunkSource, Item, Labels, Meta, Storage},
     memory::format_bytes,
@@ -158,15 +159,6 @@ impl Entry {
             "axes": axes,
             "attributes": &*meta.attributes,
         })
-    }
-}
-
-/// A shape as Python writes it.
-pub(super) fn tuple(shape: &[u64]) -> String {
-    let lengths: Vec<String> = shape.iter().map(u64::to_string).collect();
-    match &lengths[..] {
-        [one] => format!("({one},)"),
-        many => format!("({})", many.join(", ")),
     }
 }
 

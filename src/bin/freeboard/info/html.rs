@@ -1,10 +1,8 @@
 //! A page with a card for each array: a table of its sizes, and a drawing of its chunks, as
 //! dask's notebooks show arrays. It needs nothing beside itself.
 
-use super::{
-    Found, Is,
-    entry::{Entry, tuple},
-};
+use super::{Found, Is, entry::Entry};
+use crate::output::tuple;
 use freeboard::{formats::AxisGrid, memory::format_bytes};
 use std::fmt::Write as _;
 
