@@ -51,7 +51,7 @@ fn cells(session: &Session, stack: &Array<f32>) -> Result<()> {
     // How many there are is known when all planes were seen: labels are kept for the pass that measures.
     let labels = session.persist(&labels)?;
     let count = session.compute(count.item())?;
-    let regions = measure(stack, &labels, count).area().mean().maximum().centre_of_mass();
+    let regions = measure(stack, &labels, count).area().mean().maximum().center_of_mass();
     let table = session.compute(&regions)?;
 
     let (areas, centres) = (table.column::<i64>("area")?, table.column::<f64>("center_of_mass")?);

@@ -1,6 +1,6 @@
 //! What goes wrong is told in one message that says what, where, and what to do.
 
-use crate::{VISP, at, fails, json, names, npy, run};
+use crate::{VISP, at, fails, json, names, npy, out, run};
 use std::fs;
 
 #[test]
@@ -211,4 +211,65 @@ fn a_file_that_claims_too_much() {
     // What is all right is not refused.
     npy(&folder.path().join("y.npy"), "|u1", "()", &[7]);
     assert_eq!(json(&["reduce", "sum", &at(&folder, "y.npy"), "--json"]), 7);
+}
+
+#[test]
+fn data_sets_of_one_file_are_stored_beside_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = at(&folder, "x.npy");
+    npy(&folder.path().join("x.npy"), "|u1", "(3,)", &[1, 2, 3]);
+    let item = |name: &str| at(&folder, &format!("out.h5::{name}"));
+    out(&["convert", &input, &item("a/b")]);
+    out(&["convert", VISP, &item("a/c"), "--slice", "0, 0"]);
+    let sum = |name: &str| json(&["reduce", "sum", &item(name), "--json"]);
+    assert_eq!(sum("a/b"), 6);
+    fails(
+        &["convert", &input, &item("a/b")],
+        &format!(
+            "error: {}: the output exists already\n  give --overwrite, or choose another name",
+            item("a/b")
+        ),
+    );
+    out(&["reduce", "sum", &input, "-o", &item("a/b"), "--overwrite"]);
+    assert_eq!(sum("a/b"), 6);
+    assert_eq!(
+        json(&["info", &item("a/b"), "--json"])["arrays"][0]["shape"],
+        serde_json::json!([])
+    );
+    assert_eq!(json(&["stats", &item("a/c"), "--json"])["shape"], serde_json::json!([50, 120]));
+    // One of the file is made of another; in place of itself it is not.
+    out(&["convert", &item("a/c"), &item("half"), "--slice", ":25"]);
+    let ran = run(&["convert", &item("half"), &item("/half"), "--overwrite"]);
+    assert!(ran.err.contains("would replace the input"), "{}", ran.err);
+    let listed = json(&["info", &at(&folder, "out.h5"), "--json"]);
+    assert_eq!(listed["arrays"].as_array().unwrap().len(), 3);
+    // Without a name all of it is replaced, which is said before.
+    let ran = run(&["convert", &input, &at(&folder, "out.h5")]);
+    assert!(
+        ran.err.ends_with("whole file, or ::ITEM behind its name to add to it\n"),
+        "{}",
+        ran.err
+    );
+    out(&["convert", &input, &at(&folder, "out.h5"), "--overwrite"]);
+    assert_eq!(json(&["stats", &at(&folder, "out.h5"), "--json"])["sum"], 6);
+    assert_eq!(names(folder.path()), ["out.h5", "x.npy"]);
+}
+
+#[test]
+fn frames_go_into_a_folder_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("out")).unwrap();
+    fs::write(folder.path().join("out/notes.txt"), "kept").unwrap();
+    let output = at(&folder, "out/{i}.fits");
+    for more in [&[][..], &["--overwrite"]] {
+        let args = [&["convert", "data/fits/plain_f4.fits", &output], more].concat();
+        let ran = run(&args);
+        assert_eq!(ran.code, Some(1));
+        assert!(
+            ran.err.contains("a folder that is no array is there\n  it is not overwritten: "),
+            "{}",
+            ran.err
+        );
+    }
+    assert_eq!(names(&folder.path().join("out")), ["notes.txt"]);
 }

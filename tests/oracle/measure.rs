@@ -118,7 +118,7 @@ proptest! {
         let ask = |which: Regions| {
             let asked = measure(&x, &regions, which).area().sum().mean().variance();
             let asked = asked.standard_deviation().minimum().maximum().minimum_position();
-            asked.maximum_position().centre_of_mass().bounding_box().histogram(-50.0, 51.0, 2)
+            asked.maximum_position().center_of_mass().bounding_box().histogram(-50.0, 51.0, 2)
         };
         for which in [Regions::from(count), Regions::from(wanted)] {
             let asked = ask(which);

@@ -1,6 +1,6 @@
 //! What may be said on the command line: one place for each option and its help.
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use freeboard::{
     Array, Blank, Missing,
     calc::is_name,
@@ -89,7 +89,7 @@ pub struct Run {
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub memory: Option<u64>,
     /// How many threads compute [default: one for each processor]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = threads)]
     pub threads: Option<NonZeroUsize>,
     /// The folder for what does not fit in memory [default: /var/tmp]
     #[arg(long, value_name = "DIR")]
@@ -118,16 +118,16 @@ pub struct Run {
 #[derive(Debug, Args)]
 pub struct Writing {
     /// Chunk lengths of the output, one an axis (-1: the whole axis)
-    #[arg(long, value_name = "N,…", value_delimiter = ',', allow_hyphen_values = true, value_parser = clap::value_parser!(i64).range(-1..))]
+    #[arg(long, value_name = "N,…", value_delimiter = ',', allow_hyphen_values = true, value_parser = length)]
     pub chunks: Option<Vec<i64>>,
     /// Lengths of the shards that hold the chunks, one an axis (-1: the whole axis); Zarr alone has them
-    #[arg(long, value_name = "N,…", value_delimiter = ',', allow_hyphen_values = true, requires = "chunks", value_parser = clap::value_parser!(i64).range(-1..))]
+    #[arg(long, value_name = "N,…", value_delimiter = ',', allow_hyphen_values = true, requires = "chunks", value_parser = length)]
     pub shards: Option<Vec<i64>>,
     /// The output's codec: zstd:3, deflate:4, none, …; what there is depends on the format. For FITS: rice,
     /// gzip:4, and rice:4, which loses what is below a quarter of the noise of floats
     #[arg(long)]
     pub codec: Option<String>,
-    /// Replace an output that exists
+    /// Replace an output that exists: of out.h5::ITEM or out.zarr::ITEM that array alone, else all of it
     #[arg(long)]
     pub overwrite: bool,
     /// Replace an array in an object store, which is not atomic: the old one is removed first
@@ -290,11 +290,13 @@ pub struct Convert {
 
 /// `freeboard combine`.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("darks").args(["dark", "flat_dark"]).multiple(true)))]
 pub struct Combine {
-    /// The frames, stacked along their first axis
+    /// The frames, stacked along their first axis; a file alone of one or two axes is one frame
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<String>,
-    /// What is made of the elements at one place; NaN is left out
+    /// What is made of the elements at one place; NaN and what is missing is left out. The result is
+    /// float64, of float32 and of calibrated frames of up to 16 bits it is float32
     #[arg(long, value_enum, default_value = "median")]
     pub method: Method,
     /// Reject what lies more than so many deviations from the centre, on both sides or on either
@@ -312,17 +314,31 @@ pub struct Combine {
     /// Reject elements below LOW or above HIGH
     #[arg(long, value_name = "LOW,HIGH", value_delimiter = ',', allow_hyphen_values = true)]
     pub min_max_clip: Option<Vec<f64>>,
-    /// Subtract this frame, or the mean of several, from all frames, darks and flats
+    /// A weight for each frame, of --method mean and sum
+    #[arg(long, value_name = "W,…", value_delimiter = ',', allow_hyphen_values = true)]
+    pub weights: Option<Vec<f64>>,
+    /// A factor for each frame, which it is multiplied by before anything is rejected
+    #[arg(long, value_name = "F,…", value_delimiter = ',', allow_hyphen_values = true)]
+    pub scale: Option<Vec<f64>>,
+    /// Subtract this frame, or the master of several, from all frames, darks and flats
     #[arg(long, value_name = "PATH")]
     pub bias: Option<String>,
-    /// Subtract this frame, or the mean of several, scaled by exposure
+    /// Subtract this frame, or the master of several, from all frames, scaled by exposure; flats
+    /// have their own, --flat-dark
     #[arg(long, value_name = "PATH")]
     pub dark: Option<String>,
-    /// Divide by this frame, or the mean of several, over its own mean
+    /// Divide by this frame, or the master of several, over its own mean
     #[arg(long, value_name = "PATH")]
     pub flat: Option<String>,
-    /// The card that tells exposures, for --dark
-    #[arg(long, value_name = "CARD", default_value = "EXPTIME")]
+    /// Subtract this frame, or the master of several, from the flat, in place of the bias that it
+    /// contains; it is exposed as long as the flat
+    #[arg(long, value_name = "PATH", requires = "flat")]
+    pub flat_dark: Option<String>,
+    /// What several bias, dark or flat frames are made one by
+    #[arg(long, value_enum, value_name = "METHOD", default_value = "mean")]
+    pub master_method: Center,
+    /// The card that tells exposures, for --dark and --flat-dark
+    #[arg(long, value_name = "CARD", default_value = "EXPTIME", requires = "darks")]
     pub exposure: String,
     /// Where to write: .zarr, .fits, .h5, .npy or .png
     #[arg(long, short, value_name = "OUT")]
@@ -394,6 +410,7 @@ Examples:
   freeboard calc '(raw - bias) / flat' raw='night/*.fits' bias=b.fits flat=f.fits -o out.zarr
   freeboard calc 'x[::2, 50:].mean(axis=1)' x=cube.zarr --json
   freeboard calc 'x.min(), x.max()' x=cube.zarr
+With --json, integers beyond 64 bits are text.
 Exit code: 0, 1 it failed, 2 the formula or the command line cannot be read.";
 
 /// An input of a formula, for clap.
@@ -404,6 +421,19 @@ fn named(text: &str) -> Result<(String, String), String> {
         }
         _ => Err("an input is given as NAME=PATH".to_owned()),
     }
+}
+
+/// The length of a chunk along an axis, for clap.
+fn length(text: &str) -> Result<i64, String> {
+    match text.parse() {
+        Ok(length) if length == -1 || length >= 1 => Ok(length),
+        _ => Err("a length is 1 or more, or -1 for the whole axis".to_owned()),
+    }
+}
+
+/// How many threads, for clap.
+fn threads(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| "a number of threads is 1 or more".to_owned())
 }
 
 /// A size in bytes, for clap.
@@ -451,6 +481,7 @@ operations! {
         Mean mean "The mean";
         Min min "The least; NaN if one is NaN";
         Max max "The greatest; NaN if one is NaN";
+        Median median "The median; NaN if one is NaN";
         Std std "The standard deviation (ddof 0)";
         Var var "The variance (ddof 0)";
         Prod prod "The product";
@@ -463,6 +494,7 @@ operations! {
         Nanmean nanmean "The mean of what is not NaN";
         Nanmin nanmin "The least of what is not NaN";
         Nanmax nanmax "The greatest of what is not NaN";
+        Nanmedian nanmedian "The median of what is not NaN";
         Nanstd nanstd "The standard deviation of what is not NaN (ddof 0)";
         Nanvar nanvar "The variance of what is not NaN (ddof 0)";
         Nanprod nanprod "The product of what is not NaN";

@@ -1,27 +1,48 @@
 //! `freeboard combine`: frames calibrated, and combined into one.
 //!
-//! Bias, dark and flat frames are as they come from the camera: the bias is subtracted from darks and
-//! flats too, darks are scaled by exposure, and the flat is divided by its mean.
+//! A file of one or two axes alone is one frame; one of more axes holds frames along its first. Frames of
+//! files that are missing, and elements that are undefined, are left out.
+
+mod calibrate;
 
 use crate::{
-    args::{Center, Combine as Args, Deviation, Method, Stacking},
+    args::{Center, Combine as Args, Deviation, Input, Method},
     job::{self, Job},
+    output::tuple,
 };
 use freeboard::{
-    Array, DType, Result,
+    Array, Blank, Missing, OpenOptions, Result,
     array::Combine,
-    formats::{ErrorKind, FormatError, headers, registry},
-    kernel::{self, SigmaClip, promote::float_of},
+    formats::{ErrorKind, FormatError, registry},
+    kernel::{self, SigmaClip},
+    open_all, open_masked,
 };
-use ndarray::Array1;
-use std::{collections::BTreeMap, path::PathBuf};
+use std::path::Path;
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
+    let how = how(args)?;
     let output = job::output(&args.output, &args.writing, &args.run, &args.paths)?;
     let job = Job::new("combine", &args.run)?;
-    let frames = calibrated(&job::whole(&args.paths, &args.input)?, args)?;
-    job.store(&frames.combine(0, how(args)?), &output)
+    let Frames { all, mask } = frames(args)?;
+    let frames = calibrate::calibrated(&all, args)?;
+    let how = match mask {
+        Some(mask) => how.mask(&job::part(mask, &args.input)?.typed::<bool>()?),
+        None => how,
+    };
+    job.store(&frames.combine(0, how), &output)
+}
+
+fn invalid(message: impl Into<String>) -> FormatError {
+    FormatError::new(ErrorKind::Invalid, message)
+}
+
+/// The refusal of a calibration of another shape than the frames'.
+fn mismatch(what: &str, shape: &[usize], frame: &[usize]) -> FormatError {
+    let message =
+        format!("the {what} has the shape {}, and a frame {}", tuple(shape), tuple(frame));
+    FormatError::new(ErrorKind::Mismatch, message)
+        .help("--slice is of frames and calibrations alike, as they lie in their files")
 }
 
 /// How the frames are combined.
@@ -33,6 +54,10 @@ fn how(args: &Args) -> Result<Combine> {
     };
     if let Some(limits) = &args.min_max_clip {
         let [low, high] = pair(limits, "--min-max-clip")?;
+        if low.is_nan() || high.is_nan() || low > high {
+            let message = format!("--min-max-clip {low},{high} would reject all elements");
+            return Err(invalid(message).help("give the lower value first").into());
+        }
         how = how.min_max_clip(low, high);
     }
     if let Some(deviations) = &args.sigma_clip {
@@ -40,6 +65,10 @@ fn how(args: &Args) -> Result<Combine> {
             [both] => [both, both],
             _ => pair(deviations, "--sigma-clip")?,
         };
+        if let Some(wrong) = [low, high].into_iter().find(|k| k.is_nan() || *k <= 0.0) {
+            let message = format!("--sigma-clip takes numbers of deviations above 0, not {wrong}");
+            return Err(invalid(message).help("inf rejects nothing on its side").into());
+        }
         how = how.sigma_clip_by(SigmaClip {
             low,
             high,
@@ -54,100 +83,75 @@ fn how(args: &Args) -> Result<Combine> {
             iterations: Some(args.iterations).filter(|&iterations| iterations > 0),
         });
     }
+    if let Some(weights) = &args.weights {
+        if !weights.iter().all(|&w| w >= 0.0 && w.is_finite()) || weights.iter().all(|&w| w == 0.0)
+        {
+            return Err(invalid("--weights takes numbers of 0 or more, not all of them 0").into());
+        }
+        if matches!(args.method, Method::Median) {
+            return Err(invalid("a median has no weights")
+                .help("give --method mean or --method sum beside --weights")
+                .into());
+        }
+        how = how.weights(weights.iter().copied());
+    }
+    if let Some(factors) = &args.scale {
+        if !factors.iter().all(|factor| factor.is_finite()) {
+            return Err(invalid("--scale takes finite numbers").into());
+        }
+        how = how.scale(factors.iter().copied());
+    }
     Ok(how)
 }
 
 fn pair(values: &[f64], option: &str) -> Result<[f64; 2]> {
     <[f64; 2]>::try_from(values).map_err(|_| {
-        let message = format!("{option} takes a lower and an upper value, not {}", values.len());
-        FormatError::new(ErrorKind::Invalid, message).into()
+        invalid(format!("{option} takes a lower and an upper value, not {}", values.len())).into()
     })
 }
 
-/// The part of `all` frames that is asked for, less bias and dark, by the flat: those that were given.
-fn calibrated(all: &Array, args: &Args) -> Result<Array> {
-    let mut frames = job::part(all.clone(), &args.input)?;
-    if args.bias.is_none() && args.dark.is_none() && args.flat.is_none() {
-        return Ok(frames);
-    }
-    let (dtype, rank) = (float_of(frames.dtype()?), frames.rank()?);
-    frames = frames.cast_to(dtype);
-    let master = |path: &Option<String>| path.as_ref().map(|path| master(path, dtype, rank));
-    let bias = master(&args.bias).transpose()?;
-    let unbiased = |array: Array| match &bias {
-        Some(bias) => array - bias,
-        None => array,
-    };
-    frames = unbiased(frames);
-    if let Some(dark) = &args.dark {
-        let current = unbiased(self::master(dark, dtype, rank)?);
-        let own: Vec<f64> =
-            exposures(std::slice::from_ref(dark), &args.exposure)?.into_values().collect();
-        let of_dark = own.first().copied().unwrap_or(0.0);
-        if of_dark <= 0.0 || own.iter().any(|&exposure| exposure != of_dark) {
-            let message = format!("darks with {} of {own:?}", args.exposure);
-            return Err(FormatError::new(ErrorKind::Invalid, message)
-                .help("all darks have one exposure, which is not 0")
-                .into());
+/// All frames, along the first axis or several, and where elements of them are missing.
+struct Frames {
+    all: Array,
+    mask: Option<Array>,
+}
+
+fn frames(args: &Args) -> Result<Frames> {
+    let Input { stacking, mask, .. } = &args.input;
+    let options = job::options(stacking);
+    // Undefined elements are left out either way, and so are missing ones, which integers have no
+    // NaN to tell by.
+    let options = OpenOptions { blank: Blank::Nan, ..options };
+    let (all, mask) = match stacking.missing {
+        _ if *mask => (job::whole(&args.paths, &args.input)?, None),
+        Missing::Error => (open_all(&args.paths, &options)?, None),
+        Missing::Nan | Missing::Mask => {
+            let (all, mask) = open_masked(&args.paths, &options)?;
+            (all, Some(mask.to_dyn()))
         }
-        let factors = job::part(factors(all, args, of_dark)?.cast_to(dtype), &args.input)?;
-        frames = frames - factors * current;
+    };
+    let (rank, single) = (all.rank()?, is_single(args)?);
+    if rank == 0 {
+        return Err(invalid("a number is no frame").at(&args.paths[0]).into());
     }
-    if let Some(flat) = master(&args.flat).transpose()? {
-        let flat = unbiased(flat);
-        frames = frames / (&flat / flat.mean(..));
-    }
-    Ok(frames)
+    let stacked = |array: Array| match single && rank <= 2 {
+        true => array.expand_dims([0]),
+        false => array,
+    };
+    Ok(Frames { all: stacked(all), mask: mask.map(stacked) })
 }
 
-/// The frame at `path`; the mean of several, where the frames that it is for have `rank` axes.
-fn master(path: &str, dtype: DType, rank: usize) -> Result<Array> {
-    let source = job::source(&[path.to_owned()], &Stacking::default())?;
-    let array = Array::from_source(source).cast_to(dtype);
-    Ok(if array.rank()? < rank { array } else { array.mean(0) })
-}
-
-/// How many times longer than `of_dark` each frame was exposed, in the shape of `all` frames: the
-/// leading axes are those along which the files were stacked, whatever put them in their order.
-fn factors(all: &Array, args: &Args, of_dark: f64) -> Result<Array> {
-    let files = registry::stacked(&args.paths, &job::options(&args.input.stacking))?;
-    let shape = all.shape()?;
-    let leading = |&axes: &usize| shape[..axes].iter().product::<usize>() == files.len();
-    let Some(axes) = (1..=shape.len()).find(leading) else {
-        let count = shape.first().copied().unwrap_or(0);
-        let message = format!("{} files for {count} frames to subtract darks from", files.len());
-        return Err(FormatError::new(ErrorKind::Invalid, message)
-            .help("each frame is a file of its own")
-            .into());
+/// Whether the frames are one file that is named itself, and no stack.
+fn is_single(args: &Args) -> Result<bool> {
+    let ([path], None, []) =
+        (&args.paths[..], &args.input.stacking.stack, &args.input.stacking.stack_by[..])
+    else {
+        return Ok(false);
     };
-    let exposures = exposures(&args.paths, &args.exposure)?;
-    // Of a file that is taken as missing there is nothing to subtract a dark from.
-    let factor = |file: &Option<PathBuf>| {
-        let exposure = file.as_ref().and_then(|path| exposures.get(path));
-        exposure.map_or(f64::NAN, |exposure| exposure / of_dark)
-    };
-    let factors: Array1<f64> = files.iter().map(factor).collect();
-    let behind: Vec<i64> = (axes as i64..shape.len() as i64).collect();
-    let shape: Vec<i64> = shape.iter().map(|&len| len as i64).collect();
-    let factors = Array::from_ndarray(&factors).to_dyn().reshape(shape[..axes].to_vec());
-    Ok(factors.expand_dims(behind).broadcast_to(shape))
-}
-
-/// The number in a card of each file.
-fn exposures(paths: &[String], card: &str) -> Result<BTreeMap<PathBuf, f64>> {
-    let table = headers::scan(paths, Some(&[card.to_owned()]))?;
-    let value = |row: headers::Row| {
-        let Some(exposure) = row.get(0).and_then(serde_json::Value::as_f64) else {
-            let message = match &row.error {
-                Some(error) => error.clone(),
-                None => format!("there is no number in card {card}"),
-            };
-            return Err(FormatError::new(ErrorKind::Invalid, message)
-                .at_path(&row.path)
-                .help("darks are scaled by exposure: --exposure names its card")
-                .into());
-        };
-        Ok((row.path, exposure))
-    };
-    table.rows.into_iter().map(value).collect()
+    let files = registry::files(&args.paths)?;
+    Ok(match &files[..] {
+        [(file, None)] => file == Path::new(path),
+        [(file, Some(item))] => *path == format!("{}::{item}", file.display()),
+        _ => false,
+    })
 }

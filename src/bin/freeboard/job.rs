@@ -223,20 +223,39 @@ pub fn output(path: &Path, writing: &Writing, run: &Run, inputs: &[String]) -> R
             None => Ok(output),
         };
     }
-    // What would be replaced: the array in a folder, or the file.
-    let path = &match item {
-        Some(item) if folder.is_dir() => folder.join(item.trim_start_matches('/')),
-        _ => folder.to_owned(),
-    };
-    if !run.plan && path.symlink_metadata().is_ok() {
-        if !writing.overwrite {
-            let error = FormatError::new(ErrorKind::Exists, "the output exists already");
-            return Err(error
-                .at_path(path)
-                .help("give --overwrite, or choose another name")
-                .into());
+    if run.plan {
+        return Ok(output);
+    }
+    // What would be replaced: the array in a folder, a file's data set, or the file.
+    let (path, there) = &match &item {
+        Some(item) if folder.is_dir() => {
+            let path = folder.join(item.trim_start_matches('/'));
+            let there = path.symlink_metadata().is_ok();
+            (path, there)
         }
-        if let Some(input) = overwritten(path, inputs)? {
+        Some(item) if folder.is_file() => (path.to_owned(), holds(folder, item)?),
+        _ => (folder.to_owned(), folder.symlink_metadata().is_ok()),
+    };
+    if *there {
+        if !writing.overwrite {
+            // A file that may hold more than what would be replaced.
+            let of_many = item.is_none()
+                && folder.is_file()
+                && registry::format_of(folder).is_ok_and(|format| format.name() == "hdf5");
+            let help = match of_many {
+                true => {
+                    "give --overwrite to replace the whole file, or ::ITEM behind its name to add to it"
+                }
+                false => "give --overwrite, or choose another name",
+            };
+            let error = FormatError::new(ErrorKind::Exists, "the output exists already");
+            return Err(error.at_path(path).help(help).into());
+        }
+        let input = match &item {
+            Some(item) if folder.is_file() => overwritten_item(folder, item, inputs)?,
+            _ => overwritten(path, inputs)?,
+        };
+        if let Some(input) = input {
             return Err(replaces(&input.display(), path).into());
         }
     }
@@ -254,6 +273,26 @@ fn replaces(input: &dyn fmt::Display, path: &Path) -> FormatError {
 fn is_within(inner: &str, outer: &str) -> bool {
     let node = |url: &str| format!("{}/", url.replace("::", "/").trim_end_matches('/'));
     node(inner).starts_with(&node(outer))
+}
+
+/// Whether there is something of the name `item` in a file of several arrays.
+fn holds(file: &Path, item: &str) -> Result<bool> {
+    match registry::format_of(file)?.open(file, Some(item)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        // What cannot be read is there all the same.
+        _ => Ok(true),
+    }
+}
+
+/// The file of `inputs` that is the output's, if the data set `item` of it is asked for, or any.
+fn overwritten_item(file: &Path, item: &str, inputs: &[String]) -> Result<Option<PathBuf>> {
+    let Ok(output) = fs::canonicalize(file) else { return Ok(None) };
+    let name = |item: &str| item.trim_matches('/').to_owned();
+    let same = |(path, of): &(PathBuf, Option<String>)| {
+        of.as_deref().is_none_or(|of| name(of) == name(item))
+            && fs::canonicalize(path).is_ok_and(|input| input == output)
+    };
+    Ok(registry::files(inputs)?.into_iter().find(same).map(|(path, _)| path))
 }
 
 /// The file of `inputs` that is the output, or lies in it.

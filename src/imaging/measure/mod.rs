@@ -158,7 +158,7 @@ pub struct Measurements {
 /// let count = session.compute(count.item())?;
 ///
 /// // One pass over the image, whatever is measured.
-/// let spots = measure(&image, &labels, count).area().mean().centre_of_mass();
+/// let spots = measure(&image, &labels, count).area().mean().center_of_mass();
 /// let table = session.compute(&spots)?;
 /// assert_eq!(table.column::<i64>("area")?.as_slice().unwrap(), [3, 1]);
 /// assert_eq!(table.column::<f64>("mean")?.as_slice().unwrap(), [3.0, 7.0]);
@@ -212,7 +212,7 @@ builders! {
     /// And where the greatest element is.
     maximum_position MaximumPosition;
     /// And the centre of mass.
-    centre_of_mass CentreOfMass;
+    center_of_mass CentreOfMass;
     /// And the box around the region: `find_objects` of SciPy.
     bounding_box BoundingBox;
 }
