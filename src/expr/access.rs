@@ -166,18 +166,17 @@ impl Access {
         }))
     }
 
-    /// The grid of the output: each axis is cut where the input is; a broadcast one is whole.
+    /// The grid of the output: each axis is cut where the input is; a broadcast one is whole. Where that would be
+    /// a long list of uneven cuts, they are even, and at most as far apart.
     pub fn grid(&self, input: &Grid, shape: &[u64]) -> Grid {
         let mut axes: Vec<AxisGrid> = shape.iter().map(|&len| AxisGrid::whole(len)).collect();
         for (i, &axis) in self.axes.iter().enumerate() {
             let AxisView::Along { of, start, step } = axis else { continue };
             let (len, cut) = (shape[of], &input.axes()[i]);
-            axes[of] = match cut.regular_chunk() {
+            axes[of] = match cut.regular_chunk().and_then(|chunk| evenly(chunk, start, step, len)) {
                 _ if len == 0 => AxisGrid::whole(0),
-                Some(chunk) if step == 1 && (start as u64).is_multiple_of(chunk) => {
-                    AxisGrid::regular(len, chunk)
-                }
-                _ => {
+                Some(chunk) => AxisGrid::regular(len, chunk),
+                None => {
                     let mut sizes: Vec<u64> = cut
                         .covering(self.region_along(start, step, len))
                         .map(|index| self.selects(i, &cut.bounds(index), 0..len))
@@ -196,6 +195,24 @@ impl Access {
     fn region_along(&self, start: i64, step: i64, len: u64) -> Range<u64> {
         let (first, last) = (start as u64, shift(start, step, len - 1));
         first.min(last)..first.max(last) + 1
+    }
+}
+
+/// The most uneven cuts that views make of even ones: half a megabyte.
+const LISTED: u64 = 1 << 16;
+
+/// How many elements each chunk of a view of `len` elements holds, where all chunks of `chunk` elements of the input
+/// give as many, or are too many to be listed.
+fn evenly(chunk: u64, start: i64, step: i64, len: u64) -> Option<u64> {
+    let (by, within) = (step.unsigned_abs(), start as u64 % chunk);
+    // How far the first element is from the end of its chunk at which the view comes in.
+    let skipped = if step > 0 { within } else { chunk - 1 - within };
+    match by {
+        _ if by >= chunk => Some(1),
+        _ if chunk.is_multiple_of(by) && skipped < by => Some(chunk / by),
+        // None is of more than two of the input's.
+        _ if len / (chunk / by) > LISTED => Some(chunk / by),
+        _ => None,
     }
 }
 
@@ -219,6 +236,24 @@ mod tests {
         let first = Access::new([along(0, 1, 2), AxisView::At(3)]);
         let second = Access::new([along(0, 3, -1)]);
         assert_eq!(first.then(&second), Access::new([along(0, 7, -2), AxisView::At(3)]));
+    }
+
+    #[test]
+    fn long_axes_are_cut_evenly() {
+        let grid = |len: u64, chunk: u64, start: i64, step: i64| {
+            let input = Grid::new([AxisGrid::regular(len, chunk)]);
+            let count = (len - 1 - start as u64) / step.unsigned_abs() + 1;
+            Access::new([along(0, start, step)]).grid(&input, &[count]).axes()[0].clone()
+        };
+        const LONG: u64 = 100_000_000_000_000_000;
+        let far = LONG as i64 / 100;
+        assert_eq!(grid(LONG, 2_000_000, 0, far), AxisGrid::regular(100, 1));
+        assert_eq!(grid(LONG, 2_000_000, 3, 5), AxisGrid::regular(LONG / 5, 400_000));
+        // Neither divides the other.
+        assert_eq!(grid(LONG, 100, 0, 3), AxisGrid::regular(LONG / 3 + 1, 33));
+        assert_eq!(grid(LONG, 100, 50, 1), AxisGrid::regular(LONG - 50, 100));
+        // Of few chunks every cut is kept.
+        assert_eq!(grid(10, 4, 0, 3), AxisGrid::from_sizes([2, 1, 1]));
     }
 
     proptest! {

@@ -17,9 +17,12 @@ use crate::{
     error::{Error, Result},
     kernel::{BlockKernel, Elementwise, Fold},
 };
-use freeboard_formats::{Attributes, AxisGrid, ChunkSource, Dims, Grid, Meta, Scalar};
+use freeboard_formats::{
+    Attributes, AxisGrid, ChunkSource, Dims, Grid, Meta, Scalar, region::checked_volume,
+};
 use smallvec::SmallVec;
 use std::{fmt, panic::Location, sync::Arc};
+use unify::MOST_CUTS;
 
 /// What a node does with its inputs. Closed: passes match on it exhaustively.
 #[derive(Clone, Debug)]
@@ -88,6 +91,10 @@ impl Expr {
         meta: Result<Arc<Meta>>,
         origin: &'static Location<'static>,
     ) -> Expr {
+        let meta = meta.and_then(|meta| match countable(&meta.grid, origin) {
+            Ok(()) => Ok(meta),
+            Err(error) => Err(error),
+        });
         Expr(Arc::new(Node { op, inputs: inputs.into_iter().collect(), meta, origin }))
     }
 
@@ -209,11 +216,14 @@ impl Expr {
                     offsets.push(offsets.last().expect("begins with 0") + meta.shape()[axis]);
                 }
                 let first = metas[0];
-                let along = AxisGrid::from_sizes(
-                    metas
-                        .iter()
-                        .flat_map(|meta| meta.grid.axes()[axis].sizes().collect::<Vec<_>>()),
-                );
+                let cuts: Vec<&AxisGrid> =
+                    metas.iter().map(|meta| &meta.grid.axes()[axis]).collect();
+                let along = match one_after_the_other(&cuts) {
+                    Ok(along) => along,
+                    Err(message) => {
+                        return Expr::failed(Error::expression(message, origin), origin);
+                    }
+                };
                 let grid = Grid::new(first.grid.axes().iter().enumerate().map(|(i, cut)| {
                     if i == axis {
                         return along.clone();
@@ -324,10 +334,46 @@ pub(crate) fn placeless(attributes: &Arc<Attributes>) -> Arc<Attributes> {
     }
 }
 
+/// Whether an array of this grid has so few chunks that they can be gone through.
+fn countable(grid: &Grid, origin: &'static Location<'static>) -> Result<()> {
+    const MOST: u64 = 1 << 40;
+    match checked_volume(&grid.counts()) {
+        Some(count) if count <= MOST => Ok(()),
+        _ => {
+            let shape = shape_text(&grid.shape());
+            let message =
+                format!("an array of shape {shape} in more than {MOST} chunks, of {grid}");
+            Err(Error::expression(message, origin).help("rechunk it into larger ones first"))
+        }
+    }
+}
+
+/// The cuts of axes that are put one after the other.
+fn one_after_the_other(axes: &[&AxisGrid]) -> Result<AxisGrid, String> {
+    let total = axes.iter().fold(0u64, |sum, axis| sum.saturating_add(axis.count()));
+    if total <= MOST_CUTS {
+        return Ok(AxisGrid::from_sizes(axes.iter().flat_map(|axis| axis.sizes())));
+    }
+    let mut full = axes.iter().copied().filter(|axis| !axis.is_empty()).collect::<Vec<_>>();
+    let last = full.pop();
+    let is_cut = |axis: &AxisGrid, chunk| axis.regular_chunk() == Some(chunk);
+    if let (Some(last), Some(chunk)) = (last, full.first().and_then(|axis| axis.regular_chunk()))
+        && full.iter().all(|axis| is_cut(axis, chunk) && axis.len().is_multiple_of(chunk))
+        && (is_cut(last, chunk) || last.count() == 1 && last.len() <= chunk)
+    {
+        return Ok(AxisGrid::regular(axes.iter().map(|axis| axis.len()).sum(), chunk));
+    }
+    Err(format!(
+        "arrays with {total} chunks, of unequal lengths, one after the other; {MOST_CUTS} at the most: rechunk \
+         them first"
+    ))
+}
+
 /// The cuts of a folded axis: a chunk of whole boxes stays a chunk, a box of whole chunks becomes one.
 fn folded(axis: &AxisGrid, bin: u64) -> AxisGrid {
     let len = axis.len() / bin;
     match axis.regular_chunk() {
+        _ if len == 1 => AxisGrid::whole(1),
         Some(chunk) if chunk.is_multiple_of(bin) => AxisGrid::regular(len, (chunk / bin).max(1)),
         Some(chunk) if bin.is_multiple_of(chunk) => AxisGrid::regular(len, 1),
         _ => {
@@ -354,6 +400,24 @@ mod tests {
             x = Expr::apply(kernel.clone(), &[&x], here);
         }
         assert_eq!(x.meta().unwrap().shape().as_slice(), [4]);
+    }
+
+    #[test]
+    fn arrays_of_too_many_chunks_are_mistakes() {
+        let here = Location::caller();
+        let of = |len: u64, chunk: u64| {
+            Expr::constant(Scalar::F64(1.0), Grid::regular(&[len], &[chunk]), here)
+        };
+        let says = |expr: &Expr, text: &str| {
+            let error = expr.meta().unwrap_err().to_string();
+            assert!(error.starts_with(text), "{error}");
+        };
+        says(&of(1 << 50, 1), "an array of shape (1125899906842624,) in more than 1099511627776");
+        let joined = |a, b| Expr::concat(vec![a, b], 0, here);
+        let even = joined(of(1 << 40, 1 << 10), of(1 << 30, 1 << 10));
+        assert_eq!(even.meta().unwrap().grid, Grid::regular(&[(1 << 40) + (1 << 30)], &[1 << 10]));
+        let uneven = joined(of((1 << 40) + 1, 1 << 10), of(1 << 30, 1 << 10));
+        says(&uneven, "arrays with 1074790401 chunks, of unequal lengths, one after the other");
     }
 
     #[test]

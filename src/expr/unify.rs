@@ -111,6 +111,9 @@ pub(super) fn unify(
     Ok((Arc::new(meta), views))
 }
 
+/// The most uneven cuts of an axis that are listed: 128 MiB of them.
+pub(super) const MOST_CUTS: u64 = 1 << 24;
+
 /// The operator that the user wrote for the kernel `name`, or the name where there is none.
 fn sign(name: &str) -> &str {
     match name {
@@ -145,6 +148,11 @@ pub(super) fn aligned(grid: &Grid, bins: &[u64]) -> Grid {
         };
         if !straddled {
             return axis.clone();
+        }
+        if let Some(chunk) = axis.regular_chunk()
+            && axis.count() > MOST_CUTS
+        {
+            return AxisGrid::regular(axis.len(), (chunk / bin * bin).max(bin));
         }
         let mut cuts: Vec<u64> = axis.boundaries().map(|cut| cut / bin * bin).collect();
         cuts.dedup();

@@ -96,9 +96,11 @@ impl Plan {
     ) -> Option<u64> {
         let longest = |i: usize| {
             let cuts = &grid.axes()[i];
-            let long =
-                (0..cuts.count()).max_by_key(|&at| cuts.bounds(at).end - cuts.bounds(at).start);
-            cuts.regular_chunk().is_none().then(|| long.map(|at| (at, cuts.bounds(at)))).flatten()
+            if cuts.regular_chunk().is_some() {
+                return None;
+            }
+            let length = |at: &u64| cuts.bounds(*at).end - cuts.bounds(*at).start;
+            (0..cuts.count()).max_by_key(length).map(|at| (at, cuts.bounds(at)))
         };
         let Some(input) = input else { return longest(axis).map(|(at, _)| at) };
         let access = &stage.inputs[input].access;
