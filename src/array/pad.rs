@@ -156,7 +156,10 @@ fn statistic(expr: &Expr, axis: usize, mode: Pad, at: Line) -> Expr {
     };
     kept(at, || {
         let dtype = expr.meta()?.dtype;
-        Ok(if dtype.is_float() { made.expr } else { cast(&made.rint().expr, dtype, at) })
+        // As NumPy, which rounds to integers and not to truth values. An extreme has the dtype.
+        let is_whole = !dtype.is_float() && dtype != DType::Bool;
+        let rounds = is_whole && matches!(mode, Pad::Mean | Pad::Median);
+        Ok(cast(&if rounds { made.rint() } else { made }.expr, dtype, at))
     })
 }
 
@@ -176,7 +179,8 @@ fn ramp(expr: &Expr, axis: usize, before: bool, count: u64, end: Scalar, at: Lin
     let steps = view(&steps.expr, Access::new([along(axis, 0, 1)]), &shape, at);
     let steps = Array::<f64>::from_expr(cast(&steps, DType::F64, at));
     let ramp = (edge - end.as_f64()) / count as f64 * steps + end.as_f64();
-    let ramp = if meta.dtype.is_float() { ramp } else { ramp.floor() };
+    let is_whole = !meta.dtype.is_float() && meta.dtype != DType::Bool;
+    let ramp = if is_whole { ramp.floor() } else { ramp };
     let names = meta.axes.clone();
     Ok(cast(&ramp.expr, meta.dtype, at).described(|meta| meta.axes = names))
 }
@@ -209,7 +213,7 @@ fn padded(
             }
             _ if len == 0 => {
                 let message = format!(
-                    "axis {axis} has no element to be padded with; only `Pad::Constant` needs none"
+                    "axis {axis} has no element to be padded with; only a constant needs none"
                 );
                 return Err(mistake(at)(message));
             }

@@ -103,7 +103,7 @@ impl BlockKernel for Lines {
         let ranks = carve::<f64>(&mut scratch, self.ranks());
         let mut shape = input.shape().to_vec();
         widen(input, 0, &mut from[..input.len()]);
-        for pass in &self.passes {
+        for (number, pass) in self.passes.iter().enumerate() {
             let edge = self.halo.edge(pass.axis, &cx.inputs[0]);
             let block = Along {
                 outer: volume(&shape[..pass.axis]) as usize,
@@ -119,7 +119,10 @@ impl BlockKernel for Lines {
                 1 => pass.lines(&block, from, made, line, (starts, ranks)),
                 _ => pass.strips(&block, from, made, most, (starts, ranks)),
             }
-            settle(out.dtype(), made);
+            // What the last one leaves is converted once.
+            if number + 1 < self.passes.len() {
+                settle(out.dtype(), made);
+            }
             std::mem::swap(&mut from, &mut to);
         }
         let len = out.len();

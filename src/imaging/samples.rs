@@ -8,7 +8,7 @@ use freeboard_formats::{ChunkMut, ChunkView, DType, Element, with_dtype};
 /// An element type and its doubles.
 trait Sample: Element {
     fn widen(sample: Self::Repr) -> f64;
-    /// As C converts doubles: fractions are cut off, and integers keep their low bits.
+    /// As C converts doubles on x86: fractions are cut off, and integers keep their low bits.
     fn narrow(value: f64) -> Self::Repr;
 }
 
@@ -27,11 +27,16 @@ macro_rules! samples {
 }
 
 samples! {
-    bool: |value| u8::from(value as i64 != 0);
+    bool: |value| u8::from(value as i64 as u8 != 0);
     u8: |value| value as i64 as u8;
     u16: |value| value as i64 as u16;
     u32: |value| value as i64 as u32;
-    u64: |value| if value > -1.0 { value as u64 } else { (-value as u64).wrapping_neg() };
+    u64: |value| match value {
+        // Such values are what negative ones become when they have been elements before.
+        18_446_744_073_709_551_616.0.. => 0,
+        9_223_372_036_854_775_808.0.. => value as u64,
+        _ => value as i64 as u64,
+    };
     i8: |value| value as i64 as i8;
     i16: |value| value as i64 as i16;
     i32: |value| value as i64 as i32;
@@ -59,8 +64,9 @@ pub(super) fn widen(view: &ChunkView<'_>, start: usize, out: &mut [f64]) {
     }
 }
 
-/// Makes of each value what is left of it in `dtype`.
+/// Makes of each value what is left of it in `dtype` between two passes; truth values are bytes there, as SciPy has them.
 pub(super) fn settle(dtype: DType, values: &mut [f64]) {
+    let dtype = if dtype == DType::Bool { DType::U8 } else { dtype };
     if dtype != DType::F64 {
         with_dtype!(dtype, T => {
             for value in values {
@@ -96,7 +102,9 @@ mod tests {
         assert_eq!(settled(DType::U8, -1.5), 255.0);
         assert_eq!(settled(DType::U64, -0.5), 0.0);
         assert_eq!(settled(DType::I16, -1.5), -1.0);
-        assert_eq!(settled(DType::Bool, 3.0), 1.0);
+        assert_eq!(settled(DType::U64, -3.0), 2f64.powi(64));
+        assert_eq!(settled(DType::U64, 2f64.powi(64)), 0.0);
+        assert_eq!(settled(DType::Bool, -1.0), 255.0);
         assert_eq!(settled(DType::F32, 0.1), f64::from(0.1f32));
     }
 }
