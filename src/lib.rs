@@ -32,7 +32,7 @@ mod run;
 
 pub mod session;
 
-pub use array::{Array, Dyn};
+pub use array::{Array, Blocks, Dyn};
 pub use delayed::{Delay, Delayed, TryDelay};
 pub use error::{Error, ErrorKind, Result};
 pub use freeboard_formats as formats;

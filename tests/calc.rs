@@ -103,6 +103,10 @@ fn alike(made: &AnyVec, recorded: &AnyVec, tolerance: f64) -> bool {
 fn value(formula: &str, inputs: &BTreeMap<String, Array>) -> freeboard::Result<AnyArray> {
     match Formula::parse(formula)?.evaluate_with(inputs, &*SESSION)? {
         Output::Array(array) => SESSION.compute(array),
+        // Python's numbers, as NumPy takes them.
+        Output::Int(value) => Ok(ndarray::arr0(value as i64).into_dyn().into()),
+        Output::Float(value) => Ok(ndarray::arr0(value).into_dyn().into()),
+        Output::Bool(value) => Ok(ndarray::arr0(value).into_dyn().into()),
         other => panic!("{formula} is {other:?}"),
     }
 }
@@ -234,6 +238,29 @@ fn mistakes_are_told_with_their_place() {
             "x & 1",
             "bitwise_and of float32 and float32 is not defined; cast to an integer dtype or to bool\n  x & 1\n  ^^^^^",
         ),
+        ("x ^ 0.5", "`^` of floats is not defined\n  x ^ 0.5\n  ^^^^^^^\n  `**` is the power"),
+        (
+            "fft.fft(x)",
+            "there is no module 'fft'\n  fft.fft(x)\n  ^^^\n  `freeboard calc --functions` lists all functions",
+        ),
+        (
+            "ndi.zoom(x, 2)",
+            "there is no function 'ndimage.zoom'\n  ndi.zoom(x, 2)\n  ^^^^^^^^\n  \
+             `freeboard calc --functions` lists all",
+        ),
+        (
+            "np.sobel(x)",
+            "there is no function 'sobel'\n  np.sobel(x)\n  ^^^^^^^^\n  did you mean 'ndimage.sobel'?",
+        ),
+        (
+            "ndi.mean(x, x)",
+            "labels are integers, and not floats\n  ndi.mean(x, x)\n  ^^^^^^^^^^^^^^\n  \
+             labels.astype(int) converts them",
+        ),
+        (
+            "histogram(x, 3, (nan, 1))[0]",
+            "supplied range of [NaN, 1] is not finite\n  histogram(x, 3, (nan, 1))[0]\n  ^^^^^^^^^^^^^^^^^^^^^^^^^",
+        ),
         ("1 // 0 + x", "division by zero\n  1 // 0 + x\n  ^^^^^^"),
         (
             "[[1, 2], [3]] + x",
@@ -319,6 +346,8 @@ fn numpys_rules_for_the_numbers_in_formulas() {
         ("t ** 2, square(t)", "int8", "[1, 0] [1, 0]"),
         ("t ** 3, power(t, 2)", "int64", "[1, 0] [1, 0]"),
         ("roll(v, (1, 1)), roll(v[None], (1, 1), axis=1)[0]", "float64", "[2, 3, 1] [2, 3, 1]"),
+        ("np.convolve(v, [0, 1, 0.5])", "float64", "[0, 1, 2.5, 4, 1.5]"),
+        ("ones((2, 2)).rechunk(1), v.rechunk((2,))", "float64", "[[1, 1],\n [1, 1]] [1, 2, 3]"),
         ("roll(v[None], (1, -1), axis=(1, 1))[0]", "float64", "[1, 2, 3]"),
         ("tril(v[:2]), triu(v[:2], 1)", "float64", "[[1, 0],\n [1, 2]] [[0, 2],\n [0, 0]]"),
     ] {
@@ -353,6 +382,29 @@ fn numpys_rules_for_the_numbers_in_formulas() {
         let made = Formula::parse(formula).and_then(|formula| formula.evaluate(&inputs));
         let error = made.unwrap_err().to_string();
         assert!(error.starts_with(text), "{formula}: {error}");
+    }
+}
+
+#[test]
+fn constants_are_known_before_anything_is_read() {
+    let image = freeboard::open("data/fits/plain_i2.fits").unwrap();
+    let inputs = BTreeMap::from([("x".to_owned(), image)]);
+    let unread = |formula: &str| {
+        Formula::parse(formula).and_then(|formula| formula.evaluate_unread(&inputs, &*SESSION))
+    };
+    for formula in [
+        "ndi.convolve(x, ones((3, 3)) / 9)",
+        "ndi.convolve(x, ones((3, 3)) / ones((3, 3)).sum())",
+        "ndi.correlate1d(x, np.array([1, 2, 1]) / 4)",
+        "ndi.gaussian_filter(x, np.sqrt(2))",
+        "ndi.median_filter(x, int(3.5))",
+        "x[:np.array(2) - 1]",
+    ] {
+        unread(formula).unwrap_or_else(|error| panic!("{formula}: {error}"));
+    }
+    for formula in ["zeros(x.argmax())", "histogram(x, 3, (x.min(), x.max()))", "x[:x.argmin()]"] {
+        let error = unread(formula).unwrap_err().to_string();
+        assert!(error.starts_with("this depends on values, which would have to be"), "{error}");
     }
 }
 

@@ -1,5 +1,6 @@
 //! Elements in memory whose dtype is known at run time only: vectors and `ndarray`s.
 
+use super::shown;
 use crate::error::{Error, ErrorKind, Result};
 use freeboard_formats::{DType, Element, with_dtype};
 use ndarray::{ArrayD, IxDyn};
@@ -87,10 +88,10 @@ macro_rules! variants {
         }
 
         impl fmt::Display for AnyArray {
-            /// As `ndarray` shows it: large ones are abridged.
+            /// Rows in brackets; large arrays are abridged.
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 match self {
-                    $(AnyArray::$variant(array) => fmt::Display::fmt(array, f),)*
+                    $(AnyArray::$variant(array) => shown::write(array.view(), f),)*
                 }
             }
         }

@@ -90,13 +90,13 @@ pub(crate) fn put<U: Element>(
 #[derive(Clone, Debug)]
 pub struct Blocks {
     chunks: Chunks,
-    dropped: Axes,
+    dropped: Vec<Axes>,
     new: Vec<(i64, u64)>,
 }
 
 impl<C: Into<Chunks>> From<C> for Blocks {
     fn from(chunks: C) -> Blocks {
-        Blocks { chunks: chunks.into(), dropped: Axes::from_iter([]), new: Vec::new() }
+        Blocks { chunks: chunks.into(), dropped: Vec::new(), new: Vec::new() }
     }
 }
 
@@ -107,10 +107,11 @@ impl Blocks {
     }
 
     /// Without `axes` of the (broadcast) inputs: blocks are handed whole along them. What is said of
-    /// lengths is said of the axes that are left.
+    /// lengths is said of the axes that are left. Said again, these are dropped as well; all are counted in the inputs.
     #[must_use]
-    pub fn without(self, axes: impl Into<Axes>) -> Blocks {
-        Blocks { dropped: axes.into(), ..self }
+    pub fn without(mut self, axes: impl Into<Axes>) -> Blocks {
+        self.dropped.push(axes.into());
+        self
     }
 
     /// With a new axis of one block of `len` elements, at the place `axis` of the result. Several
@@ -123,7 +124,10 @@ impl Blocks {
 
     /// The result of blocks cut like `inputs`, and the axis of it that each of theirs becomes.
     fn made(&self, inputs: &Grid, dtype: DType) -> Result<(Grid, Vec<Option<usize>>), String> {
-        let dropped = self.dropped.resolve(inputs.rank())?;
+        let mut dropped = Vec::new();
+        for axes in &self.dropped {
+            dropped.extend(axes.resolve(inputs.rank())?);
+        }
         let mut place = vec![None; inputs.rank()];
         let left: Vec<usize> = (0..inputs.rank()).filter(|axis| !dropped.contains(axis)).collect();
         for (to, &axis) in left.iter().enumerate() {
@@ -372,6 +376,9 @@ mod tests {
         let x = Array::chunked(&Array2::<f32>::zeros((4, 7)), [2, 3]);
         let of = |chunks: Chunks| x.map_blocks(chunks, |_, _| arr1(&[0u8]).into_dyn());
         assert_eq!(of(Chunks::ones()).chunks().unwrap(), [vec![1, 1], vec![1, 1, 1]]);
+        let flat =
+            x.map_blocks(Blocks::same().without(1).without(0), |_, _| arr1(&[0u8]).into_dyn());
+        assert_eq!(flat.rank().unwrap(), 0);
         assert_eq!(of([5, -1].into()).chunks().unwrap(), [vec![5, 5], vec![3, 3, 1]]);
         assert_eq!(of(Chunks::exact([vec![1, 2], vec![1, 2, 3]])).shape().unwrap(), [3, 6]);
         assert!(

@@ -3,7 +3,7 @@
 use super::{Array, Kind, Line, cast, kept, mistake};
 use crate::{
     expr::Expr,
-    kernel::{self, Binary, Unary, promote::float_of},
+    kernel::{self, Binary, Special, Unary, promote::float_of},
 };
 use freeboard_formats::{DType, Grid, Scalar};
 use std::{ops, panic::Location, sync::Arc};
@@ -166,6 +166,55 @@ impl<T: Kind> Array<T> {
             Ok(with(Binary::Copysign, &rest, &elements))
         });
         (Array::from_expr(rest), Array::from_expr(whole))
+    }
+
+    /// Mantissas between 0.5 and 1, and the powers of 2, by which they are the elements.
+    /// ```
+    /// use freeboard::{Session, array::linspace};
+    ///
+    /// let x = linspace(1.0, 3.0, 3);
+    /// let (mantissas, exponents) = x.frexp();
+    /// let session = Session::builder().memory("128MiB").build()?;
+    /// assert_eq!(session.compute(mantissas.ldexp(&exponents))?, session.compute(&x)?);
+    /// # Ok::<(), freeboard::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn frexp(&self) -> (Array<T::Real>, Array<i32>) {
+        let at = Location::caller();
+        let mantissas = self.special(Special::Mantissa, float_of, at);
+        (
+            Array::from_expr(mantissas),
+            Array::from_expr(self.special(Special::Exponent, float_of, at)),
+        )
+    }
+
+    /// The elements times 2 to the power of `exponents`, which are integers.
+    #[track_caller]
+    pub fn ldexp<I: Kind>(&self, exponents: &Array<I>) -> Array<T::Real> {
+        let at = Location::caller();
+        Array::<T>::build(at, || {
+            let (dtype, integers) = (float_of(self.meta()?.dtype), exponents.meta()?.dtype);
+            if integers.is_float() {
+                let message = format!("exponents of {integers}; cast them to an integer dtype");
+                return Err(mistake(at)(message));
+            }
+            let [elements, exponents] = [&self.expr, &exponents.expr].map(|e| cast(e, dtype, at));
+            Ok(Expr::apply(kernel::special(Special::Scale, dtype), &[&elements, &exponents], at))
+        })
+    }
+
+    /// Bessel's modified function of the first kind, of order 0. In float64 of integers.
+    #[track_caller]
+    pub fn i0(&self) -> Array<T::Mean> {
+        let real = |dtype: DType| if dtype.is_float() { dtype } else { DType::F64 };
+        Array::from_expr(self.special(Special::I0, real, Location::caller()))
+    }
+
+    fn special(&self, op: Special, real: impl Fn(DType) -> DType, at: Line) -> Expr {
+        kept(at, || {
+            let dtype = real(self.meta()?.dtype);
+            Ok(Expr::apply(kernel::special(op, dtype), &[&cast(&self.expr, dtype, at)], at))
+        })
     }
 
     /// Between which of `edges` elements lie, as doubles: `i` where `edges[i - 1] <= x < edges[i]`, 0

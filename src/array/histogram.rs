@@ -208,7 +208,7 @@ impl<T: Kind> Array<T> {
             let dtype = self.meta()?.dtype;
             if dtype.is_float() {
                 let message = format!("bincount of {dtype}; it takes integers");
-                return Err(mistake(at)(message).help("`.cast::<i64>()` converts the elements"));
+                return Err(mistake(at)(message).help("cast them to an integer dtype"));
             }
             counted(&self.expr, Bins::Integers(minlength), at)
         })

@@ -8,12 +8,13 @@
 //! |---|---|
 //! | `kind` | [`Kind`], [`Dyn`]: typed and untyped handles, and the types that verbs give |
 //! | `any` | [`AnyVec`], [`AnyArray`]: elements whose dtype is known at run time |
+//! | `shown` | elements as text |
 //! | `args` | [`Axes`], [`Sizes`], [`Chunks`]: what verbs are told beside arrays |
 //! | `ops` | operators and functions of two arrays, dtype promotion |
 //! | `elementwise` | functions of one element |
 //! | `reduce` | reductions, and [`Rebinned`] |
 //! | `reshape` | other shapes of the same elements |
-//! | `take` | elements chosen by lists of places |
+//! | `take` | elements chosen by lists of places, and by arrays of them |
 //! | `filter` | elements chosen by truths that are computed |
 //! | `unique` | [`Unique`]: distinct values |
 //! | `search` | where elements stand among sorted ones |
@@ -79,11 +80,13 @@ mod scan;
 mod search;
 mod settle;
 mod shape;
+mod shown;
 mod slice_str;
 mod statistics;
 mod take;
 mod unique;
 
+pub use crate::kernel::Method;
 pub use any::{AnyArray, AnyVec};
 pub use args::{Axes, Bytes, Chunks, Sizes, keepdims};
 pub(crate) use args::{axis_of, fitted};

@@ -19,7 +19,7 @@ use freeboard_formats::{AxisGrid, Dims, Grid, Meta, Scalar};
 use std::{panic::Location, sync::Arc};
 
 /// The bytes of lines that a block is made of.
-const BAND: u64 = 8 << 20;
+pub(super) const BAND: u64 = 8 << 20;
 
 /// The array's cuts, but blocks that hold the axes `whole` whole, and are cut further along the others
 /// until they have at most `bytes`.

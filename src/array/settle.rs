@@ -36,6 +36,11 @@ impl<V> Unsettled<V> {
         }
     }
 
+    /// What has to be computed for it, unless a mistake was made.
+    pub(crate) fn question(&self) -> Option<&Expr> {
+        self.question.as_ref().ok()
+    }
+
     /// What `then` makes of it.
     pub(crate) fn map<W>(self, then: impl FnOnce(V) -> Result<W> + Send + 'static) -> Unsettled<W>
     where

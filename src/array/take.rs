@@ -1,4 +1,4 @@
-//! Elements chosen by their places along an axis: integer and boolean lists.
+//! Elements chosen by their places along an axis: integer and boolean lists, and arrays of places of each line.
 //!
 //! A list is cut into stretches of evenly spaced places, each of which is a slice: only what is chosen is
 //! read, in whatever chunks it lies.
@@ -6,18 +6,21 @@
 use super::{
     Array, Kind, Line, Sizes,
     args::axis_of,
+    cast,
     differences::part,
     join::joined,
     mistake,
+    order::{BAND, bands},
     rearrange::PARTS,
     shape::{along, view},
 };
 use crate::{
     error::Result,
-    expr::{Access, Expr},
+    expr::{Access, Expr, Need, Needs, placeless, shape_text},
+    kernel,
 };
-use freeboard_formats::{AxisGrid, Grid};
-use std::panic::Location;
+use freeboard_formats::{AxisGrid, DType, Grid, Meta, Scalar};
+use std::{panic::Location, sync::Arc};
 
 /// Evenly spaced places: the first, the distance (not 0), and how many.
 #[derive(Debug, PartialEq)]
@@ -114,6 +117,55 @@ impl<T: Kind> Array<T> {
         })
     }
 
+    /// The elements at the places that `indices`, integers of the same shape but along `axis`, tell along it: what
+    /// [`argsort`](Array::argsort) and its like give. Negative ones count from the end; one beyond ends the run. A block holds whole
+    /// lines of this array.
+    /// ```
+    /// use freeboard::{Session, array::arange};
+    ///
+    /// let x = arange(0, 12, 1).reshape([3, 4]) * 5 % 7;
+    /// let session = Session::builder().memory("128MiB").build()?;
+    /// let sorted = session.compute(x.take_along_axis(&x.argsort(1), 1))?;
+    /// assert_eq!(sorted, session.compute(x.sort(1))?);
+    /// # Ok::<(), freeboard::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn take_along_axis<I: Kind>(&self, indices: &Array<I>, axis: i64) -> Array<T> {
+        let at = Location::caller();
+        Array::<T>::build(at, || {
+            let (own, places) = (self.meta()?, indices.meta()?);
+            let (shape, counts) = (own.shape(), places.shape());
+            let axis = axis_of(axis, shape.len()).map_err(mistake(at))?;
+            if places.dtype.is_float() || places.dtype == DType::Bool {
+                let message = format!("places of {}; cast them to an integer dtype", places.dtype);
+                return Err(mistake(at)(message));
+            }
+            let is_along = |i: usize| i == axis || counts.get(i) == shape.get(i);
+            if counts.len() != shape.len() || !(0..shape.len()).all(is_along) {
+                let (shape, counts) = (shape_text(&shape), shape_text(&counts));
+                return Err(mistake(at)(format!(
+                    "places of shape {counts} along axis {axis} of an array of shape {shape}"
+                )));
+            }
+            let mut cuts = bands(own, &[axis], BAND);
+            cuts[axis] = AxisGrid::whole(counts[axis]);
+            let grid = Grid::new(cuts);
+            if grid.is_empty() {
+                return Ok(Expr::constant(Scalar::zero(own.dtype), grid, at));
+            }
+            let same = || (0..shape.len()).map(Need::same);
+            let lines =
+                same().enumerate().map(|(i, need)| if i == axis { Need::All } else { need });
+            let inputs = [
+                (self.expr.clone(), Needs::new(lines)),
+                (cast(&indices.expr, DType::I64, at), Needs::new(same())),
+            ];
+            let meta = Meta { grid, attributes: placeless(&own.attributes), ..own.clone() };
+            let kernel = kernel::TakeAlong { axis, dtype: own.dtype };
+            Ok(Expr::block(Arc::new(kernel), inputs, meta, at))
+        })
+    }
+
     /// The elements along `axis` for which `mask` is true; what is beyond the mask is left out.
     #[track_caller]
     pub fn compress(&self, mask: &[bool], axis: i64) -> Array<T> {
@@ -160,5 +212,15 @@ mod tests {
             x.compress(&[true; 6], 1).to_string(),
             "index 5 is out of bounds for axis 1 with size 5",
         );
+        let along = |places: &Array<i64>, axis| x.take_along_axis(places, axis).to_string();
+        says(
+            along(&zeros([3, 5]), 1),
+            "places of shape (3, 5) along axis 1 of an array of shape (4, 5)",
+        );
+        says(
+            along(&zeros([4]), 0),
+            "places of shape (4,) along axis 0 of an array of shape (4, 5)",
+        );
+        says(x.take_along_axis(&x.cast::<f32>(), 0).to_string(), "places of float32; cast them");
     }
 }

@@ -6,7 +6,7 @@
 use super::{
     ast::{Argument, BinaryOp, CompareOp, Kind, Node, UnaryOp},
     fault::{Fault, Result, Span, nearest},
-    functions::{self, Arguments, Entry},
+    functions::{self, Arguments, Entry, NUMPY},
     index::{index_of, slice_bound},
     scalar,
     settling::Settling,
@@ -36,13 +36,14 @@ pub(super) struct Evaluator<'a> {
 
 /// The value of a formula without inputs, calls and arrays.
 pub(super) fn constant(node: &Node) -> Result<Value> {
-    Evaluator::new(&BTreeMap::new(), Settling(None)).value(node)
+    Evaluator::new(&BTreeMap::new(), Settling::never()).value(node)
 }
 
 /// The modules whose functions can be called by their path, and the name they have in the table.
 fn module(name: &str) -> Option<&'static str> {
     Some(match name {
-        "np" | "numpy" | "scipy" => "",
+        "np" | "numpy" => NUMPY,
+        "scipy" => "scipy",
         "ndi" | "ndimage" => "ndimage",
         "linalg" => "linalg",
         "random" => "random",
@@ -50,8 +51,13 @@ fn module(name: &str) -> Option<&'static str> {
     })
 }
 
+/// Modules of NumPy and SciPy that formulas have not.
+const MISSING: [&str; 8] =
+    ["fft", "interpolate", "ma", "optimize", "polynomial", "signal", "special", "stats"];
+
 /// What a name means that is no input: a constant, or a dtype.
 fn constant_named(name: &str) -> Option<Value> {
+    let name = name.strip_prefix("numpy.").unwrap_or(name);
     Some(match name {
         "pi" => Value::Float(consts::PI),
         "e" => Value::Float(consts::E),
@@ -76,12 +82,11 @@ impl<'a> Evaluator<'a> {
     /// What `node` stands for; a mistake is told with its place.
     pub(super) fn value(&self, node: &Node) -> Result<Value> {
         let value = self.unchecked(node).map_err(|fault| fault.at(node.span))?;
-        if let Value::Array(array) = &value {
-            array.meta().map_err(|error| <Box<Fault>>::from(error).at(node.span))?;
-        }
+        check(&value).map_err(|fault| fault.at(node.span))?;
         Ok(value)
     }
 
+    /// What takes room on the stack is in functions of its own, as this one calls itself at every level of a formula.
     fn unchecked(&self, node: &Node) -> Result<Value> {
         Ok(match &node.kind {
             Kind::Int(value) => Value::Int(*value),
@@ -103,16 +108,22 @@ impl<'a> Evaluator<'a> {
             Kind::Call(function, arguments) => self.call(function, arguments)?,
             Kind::Tuple(nodes) => Value::Tuple(self.values(nodes)?),
             Kind::List(nodes) => Value::List(self.values(nodes)?),
-            Kind::Slice(parts) => {
-                let mut bounds = [None; 3];
-                for (bound, part) in bounds.iter_mut().zip(parts) {
-                    if let Some(part) = part {
-                        *bound = slice_bound(&self.value(part)?).map_err(|f| f.at(part.span))?;
-                    }
-                }
-                Value::Slice(bounds)
-            }
+            Kind::Slice(parts) => self.slice(parts)?,
         })
+    }
+
+    /// The bounds of a slice, of which computed ones are looked at.
+    #[inline(never)]
+    fn slice(&self, parts: &[Option<Box<Node>>; 3]) -> Result<Value> {
+        let mut bounds = [None; 3];
+        for (bound, part) in bounds.iter_mut().zip(parts) {
+            if let Some(part) = part {
+                let value = self.settling.numbers(&self.value(part)?);
+                let found = value.and_then(|value| slice_bound(&value));
+                *bound = found.map_err(|fault| fault.at(part.span))?;
+            }
+        }
+        Ok(Value::Slice(bounds))
     }
 
     fn values(&self, nodes: &[Node]) -> Result<Vec<Value>> {
@@ -136,6 +147,10 @@ impl<'a> Evaluator<'a> {
     }
 
     fn undefined(&self, name: &str) -> Box<Fault> {
+        if MISSING.contains(&name) {
+            return Fault::new(format!("there is no module '{name}'"))
+                .help("`freeboard calc --functions` lists all functions");
+        }
         let mut known: Vec<&str> = functions::names().collect();
         known.extend(self.inputs.keys().map(String::as_str));
         let given = format!("an input is given behind the formula: {name}=PATH");
@@ -147,26 +162,20 @@ impl<'a> Evaluator<'a> {
     }
 
     /// The path of names that `node` is, if its first one is a module's: `linalg.norm` of
-    /// `np.linalg.norm`.
+    /// `linalg.norm`, `numpy.linalg.norm` of `np.linalg.norm`.
     fn path(&self, node: &Node) -> Option<String> {
         match &node.kind {
             Kind::Name(name) if !self.inputs.contains_key(name) => module(name).map(str::to_owned),
-            Kind::Attribute(of, name) => {
-                let mut path = self.path(of)?;
-                match (path.is_empty(), module(name)) {
-                    (true, Some(name)) => path.push_str(name),
-                    (true, None) => path.push_str(name),
-                    (false, _) => {
-                        path.push('.');
-                        path.push_str(name);
-                    }
-                }
-                Some(path)
-            }
+            Kind::Attribute(of, name) => Some(match self.path(of)?.as_str() {
+                // SciPy's modules have names of their own.
+                "scipy" if module(name).is_some() => name.clone(),
+                path => format!("{path}.{name}"),
+            }),
             _ => None,
         }
     }
 
+    #[inline(never)]
     fn attribute(&self, node: &Node, of: &Node, name: &str) -> Result<Value> {
         if let Some(path) = self.path(node) {
             return constant_named(&path).ok_or_else(|| match functions::find(&path) {
@@ -190,6 +199,7 @@ impl<'a> Evaluator<'a> {
         }
     }
 
+    #[inline(never)]
     fn call(&self, function: &Node, arguments: &[Argument]) -> Result<Value> {
         let given = |first: Option<(Value, Span)>| {
             let first = first.map(|(value, span)| Ok(Given { name: None, value, span }));
@@ -210,7 +220,11 @@ impl<'a> Evaluator<'a> {
                     let mut given = given(None)?;
                     return match (given.pop(), given.is_empty()) {
                         (Some(Given { name: None, value, .. }), true) => {
-                            Ok(value.to_array_of(dtype)?.into())
+                            // Python's own functions give Python's numbers.
+                            match scalar::converted(&path, &value) {
+                                Some(number) => number,
+                                None => Ok(value.to_array_of(dtype)?.into()),
+                            }
                         }
                         _ => Err(Fault::new(format!("{path}() takes 1 positional argument"))),
                     };
@@ -243,6 +257,7 @@ impl<'a> Evaluator<'a> {
         (entry.function.call)(&Arguments::new(entry, values, &self.random, self.settling))
     }
 
+    #[inline(never)]
     fn compare(&self, first: &Node, rest: &[(CompareOp, Node)]) -> Result<Value> {
         let mut left = self.value(first)?;
         if let [(op, right)] = rest {
@@ -263,6 +278,7 @@ impl<'a> Evaluator<'a> {
         Ok(Value::Bool(true))
     }
 
+    #[inline(never)]
     fn junction(&self, and: bool, nodes: &[Node]) -> Result<Value> {
         let mut last = Value::None;
         for node in nodes {
@@ -276,15 +292,40 @@ impl<'a> Evaluator<'a> {
     }
 }
 
-fn no_function(path: &str) -> Box<Fault> {
-    let fault = Fault::new(format!("there is no function '{path}'"));
-    match nearest(path, functions::names()) {
-        Some(near) => fault.help(format!("did you mean '{near}'?")),
-        None => fault.help("`freeboard calc --functions` lists all"),
+/// What is wrong with a value that is an array, or holds one: a mistake in it.
+fn check(value: &Value) -> Result<()> {
+    match value {
+        Value::Array(array) => Ok(array.meta().map(|_| ())?),
+        Value::Tuple(values) | Value::List(values) => values.iter().try_for_each(check),
+        _ => Ok(()),
     }
 }
 
-const ATTRIBUTES: [&str; 8] = ["T", "mT", "shape", "dtype", "ndim", "size", "itemsize", "nbytes"];
+fn no_function(path: &str) -> Box<Fault> {
+    // NumPy's are those that bear no module's name.
+    let path = path.strip_prefix("numpy.").unwrap_or(path);
+    let (module, name) = path.rsplit_once('.').map_or((None, path), |(m, name)| (Some(m), name));
+    let fault = Fault::new(format!("there is no function '{path}'"));
+    if let Some(module) = module.filter(|module| MISSING.contains(module)) {
+        return Fault::new(format!("there is no module '{module}'"))
+            .help("`freeboard calc --functions` lists all functions");
+    }
+    let beside = functions::names().filter_map(|other| match (module, other.rsplit_once('.')) {
+        (None, None) => Some(other),
+        (Some(module), Some((of, other))) if of == module => Some(other),
+        _ => None,
+    });
+    match (nearest(name, beside), module, functions::find(path)) {
+        // Of another module, as SciPy's ndimage of `np.label`.
+        (_, _, Some(entry)) => fault.help(format!("did you mean '{}'?", entry.signature.names[0])),
+        (Some(near), Some(module), None) => fault.help(format!("did you mean '{module}.{near}'?")),
+        (Some(near), None, None) => fault.help(format!("did you mean '{near}'?")),
+        (None, _, None) => fault.help("`freeboard calc --functions` lists all"),
+    }
+}
+
+const ATTRIBUTES: [&str; 9] =
+    ["T", "mT", "shape", "dtype", "ndim", "size", "itemsize", "nbytes", "real"];
 
 fn no_attribute(value: &Value, name: &str) -> Box<Fault> {
     let fault = Fault::new(format!("{} has no attribute '{name}'", value.with_article()));
@@ -304,6 +345,8 @@ fn array_attribute(array: &Array, name: &str) -> Result<Option<Value>> {
     let number = |n: usize| Value::Int(n as i128);
     Ok(Some(match name {
         "T" => array.t().into(),
+        // There are no complex numbers.
+        "real" => array.clone().into(),
         "mT" => array.swapaxes(-2, -1).into(),
         "shape" => Value::Tuple(array.shape()?.into_iter().map(number).collect()),
         "dtype" => Value::DType(array.dtype()?),
@@ -388,6 +431,13 @@ fn binary(op: BinaryOp, a: &Value, b: &Value) -> Result<Value> {
     let Some(kernel) = kernel(op) else {
         return Err(Fault::new(format!("`{}` is not defined", op.text())));
     };
+    let of_floats = |value: &Value| match value {
+        Value::Array(array) => array.dtype().is_ok_and(|dtype| dtype.is_float()),
+        value => matches!(value, Value::Float(_)),
+    };
+    if op == BinaryOp::Xor && (of_floats(&a) || of_floats(&b)) {
+        return Err(Fault::value("`^` of floats is not defined").help("`**` is the power"));
+    }
     functions::binary(kernel, &a, &b)
 }
 

@@ -91,27 +91,48 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Two lines: the line of `text` where `span` begins, and carets under it.
+/// Two lines: the line of `text` where `span` begins, and carets under it. Of a long line there is only what stands
+/// around the beginning of `span`.
 fn underlined(text: &str, span: Span) -> String {
+    const WIDTH: usize = 76;
     let start = span.start.min(text.len());
     let before = &text[..start];
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
     let line_end = text[start..].find('\n').map_or(text.len(), |at| start + at);
     // A character is taken to be one column wide; tabs would not be.
-    let line = text[line_start..line_end].replace('\t', " ");
+    let line: Vec<char> =
+        text[line_start..line_end].trim_end().replace('\t', " ").chars().collect();
     let column = text[line_start..start].chars().count();
     let width = text[start..span.end.clamp(start, line_end)].chars().count().max(1);
-    format!("\n  {}\n  {}{}", line.trim_end(), " ".repeat(column), "^".repeat(width))
+    let (mut first, mut end) = (0, line.len());
+    if line.len() > WIDTH {
+        // The part at fault in the middle; of a long one its beginning.
+        first = column.saturating_sub(WIDTH.saturating_sub(width) / 2).min(line.len() - WIDTH);
+        end = first + WIDTH;
+    }
+    let mut shown: Vec<char> = line[first..end].to_vec();
+    if first > 0 {
+        shown[0] = '…';
+    }
+    if end < line.len() {
+        shown[end - first - 1] = '…';
+    }
+    let column = column - first;
+    // A place behind the line has its caret too.
+    let width = width.min((end - first).saturating_sub(column).max(1));
+    let shown = String::from_iter(shown);
+    format!("\n  {shown}\n  {}{}", " ".repeat(column), "^".repeat(width))
 }
 
-/// The name among `names` that `name` was probably meant to be.
+/// The name among `names` that `name` was probably meant to be: a letter of three, or fewer, is another one, too many,
+/// missing, or has changed places.
 pub(super) fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let (near, likeness) = names
-        .into_iter()
-        .map(|other| (other, strsim::jaro_winkler(&name.to_lowercase(), &other.to_lowercase())))
-        // The first of equals.
-        .reduce(|best, next| if next.1 > best.1 { next } else { best })?;
-    (likeness > 0.82).then_some(near)
+    let name = name.to_lowercase();
+    let most = name.chars().count() / 3;
+    let changes = |other: &str| strsim::osa_distance(&name, &other.to_lowercase());
+    let near = names.into_iter().map(|other| (changes(other), other));
+    // Of equals the one that comes first in the alphabet.
+    near.filter(|(changes, _)| *changes <= most).min().map(|(_, other)| other)
 }
 
 #[cfg(test)]
@@ -128,6 +149,14 @@ mod tests {
         fault.span = span(6, 13);
         let error = fault.clone().into_error("ä +\n\tbcd(\n)").to_string();
         assert!(error.contains("\n   bcd(\n   ^^^^\n"), "{error}");
+        let long = format!("{} + bcd + {}", "a".repeat(100), "e".repeat(100));
+        let text = underlined(&long, Span { start: 103, end: 106 });
+        assert_eq!(
+            text,
+            format!("\n  …{} + bcd + {}…\n  {}^^^", "a".repeat(32), "e".repeat(33), " ".repeat(36))
+        );
+        let whole = underlined(&long, Span { start: 0, end: 209 });
+        assert_eq!(whole, format!("\n  {}…\n  {}", "a".repeat(75), "^".repeat(76)));
         fault.span = span(3, 3);
         assert!(fault.into_error("a +").to_string().contains("\n  a +\n     ^\n"));
     }
@@ -138,6 +167,12 @@ mod tests {
         assert_eq!(nearest("maen", names), Some("mean"));
         assert_eq!(nearest("gausian_filter", names), Some("gaussian_filter"));
         assert_eq!(nearest("Mean", names), Some("mean"));
-        assert_eq!(nearest("qqq", names), None);
+        for far in ["qqq", "zoom", "rotate", "shift", "real", "cross", "m"] {
+            assert_eq!(
+                nearest(far, ["sum", "area", "histogram", "cos", "rot90", "x"]),
+                None,
+                "{far}"
+            );
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{
     fault::{Fault, Result},
+    points::points,
     settling::Settling,
     value::{Value, shape_of},
 };
@@ -37,11 +38,14 @@ pub(super) fn index_of(of: &Value, index: &Value, settling: Settling<'_>) -> Res
             }
             let parts =
                 &parts.iter().map(|part| known(part, settling)).collect::<Result<Vec<_>>>()?;
-            let is_list = |part: &Value| matches!(part, Value::List(_) | Value::Array(_));
             if parts.iter().any(is_list) {
                 let parts = spelled_out(parts, array.rank()?)?;
+                let is_simple = |part: &&Value| matches!(part, Value::Slice(_));
                 let listed = parts.iter().position(is_list).unwrap_or_default();
-                return chosen(array, &parts, listed, settling);
+                return match parts.iter().filter(is_simple).count() + 1 == parts.len() {
+                    true => chosen(array, &parts, listed, settling),
+                    false => points(array, &parts, settling),
+                };
             }
             let parts = parts.iter().map(part).collect::<Result<Vec<Part>>>()?;
             let selected = array.select(&parts);
@@ -86,6 +90,11 @@ pub(super) fn index_of(of: &Value, index: &Value, settling: Settling<'_>) -> Res
     }
 }
 
+/// Whether a part of an index is a list or an array.
+pub(super) fn is_list(part: &Value) -> bool {
+    matches!(part, Value::List(_) | Value::Array(_))
+}
+
 /// How many axes of an array a part of an index stands for.
 fn width(part: &Value) -> Result<usize> {
     Ok(match part {
@@ -120,7 +129,7 @@ fn spelled_out(parts: &[Value], rank: usize) -> Result<Vec<Value>> {
 }
 
 /// The integers of an array.
-fn places(array: &Array, settling: Settling<'_>) -> Result<Vec<i64>> {
+pub(super) fn places(array: &Array, settling: Settling<'_>) -> Result<Vec<i64>> {
     const MOST: u64 = 1 << 24;
     let dtype = array.dtype()?;
     if dtype.is_float() || dtype == DType::Bool {
@@ -154,11 +163,6 @@ fn listed_truths(list: &[Value]) -> Option<Vec<bool>> {
 
 /// An index of which the part `listed` is a list or an array, of places or of truths; the other parts are slices.
 fn chosen(array: &Array, parts: &[Value], listed: usize, settling: Settling<'_>) -> Result<Value> {
-    let simple = |part: &Value| matches!(part, Value::Slice(_));
-    if !parts[..listed].iter().all(simple) || !parts[listed + 1..].iter().all(simple) {
-        return Err(Fault::new("a list or an array is an index beside slices (`:`) alone")
-            .help("index twice: x[…][:, [0, 2]]"));
-    }
     let chosen = match &parts[listed] {
         Value::Array(index) if index.dtype()? == DType::Bool => Chosen::Truths(index.clone()),
         Value::Array(index) => {
@@ -212,7 +216,7 @@ fn chosen(array: &Array, parts: &[Value], listed: usize, settling: Settling<'_>)
     }
 }
 
-fn too_many(rank: usize, asked: usize) -> Box<Fault> {
+pub(super) fn too_many(rank: usize, asked: usize) -> Box<Fault> {
     Fault::value(format!(
         "too many indices for array: array is {rank}-dimensional, but {asked} were indexed"
     ))
@@ -249,7 +253,7 @@ fn compressed(array: &Array, truths: &[bool], axis: usize) -> Result<Value> {
 }
 
 /// One part of an index of an array.
-fn part(index: &Value) -> Result<Part> {
+pub(super) fn part(index: &Value) -> Result<Part> {
     match index {
         Value::Int(at) => i64::try_from(*at)
             .map(Part::Index)

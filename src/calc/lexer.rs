@@ -29,12 +29,18 @@ pub(super) fn tokens(text: &str) -> Result<Vec<(Token, Span)>> {
             at += c.len_utf8();
             continue;
         }
+        // A comment, up to the end of the line.
+        if c == '#' {
+            at += text[at..].find('\n').unwrap_or(text.len() - at);
+            continue;
+        }
         let (token, len) = token(&text[at..], c)
             .map_err(|(fault, len)| fault.at(Span { start: at, end: at + len }))?;
         tokens.push((token, Span { start: at, end: at + len }));
         at += len;
     }
-    tokens.push((Token::End, Span { start: text.trim_end().len(), end: text.trim_end().len() }));
+    let end = tokens.last().map_or(0, |(_, span): &(Token, Span)| span.end);
+    tokens.push((Token::End, Span { start: end, end }));
     Ok(tokens)
 }
 
@@ -195,6 +201,8 @@ mod tests {
         assert_eq!(of("a**-b"), [Name("a".into()), Mark("**"), Mark("-"), Name("b".into())]);
         assert_eq!(of("x[...,1:]").len(), 7);
         assert_eq!(of(r#"'a"\'' "b""#), [Text("a\"'".into()), Text("b".into())]);
+        assert_eq!(of("a # b\n+ c # d"), [Name("a".into()), Mark("+"), Name("c".into())]);
+        assert_eq!(of("'#'"), [Text("#".into())]);
         assert_eq!(of("x.T"), [Name("x".into()), Mark("."), Name("T".into())]);
         for text in ["'open", "'a\\n'", "a ? b", "a $ b", "'\\"] {
             assert!(tokens(text).is_err(), "{text}");

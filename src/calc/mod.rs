@@ -1,6 +1,6 @@
 //! Formulas: expressions in NumPy's syntax, over named arrays, as lazy arrays.
 //!
-//! `(raw - bias) / flat` is read into a tree, once; evaluating it over inputs calls the
+//! `(float32(raw) - bias) / flat` is read into a tree, once; evaluating it over inputs calls the
 //! verbs of [`Array`], and computes nothing. What there is of Python and NumPy, and what differs,
 //! is told in `docs/calc.md`.
 //!
@@ -26,6 +26,7 @@
 //! | `signature` | signatures as texts; how arguments find their parameters |
 //! | `functions` | the table of functions, one line each, by families |
 //! | `index` | what `x[…]` means |
+//! | `points` | what it means with several lists |
 //! | `settling` | what has to be computed before a formula can go on |
 //! | `eval` | from the tree to arrays |
 //! | `fault` | what is wrong, with the place underlined |
@@ -37,6 +38,7 @@ mod functions;
 mod index;
 mod lexer;
 mod parser;
+mod points;
 mod scalar;
 mod settling;
 mod signature;
@@ -85,11 +87,11 @@ impl Formula {
     /// If a name is not known, a function is called in another way than its signature tells, or
     /// an array makes no sense: shapes, axes, dtypes. The place is shown.
     pub fn evaluate(&self, inputs: &BTreeMap<String, Array>) -> Result<Output> {
-        self.evaluated(inputs, Settling(None))
+        self.evaluated(inputs, Settling::never())
     }
 
-    /// As [`evaluate`](Formula::evaluate); what shapes depend on, the truths of a mask or the places of an index, is
-    /// computed by `settle`, a [`Session`](crate::Session).
+    /// As [`evaluate`](Formula::evaluate); what must be known, the truths of a mask, the places of an index, or a
+    /// number as in `arange(x.max())`, is computed by `settle`, a [`Session`](crate::Session).
     ///
     /// # Errors
     /// As for [`evaluate`](Formula::evaluate), and if that cannot be computed.
@@ -98,7 +100,20 @@ impl Formula {
         inputs: &BTreeMap<String, Array>,
         settle: &dyn Settle,
     ) -> Result<Output> {
-        self.evaluated(inputs, Settling(Some(settle)))
+        self.evaluated(inputs, Settling::always(settle))
+    }
+
+    /// As [`evaluate_with`](Formula::evaluate_with), but nothing is read, so that a plan can be made: only what is
+    /// made of constants alone, as `ones((5, 5)) / 25`, is computed by `settle`.
+    ///
+    /// # Errors
+    /// As for [`evaluate`](Formula::evaluate).
+    pub fn evaluate_unread(
+        &self,
+        inputs: &BTreeMap<String, Array>,
+        settle: &dyn Settle,
+    ) -> Result<Output> {
+        self.evaluated(inputs, Settling::of_constants(settle))
     }
 
     fn evaluated(

@@ -41,6 +41,22 @@ fn exact(value: Option<i128>) -> Result<Value> {
     value.map(Value::Int).ok_or_else(beyond)
 }
 
+/// `int(value)`, `float(value)` or `bool(value)`, of Python's numbers; `None` of other values and of other functions.
+pub(super) fn converted(function: &str, value: &Value) -> Option<Result<Value>> {
+    let number = Number::of(value)?;
+    Some(match (function, number) {
+        ("int", Number::Int(value)) => Ok(Value::Int(value)),
+        ("int", Number::Float(value)) if value.is_nan() => {
+            Err(Fault::value("cannot convert float NaN to integer"))
+        }
+        ("int", Number::Float(value)) if value.abs() >= i128::MAX as f64 => Err(beyond()),
+        ("int", Number::Float(value)) => Ok(Value::Int(value as i128)),
+        ("float", number) => Ok(Value::Float(number.as_f64())),
+        ("bool", number) => Ok(Value::Bool(number.as_f64() != 0.0)),
+        _ => return None,
+    })
+}
+
 /// `op value`; `None` if it is no number.
 pub(super) fn unary(op: UnaryOp, value: &Value) -> Option<Result<Value>> {
     let number = Number::of(value)?;

@@ -169,6 +169,7 @@ impl Signature {
             .iter()
             .filter(|parameter| matches!(parameter.how, How::Either | How::Name))
             .map(|parameter| parameter.name)
+            .filter(|&name| name != "self")
             .collect();
         match (nearest(name, names.iter().copied()), names.is_empty()) {
             (Some(near), _) => fault.help(format!("did you mean '{near}'?")),

@@ -44,6 +44,25 @@ impl From<u64> for Value {
     }
 }
 
+impl From<Scalar> for Value {
+    /// An element, as a number of Python's.
+    fn from(value: Scalar) -> Value {
+        match value {
+            Scalar::Bool(value) => Value::Bool(value),
+            Scalar::F32(value) => Value::Float(value.into()),
+            Scalar::F64(value) => Value::Float(value),
+            Scalar::U8(value) => Value::Int(value.into()),
+            Scalar::U16(value) => Value::Int(value.into()),
+            Scalar::U32(value) => Value::Int(value.into()),
+            Scalar::U64(value) => Value::Int(value.into()),
+            Scalar::I8(value) => Value::Int(value.into()),
+            Scalar::I16(value) => Value::Int(value.into()),
+            Scalar::I32(value) => Value::Int(value.into()),
+            Scalar::I64(value) => Value::Int(value.into()),
+        }
+    }
+}
+
 impl Value {
     /// The name of the type, as Python and NumPy have it.
     pub(super) fn type_name(&self) -> &'static str {

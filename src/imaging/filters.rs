@@ -7,7 +7,7 @@ use super::{
     rows::Combine,
 };
 use crate::{
-    array::{Array, Kind, Line, axis_of, kept, mistake},
+    array::{Array, Kind, Line, kept, mistake},
     expr::Expr,
     kernel::BlockKernel,
 };
@@ -71,7 +71,7 @@ fn there_is(boundary: Boundary) -> Result<(), String> {
 const MOST: usize = 1 << 20;
 
 /// A number of elements, before anything is allocated for them.
-fn checked(size: usize) -> Result<usize, String> {
+pub(super) fn checked(size: usize) -> Result<usize, String> {
     match size <= MOST {
         true => Ok(size),
         false => Err(format!("a neighbourhood of {size} elements; {MOST} at the most")),
@@ -79,7 +79,7 @@ fn checked(size: usize) -> Result<usize, String> {
 }
 
 /// A pass of a window of `size`, its centre in the middle, or behind it of an even one.
-fn centred(axis: usize, size: usize, combine: Combine) -> Pass {
+pub(super) fn centred(axis: usize, size: usize, combine: Combine) -> Pass {
     Pass { axis, size, before: size / 2, combine }
 }
 
@@ -181,6 +181,14 @@ impl Gaussian {
         axes.map(|(axis, (sigma, order))| self.pass(axis, sigma, order)).collect()
     }
 
+    /// The pass along one axis, of the first of its numbers.
+    pub(super) fn single(&self, axis: usize) -> Result<Vec<Pass>, String> {
+        let (&[sigma, ..], &[order, ..]) = (&self.sigma[..], &self.order[..]) else {
+            return Err("a Gaussian without a standard deviation or an order".into());
+        };
+        Ok(vec![self.pass(axis, sigma, order)?])
+    }
+
     fn pass(&self, axis: usize, sigma: f64, order: usize) -> Result<Pass, String> {
         let radius = (self.truncate * sigma + 0.5).trunc();
         if !(sigma > 0.0 && (0.0..=1e6).contains(&radius) && order <= 16) {
@@ -233,58 +241,6 @@ pub fn gaussian_filter<T: Kind>(
 ) -> Array<T> {
     let gaussian = gaussian.into();
     along_axes(array, boundary, Location::caller(), |rank| gaussian.passes(rank))
-}
-
-/// Smoothed by a Gaussian, or its derivative, along one axis; of the Gaussian's numbers the first are taken.
-#[track_caller]
-pub fn gaussian_filter1d<T: Kind>(
-    array: &Array<T>,
-    gaussian: impl Into<Gaussian>,
-    axis: i64,
-    boundary: Boundary,
-) -> Array<T> {
-    let gaussian = gaussian.into();
-    along_axes(array, boundary, Location::caller(), |rank| {
-        let (&[sigma, ..], &[order, ..]) = (&gaussian.sigma[..], &gaussian.order[..]) else {
-            return Err("a Gaussian without a standard deviation or an order".into());
-        };
-        Ok(vec![gaussian.pass(axis_of(axis, rank)?, sigma, order)?])
-    })
-}
-
-/// Sums of neighbours along one axis, each times its weight.
-#[track_caller]
-pub fn correlate1d<T: Kind>(
-    array: &Array<T>,
-    weights: &[f64],
-    axis: i64,
-    boundary: Boundary,
-) -> Array<T> {
-    along_axes(array, boundary, Location::caller(), |rank| {
-        let axis = axis_of(axis, rank)?;
-        match weights {
-            [] => Err("no weights".into()),
-            _ => Ok(vec![weighed(axis, weights.to_vec())]),
-        }
-    })
-}
-
-/// [`correlate1d`] with the weights in reverse.
-#[track_caller]
-pub fn convolve1d<T: Kind>(
-    array: &Array<T>,
-    weights: &[f64],
-    axis: i64,
-    boundary: Boundary,
-) -> Array<T> {
-    along_axes(array, boundary, Location::caller(), |rank| {
-        let mut pass = match weights {
-            [] => return Err("no weights".into()),
-            _ => weighed(axis_of(axis, rank)?, weights.iter().rev().copied().collect()),
-        };
-        pass.before = (pass.size - 1) / 2;
-        Ok(vec![pass])
-    })
 }
 
 /// Sums of neighbours, each times its weight; `weights` has as many axes as the array.
@@ -449,9 +405,14 @@ pub fn uniform_filter<T: Kind>(
     along_axes(array, boundary, Location::caller(), |rank| {
         let sizes = each_axis(&size, rank, "sides of a box")?;
         let axes = sizes.into_iter().enumerate().filter(|&(_, size)| size > 1);
-        let mean = |size: usize| Combine::Weigh(vec![1.0; size], size as f64);
-        axes.map(|(axis, size)| Ok(centred(axis, checked(size)?, mean(size)))).collect()
+        axes.map(|(axis, size)| mean(axis, size)).collect()
     })
+}
+
+/// The pass that makes means of `size` elements.
+pub(super) fn mean(axis: usize, size: usize) -> Result<Pass, String> {
+    let size = checked(size)?;
+    Ok(centred(axis, size, Combine::Weigh(vec![1.0; size], size as f64)))
 }
 
 /// The least of the neighbours.

@@ -13,6 +13,7 @@
 //! | `lines` | filters along one axis after the other |
 //! | `footprint` | filters over footprints of any shape |
 //! | `filters` | the filters by their names: what they weigh, and along which axes |
+//! | `one_axis` | filters along a single axis |
 //! | `derivatives` | derivatives by their names |
 //! | `label` | [`label()`]: connected regions across chunks |
 //! | `measure` | [`measure()`]: what there is in labelled regions, in one pass |
@@ -26,6 +27,7 @@ mod label;
 mod lines;
 mod measure;
 mod morphology;
+mod one_axis;
 mod overlap;
 mod rows;
 mod samples;
@@ -33,15 +35,19 @@ mod samples;
 pub use derivatives::{gaussian_gradient_magnitude, gaussian_laplace, laplace, prewitt, sobel};
 pub use edges::Boundary;
 pub use filters::{
-    Footprint, Gaussian, convolve, convolve1d, correlate, correlate1d, gaussian_filter,
-    gaussian_filter1d, maximum_filter, median_filter, minimum_filter, percentile_filter,
-    rank_filter, uniform_filter,
+    Footprint, Gaussian, convolve, correlate, gaussian_filter, maximum_filter, median_filter,
+    minimum_filter, percentile_filter, rank_filter, uniform_filter,
 };
 pub use label::label;
 pub use measure::{Measure, Measurements, Regions, Table, measure};
 pub use morphology::{
-    binary_closing, binary_dilation, binary_erosion, binary_opening, generate_binary_structure,
-    grey_closing, grey_dilation, grey_erosion, grey_opening,
+    binary_closing, binary_dilation, binary_erosion, binary_opening, black_tophat,
+    generate_binary_structure, grey_closing, grey_dilation, grey_erosion, grey_opening,
+    morphological_gradient, white_tophat,
+};
+pub use one_axis::{
+    convolve1d, correlate1d, gaussian_filter1d, maximum_filter1d, minimum_filter1d,
+    uniform_filter1d,
 };
 pub use overlap::{Depth, generic_filter};
 

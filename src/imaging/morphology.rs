@@ -8,7 +8,11 @@ use super::{
     filters::{Footprint, extreme},
     rows::Combine,
 };
-use crate::array::{Array, Kind, Line, cast, kept, mistake};
+use crate::{
+    array::{Array, Kind, Line, cast, kept, mistake},
+    expr::Expr,
+    kernel::{self, Binary},
+};
 use freeboard_formats::DType;
 use ndarray::{ArrayD, IxDyn};
 use std::panic::Location;
@@ -53,6 +57,52 @@ pub fn grey_closing<T: Kind>(
 ) -> Array<T> {
     let (footprint, at) = (footprint.into(), Location::caller());
     eroded(&dilated(array, &footprint, boundary, at), &footprint, boundary, at)
+}
+
+/// What [`grey_opening`] takes away: what is brighter than around and smaller than the footprint. Of truths, where the two differ.
+#[track_caller]
+pub fn white_tophat<T: Kind>(
+    array: &Array<T>,
+    footprint: impl Into<Footprint>,
+    boundary: Boundary,
+) -> Array<T> {
+    let (footprint, at) = (footprint.into(), Location::caller());
+    let opened = dilated(&eroded(array, &footprint, boundary, at), &footprint, boundary, at);
+    differing(array, &opened, Binary::Xor, at)
+}
+
+/// What [`grey_closing`] fills in: what is darker than around and smaller than the footprint. Of truths, where the two differ.
+#[track_caller]
+pub fn black_tophat<T: Kind>(
+    array: &Array<T>,
+    footprint: impl Into<Footprint>,
+    boundary: Boundary,
+) -> Array<T> {
+    let (footprint, at) = (footprint.into(), Location::caller());
+    let closed = eroded(&dilated(array, &footprint, boundary, at), &footprint, boundary, at);
+    differing(&closed, array, Binary::Xor, at)
+}
+
+/// The dilation less the erosion: how far the neighbours reach apart; not of truths.
+#[track_caller]
+pub fn morphological_gradient<T: Kind>(
+    array: &Array<T>,
+    footprint: impl Into<Footprint>,
+    boundary: Boundary,
+) -> Array<T> {
+    let (footprint, at) = (footprint.into(), Location::caller());
+    let greatest = dilated(array, &footprint, boundary, at);
+    differing(&greatest, &eroded(array, &footprint, boundary, at), Binary::Subtract, at)
+}
+
+/// One array less another of its dtype; of truths what `of_truths` makes of both.
+fn differing<T: Kind>(one: &Array<T>, other: &Array<T>, of_truths: Binary, at: Line) -> Array<T> {
+    Array::from_expr(kept(at, || {
+        let dtype = one.meta()?.dtype;
+        let op = if dtype == DType::Bool { of_truths } else { Binary::Subtract };
+        op.types(dtype, dtype).map_err(mistake(at))?;
+        Ok(Expr::apply(kernel::binary(op, dtype), &[one.expr(), other.expr()], at))
+    }))
 }
 
 fn eroded<T: Kind>(

@@ -165,11 +165,19 @@ impl<T: Element<Repr = T> + Kind + Pod> Array<T> {
     /// block and result, as many bytes as twice both with their halo;
     /// [`Array::declare_scratch`] says otherwise.
     /// ```
-    /// use freeboard::{array::ones, imaging::Boundary};
+    /// use freeboard::{Session, array::arange, imaging::Boundary};
+    /// use ndarray::s;
     ///
-    /// let image = ones::<f32>([64, 64]).rechunk([16, 16]);
-    /// let twice = image.map_overlap(1, Boundary::Reflect, |block| block.mapv(|v| 2.0 * v));
-    /// assert_eq!(twice.shape()?, [64, 64]);
+    /// // The sum of each element and the one before and after it, of blocks of 4.
+    /// let x = arange::<f64>(0.0, 8.0, 1.0).rechunk([4]);
+    /// let sums = x.map_overlap(1, Boundary::Reflect, |block| {
+    ///     // The block with one element more at each end; the result has none of them.
+    ///     let block = block.into_dimensionality::<ndarray::Ix1>().unwrap();
+    ///     (&block.slice(s![..-2]) + &block.slice(s![1..-1]) + &block.slice(s![2..])).into_dyn()
+    /// });
+    /// let session = Session::builder().memory("128MiB").build()?;
+    /// let expected = [1.0, 3.0, 6.0, 9.0, 12.0, 15.0, 18.0, 20.0];
+    /// assert_eq!(session.compute(&sums)?.as_slice().unwrap(), expected);
     /// # Ok::<(), freeboard::Error>(())
     /// ```
     #[track_caller]

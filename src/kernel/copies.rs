@@ -1,8 +1,10 @@
 //! Block kernels that put elements in other places, where no view can: they are the same for all
 //! dtypes.
 
-use super::{BlockCx, BlockKernel, exactly};
-use freeboard_formats::{ChunkMut, ChunkView, Scalar};
+use super::{BlockCx, BlockKernel, carve, carved, exactly};
+use freeboard_formats::{
+    ChunkMut, ChunkView, DType, Element, Region, Scalar, region::volume, with_dtype,
+};
 use std::borrow::Cow;
 
 /// Each element `count` times, one after the other along `axis`.
@@ -69,6 +71,68 @@ impl BlockKernel for Diagonal {
         strides.push(down + right);
         let shape = out.as_view().shape().to_vec();
         out.assign(&input.restride(0, shape, strides));
+        Ok(())
+    }
+}
+
+/// The elements of the first block, which is whole along `axis`, at the places, int64, that the second one tells along it.
+#[derive(Clone, Copy, Debug)]
+pub struct TakeAlong {
+    /// The axis.
+    pub axis: usize,
+    /// The dtype of the elements.
+    pub dtype: DType,
+}
+
+impl BlockKernel for TakeAlong {
+    fn name(&self) -> Cow<'static, str> {
+        "take_along_axis".into()
+    }
+
+    fn params(&self) -> Vec<Scalar> {
+        vec![Scalar::U64(self.axis as u64)]
+    }
+
+    fn is_named(&self) -> bool {
+        true
+    }
+
+    fn scratch(&self, inputs: &[Region], _: &Region) -> u64 {
+        let count = |i: usize| inputs.get(i).map_or(0, Region::volume) as usize;
+        // 8 bytes an element at the most.
+        carved::<u64>(count(0)).saturating_add(carved::<i64>(count(1)))
+    }
+
+    fn run(
+        &self,
+        inputs: &[ChunkView<'_>],
+        mut out: ChunkMut<'_>,
+        mut scratch: &mut [u8],
+        _: &BlockCx,
+    ) -> Result<(), String> {
+        let [elements, places] = exactly(inputs, "take_along_axis")?;
+        let from: &mut [u8] = bytemuck::cast_slice_mut(carve::<u64>(&mut scratch, elements.len()));
+        let from = &mut from[..elements.len() * self.dtype.size()];
+        elements.copy_run(0, from);
+        let at = carve::<i64>(&mut scratch, places.len());
+        places.copy_run(0, bytemuck::cast_slice_mut(at));
+        let (len, count) =
+            (elements.shape()[self.axis] as usize, places.shape()[self.axis] as usize);
+        let inner = volume(&places.shape()[self.axis + 1..]) as usize;
+        with_dtype!(self.dtype, T => {
+            let from: &[<T as Element>::Repr] = bytemuck::cast_slice(from);
+            let out = out.as_slice::<T>().ok_or("the block does not lie in one run")?;
+            for (number, (out, &place)) in out.iter_mut().zip(at.iter()).enumerate() {
+                let counted = if place < 0 { place.wrapping_add(len as i64) } else { place };
+                let Some(counted) = usize::try_from(counted).ok().filter(|&at| at < len) else {
+                    let axis = self.axis;
+                    return Err(format!(
+                        "index {place} is out of bounds for axis {axis} with size {len}"
+                    ));
+                };
+                *out = from[(number / (count * inner) * len + counted) * inner + number % inner];
+            }
+        });
         Ok(())
     }
 }

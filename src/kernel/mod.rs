@@ -34,13 +34,14 @@ mod quantiles;
 mod scan;
 mod scratch;
 mod search;
+mod special;
 mod tile;
 mod unary;
 mod wide;
 
 pub use arith::{Binary, binary, select};
 pub use cast::cast;
-pub use copies::{Diagonal, Repeat, Reshape};
+pub use copies::{Diagonal, Repeat, Reshape, TakeAlong};
 pub(crate) use counts::bin;
 pub use counts::{Bins, Counts};
 pub use distinct::{Distinct, MergeDistinct, put_values, table_words};
@@ -57,6 +58,7 @@ pub use quantiles::Method;
 pub use scan::Scan;
 pub(crate) use scratch::{carve, carved};
 pub use search::Search;
+pub use special::{Special, special};
 pub use unary::{Unary, unary};
 pub(crate) use wide::with_avx2;
 

@@ -85,7 +85,7 @@ fn only_planned() {
     let input = format!("x={VISP}");
     let plan = out(&["calc", "nanmean(x, axis=(0, 1))", &input, "--plan"]);
     assert!(plan.starts_with("plan   read 709 KiB"), "{plan}");
-    let text = "error: the shape of this depends on values, which would have to be computed first\n  \
+    let text = "error: this depends on values, which would have to be computed first\n  \
                 x[x > 0]\n  ^^^^^^^^\n  a formula with such a part has no plan before it runs";
     fails(&["calc", "x[x > 0]", &input, "--plan"], text);
 }

@@ -385,7 +385,7 @@ pub enum Deviation {
 #[derive(Debug, Args)]
 #[command(after_help = CALC)]
 pub struct Calc {
-    /// The formula, with NumPy's operators, functions and methods: '(raw - bias) / flat'
+    /// The formula, with NumPy's operators, functions and methods: '(float32(raw) - bias) / flat'
     #[arg(required_unless_present = "functions", allow_hyphen_values = true)]
     pub formula: Option<String>,
     /// What its names are; several paths of one name are stacked
@@ -407,7 +407,7 @@ pub struct Calc {
 
 const CALC: &str = "\
 Examples:
-  freeboard calc '(raw - bias) / flat' raw='night/*.fits' bias=b.fits flat=f.fits -o out.zarr
+  freeboard calc '(float32(raw) - bias) / flat' raw='night/*.fits' bias=b.fits flat=f.fits -o out.zarr
   freeboard calc 'x[::2, 50:].mean(axis=1)' x=cube.zarr --json
   freeboard calc 'x.min(), x.max()' x=cube.zarr
 With --json, integers beyond 64 bits are text.

@@ -29,6 +29,10 @@ pub fn run(args: &Calc) -> Result<()> {
     let Some(text) = &args.formula else { return Ok(()) };
     let formula = Formula::parse(text)?;
     let mut inputs: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    if !args.inputs.iter().any(|(name, _)| formula.uses(name)) {
+        // `mean` alone, with an input x, is a mistake of its own.
+        formula.evaluate(&BTreeMap::new())?;
+    }
     for (name, path) in &args.inputs {
         if !formula.uses(name) {
             let message = format!("the formula does not use the input {name}");
@@ -48,9 +52,9 @@ pub fn run(args: &Calc) -> Result<()> {
         .into_iter()
         .map(|(name, paths)| Ok((name, Array::from_source(job::source(&paths, &args.stacking)?))))
         .collect::<Result<_>>()?;
-    let result = match job.settling() {
-        Some(settle) => formula.evaluate_with(&arrays, settle)?,
-        None => formula.evaluate(&arrays)?,
+    let result = match job.is_plan() {
+        true => formula.evaluate_unread(&arrays, &job)?,
+        false => formula.evaluate_with(&arrays, &job)?,
     };
     match stored {
         Some(output) => job.store(&single(result)?, &output),

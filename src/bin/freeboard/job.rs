@@ -126,9 +126,9 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// What computes what the shapes of arrays depend on; nobody if only the plan was asked for.
-    pub fn settling(&self) -> Option<&dyn Settle> {
-        (!self.run.plan).then_some(self)
+    /// Whether only the plan was asked for, so that nothing is to be read.
+    pub fn is_plan(&self) -> bool {
+        self.run.plan
     }
 
     /// Computes `what`; `None` if only the plan was asked for.

@@ -44,6 +44,11 @@ impl<'a> Arguments<'a> {
         found.map_or(&Value::None, |(_, value)| value)
     }
 
+    /// The value of a parameter, in which computed numbers are looked at.
+    pub(super) fn known(&self, name: &str) -> Result<Value> {
+        self.settling.numbers(self.value(name))
+    }
+
     /// What is wrong with the value of a parameter, which should be `wanted`.
     fn wrong(&self, name: &str, wanted: &str) -> Box<Fault> {
         let function = self.entry.signature.names.first().map_or("", String::as_str);
@@ -83,12 +88,12 @@ impl<'a> Arguments<'a> {
 
     /// An integer.
     pub(super) fn integer(&self, name: &str) -> Result<i64> {
-        integer(self.value(name)).ok_or_else(|| self.wrong(name, "an int"))
+        integer(&self.known(name)?).ok_or_else(|| self.wrong(name, "an int"))
     }
 
     /// An integer that is not negative.
     pub(super) fn count(&self, name: &str) -> Result<u64> {
-        let value = integer(self.value(name)).and_then(|value| u64::try_from(value).ok());
+        let value = integer(&self.known(name)?).and_then(|value| u64::try_from(value).ok());
         value.ok_or_else(|| self.wrong(name, "a non-negative int"))
     }
 
@@ -102,21 +107,20 @@ impl<'a> Arguments<'a> {
 
     /// A number, as a double.
     pub(super) fn float(&self, name: &str) -> Result<f64> {
-        match self.value(name) {
+        match self.known(name)? {
             value if value.is_number() => Ok(value.to_scalar()?.as_f64()),
             _ => Err(self.wrong(name, "a number")),
         }
     }
 
+    /// A number, as a double, if there is one.
+    pub(super) fn maybe_float(&self, name: &str) -> Result<Option<f64>> {
+        if self.is_none(name) { Ok(None) } else { self.float(name).map(Some) }
+    }
+
     /// The numbers of a parameter, if it is not `None`.
     pub(super) fn maybe_floats(&self, name: &str) -> Result<Option<Vec<f64>>> {
         if self.is_none(name) { Ok(None) } else { Ok(Some(self.floats(name)?.0)) }
-    }
-
-    /// Numbers that must be known: of lists, or of an array that is looked at.
-    pub(super) fn known_floats(&self, name: &str) -> Result<Vec<f64>> {
-        let Value::Array(array) = self.value(name) else { return Ok(self.floats(name)?.0) };
-        Ok(self.settling.elements(&array.cast_to(DType::F64))?.into_typed()?)
     }
 
     /// The truths of a tuple, a list, or an array that is looked at.
@@ -132,10 +136,10 @@ impl<'a> Arguments<'a> {
         values.iter().map(flag).collect()
     }
 
-    /// The numbers of a tuple or a list, or one alone; and whether it is a list.
+    /// The numbers of a tuple, a list or an array of one axis, or one alone; and whether there is a list.
     pub(super) fn floats(&self, name: &str) -> Result<(Vec<f64>, bool)> {
-        let value = self.value(name);
-        let (values, listed) = match value {
+        let value = self.settling.list(self.value(name))?;
+        let (values, listed) = match &value {
             Value::Tuple(values) | Value::List(values) => (&values[..], true),
             value => (std::slice::from_ref(value), false),
         };
@@ -147,9 +151,9 @@ impl<'a> Arguments<'a> {
     }
 
     pub(super) fn flag(&self, name: &str) -> Result<bool> {
-        match self.value(name) {
-            Value::Bool(value) => Ok(*value),
-            Value::Int(value @ (0 | 1)) => Ok(*value == 1),
+        match self.known(name)? {
+            Value::Bool(value) => Ok(value),
+            Value::Int(value @ (0 | 1)) => Ok(value == 1),
             _ => Err(self.wrong(name, "True or False")),
         }
     }
@@ -168,10 +172,10 @@ impl<'a> Arguments<'a> {
         }
     }
 
-    /// The integers of a tuple, a list, or one alone.
+    /// The integers of a tuple, a list or an array of one axis, or one alone.
     pub(super) fn integers(&self, name: &str) -> Result<Vec<i64>> {
         let wrong = || self.wrong(name, "an int or a tuple of ints");
-        match self.value(name) {
+        match &self.settling.list(self.value(name))? {
             Value::Tuple(values) | Value::List(values) => {
                 // The rest of the arguments may be one tuple: x.reshape((2, 3)).
                 let values = match &values[..] {

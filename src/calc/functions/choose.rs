@@ -25,7 +25,7 @@ functions! {
     "argwhere(a)" "The places of what is not zero, a row each" => |a| a.settling().settled(a.array("a")?.argwhere())?;
     "extract(condition, arr)" "The elements where a condition is not zero" => |a| a.settling().settled(a.array("arr")?.ravel().filter(&a.array("condition")?.ravel().cast::<bool>()))?;
     "searchsorted(a, v, side='left')" "Where elements would stand among sorted ones" => |a| a.array("a")?.searchsorted(&a.array("v")?, right(a)?);
-    "digitize(x, bins, right=False)" "Between which edges elements lie" => |a| a.array("x")?.digitize(&a.known_floats("bins")?, a.flag("right")?);
+    "digitize(x, bins, right=False)" "Between which edges elements lie" => |a| digitized(a)?;
     "unravel_index(indices, shape)" "The places that C-order indices stand for: an array for each axis" => |a| unravelled(a)?;
     "ravel_multi_index(multi_index, dims)" "The C-order indices of places" => |a| ravelled(a)?;
 }
@@ -72,6 +72,22 @@ fn shared(a: &Arguments<'_>, times: [usize; 2], wanted: i64) -> Result<Array> {
     }
     let both = distinct(a, &concatenate(parts, 0))?;
     a.settling().settled(both.values.filter(&both.counts.equal(wanted)))
+}
+
+/// Integers between integers are compared as such, and not as doubles.
+fn digitized(a: &Arguments<'_>) -> Result<Array> {
+    let (array, edges, right) = (a.array("x")?, a.value("bins").to_array()?, a.flag("right")?);
+    let floats = a.floats("bins")?.0;
+    if array.dtype()?.is_float() || edges.dtype()?.is_float() {
+        return Ok(array.digitize(&floats, right).to_dyn());
+    }
+    match floats.is_sorted() {
+        true => Ok(edges.searchsorted(&array, !right).to_dyn()),
+        false if floats.iter().rev().is_sorted() => {
+            Ok(floats.len() as i64 - edges.flip(0).searchsorted(&array, !right).to_dyn())
+        }
+        false => Err(Fault::value("bins must be monotonically increasing or decreasing")),
+    }
 }
 
 fn right(a: &Arguments<'_>) -> Result<bool> {

@@ -23,8 +23,9 @@ functions! {
     "ones_like(a, dtype=None)" "Ones of an array's shape and dtype" => |a| filled_like(a, &Value::Int(1))?;
     "full_like(a, fill_value, dtype=None)" "A value everywhere, of an array's shape and dtype" => |a| filled_like(a, a.value("fill_value"))?;
     "arange(start, stop=None, step=1, dtype=None)" "start, start + step, and so on, short of stop" => |a| range(a)?;
-    "linspace(start, stop, num=50, *, dtype=None)" "num numbers from start to stop at equal distances" => |a| spaced(a)?;
-    "eye(N, *, dtype=float64)" "N rows and columns, 1 where they are equal, else 0" => |a| identity(a, "N")?;
+    "linspace(start, stop, num=50, endpoint=True, *, dtype=None)" "num numbers from start to stop, or short of it, at equal distances" => |a| spaced(a)?;
+    "logspace(start, stop, num=50, endpoint=True, base=10.0, dtype=None)" "The powers of base with such exponents" => |a| of_dtype(a, line(a)?, |exponents| super::binary(Binary::Power, a.value("base"), &exponents.into())?.to_array())?;
+    "eye(N, M=None, k=0, dtype=float64)" "N rows and M columns, 1 on a diagonal, else 0" => |a| diagonal(a)?;
     "identity(n, dtype=float64)" "As eye" => |a| identity(a, "n")?;
     "indices(dimensions)" "The coordinates of every element of a shape" => |a| indices(a.integers("dimensions")?);
 
@@ -46,6 +47,10 @@ functions! {
 
 /// `value` everywhere, in the dtype that is asked for, or its own.
 fn filled(a: &Arguments<'_>, shape: &str, value: &Value) -> Result<Array> {
+    if let Value::Array(array) = value {
+        let array = array.broadcast_to(a.integers(shape)?);
+        return Ok(a.maybe_dtype("dtype")?.map_or_else(|| array.clone(), |d| array.cast_to(d)));
+    }
     let scalar = value.to_scalar()?;
     let dtype = a.maybe_dtype("dtype")?.unwrap_or(scalar.dtype());
     value.fits(dtype)?;
@@ -55,6 +60,10 @@ fn filled(a: &Arguments<'_>, shape: &str, value: &Value) -> Result<Array> {
 fn filled_like(a: &Arguments<'_>, value: &Value) -> Result<Array> {
     let like = a.array("a")?;
     let like = a.maybe_dtype("dtype")?.map_or_else(|| like.clone(), |dtype| like.cast_to(dtype));
+    if let Value::Array(array) = value {
+        let shape: Vec<i64> = like.shape()?.into_iter().map(|len| len as i64).collect();
+        return Ok(array.broadcast_to(shape).cast_to(like.dtype()?));
+    }
     value.fits(like.dtype()?)?;
     Ok(full_like(&like, value.to_scalar()?))
 }
@@ -72,10 +81,10 @@ fn scalar_as<T: freeboard_formats::Element>(value: Scalar) -> T {
 fn range(a: &Arguments<'_>) -> Result<Array> {
     let (start, stop) = match a.value("stop") {
         // One bound is the end.
-        Value::None => (&Value::Int(0), "start"),
-        _ => (a.value("start"), "stop"),
+        Value::None => (Value::Int(0), "start"),
+        _ => (a.known("start")?, "stop"),
     };
-    let whole = [start, a.value(stop), a.value("step")]
+    let whole = [start, a.known(stop)?, a.known("step")?]
         .iter()
         .all(|value| matches!(value, Value::Int(_) | Value::Bool(_)));
     let array = match whole {
@@ -91,16 +100,41 @@ fn range(a: &Arguments<'_>) -> Result<Array> {
     Ok(a.maybe_dtype("dtype")?.map_or_else(|| array.clone(), |dtype| array.cast_to(dtype)))
 }
 
+/// Numbers at equal distances, as the arguments of `linspace` tell.
+fn line(a: &Arguments<'_>) -> Result<Array> {
+    let (start, stop, count) = (a.float("start")?, a.float("stop")?, a.count("num")?);
+    if a.flag("endpoint")? {
+        return Ok(linspace(start, stop, count as usize).to_dyn());
+    }
+    let numbers = arange(0, i64::try_from(count).unwrap_or(i64::MAX), 1).to_dyn();
+    Ok(numbers * ((stop - start) / count as f64) + start)
+}
+
+/// What `made` makes of an array, in the dtype that is asked for.
+fn of_dtype(
+    a: &Arguments<'_>,
+    array: Array,
+    made: impl FnOnce(Array) -> Result<Array>,
+) -> Result<Array> {
+    let array = made(array)?;
+    Ok(a.maybe_dtype("dtype")?.map_or_else(|| array.clone(), |dtype| array.cast_to(dtype)))
+}
+
 fn spaced(a: &Arguments<'_>) -> Result<Array> {
-    let array = linspace(a.float("start")?, a.float("stop")?, a.count("num")? as usize).to_dyn();
-    Ok(a.maybe_dtype("dtype")?.map_or_else(
-        || array.clone(),
-        |dtype| match dtype.is_float() {
-            true => array.cast_to(dtype),
-            // As NumPy: integers are rounded down.
-            false => array.floor().cast_to(dtype),
-        },
-    ))
+    let is_whole = |dtype: DType| !dtype.is_float() && dtype != DType::Bool;
+    let dtype = a.maybe_dtype("dtype")?;
+    // As NumPy: integers are rounded down.
+    of_dtype(a, line(a)?, |line| Ok(if dtype.is_some_and(is_whole) { line.floor() } else { line }))
+}
+
+fn diagonal(a: &Arguments<'_>) -> Result<Array> {
+    if a.is_none("M") && a.integer("k")? == 0 {
+        return identity(a, "N");
+    }
+    let (rows, k) = (a.integer("N")?, a.integer("k")?);
+    let columns = a.maybe_integer("M")?.unwrap_or(rows);
+    let ones = full([rows, columns], true).tril(k).triu(k);
+    Ok(ones.cast_to(a.maybe_dtype("dtype")?.unwrap_or(DType::F64)))
 }
 
 fn identity(a: &Arguments<'_>, name: &str) -> Result<Array> {

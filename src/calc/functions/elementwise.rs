@@ -88,7 +88,12 @@ functions! {
     "degrees|rad2deg(x, /)" "Radians as degrees" => |a| a.array("x")?.degrees();
     "floor(x, /)" "The greatest whole numbers not above" => |a| a.array("x")?.floor();
     "ceil(x, /)" "The least whole numbers not below" => |a| a.array("x")?.ceil();
-    "trunc(x, /)" "The whole parts" => |a| a.array("x")?.trunc();
+    "trunc|fix(x, /)" "The whole parts" => |a| a.array("x")?.trunc();
+    "modf(x, /)" "The fractional and the whole parts" => |a| { let (rest, whole) = a.array("x")?.modf(); Value::Tuple(vec![rest.into(), whole.into()]) };
+    "frexp(x, /)" "Mantissas between 0.5 and 1, and exponents of 2" => |a| { let (mantissas, exponents) = a.array("x")?.frexp(); Value::Tuple(vec![mantissas.into(), exponents.into()]) };
+    "ldexp(x1, x2, /)" "x1 * 2 ** x2, of integers x2" => |a| a.array("x1")?.ldexp(&whole(a, "x2")?);
+    "i0(x)" "Bessel's modified function of the first kind, of order 0" => |a| a.array("x")?.i0();
+    "real|conj|conjugate(val)" "The elements, as none are complex" => |a| a.array("val")?;
     "rint(x, /)" "The nearest whole numbers, the even ones of two" => |a| a.array("x")?.rint();
     "round|around(a, decimals=0)" "Rounded to so many decimals, ties to even digits" => |a| a.array("a")?.round(decimals(a)?);
     "invert|bitwise_not|bitwise_invert(x, /)" "~x" => |a| !a.array("x")?;
@@ -96,11 +101,14 @@ functions! {
     "isnan(x, /)" "Whether elements are NaN" => |a| a.array("x")?.isnan();
     "isfinite(x, /)" "Whether elements are neither infinite nor NaN" => |a| a.array("x")?.isfinite();
     "isinf(x, /)" "Whether elements are infinite" => |a| a.array("x")?.isinf();
+    "isposinf(x)" "Whether elements are infinite and positive" => |a| infinite(a, f64::INFINITY)?;
+    "isneginf(x)" "Whether elements are infinite and negative" => |a| infinite(a, f64::NEG_INFINITY)?;
     "signbit(x, /)" "Whether elements are negative, -0.0 among them" => |a| a.array("x")?.signbit();
-    "nan_to_num(x, *, nan=0.0)" "nan in place of NaN, the greatest finite numbers in place of infinities" => |a| nan_to_num(a)?;
-    "isclose(a, b, rtol=1e-05, atol=1e-08)" "Whether elements are equal within atol + rtol * abs(b)" => |a| close(a)?;
-    "allclose(a, b, rtol=1e-05, atol=1e-08)" "Whether all elements are close" => |a| close(a)?.all(..);
-    "isin(element, test_elements)" "Whether elements are among a list of numbers" => |a| a.array("element")?.isin(terms(a, "test_elements")?);
+    "nan_to_num(x, *, nan=0.0, posinf=None, neginf=None)" "nan in place of NaN, posinf and neginf, or the greatest finite numbers, in place of infinities" => |a| nan_to_num(a)?;
+    "isclose(a, b, rtol=1e-05, atol=1e-08, equal_nan=False)" "Whether elements are equal within atol + rtol * abs(b)" => |a| close(a)?;
+    "allclose(a, b, rtol=1e-05, atol=1e-08, equal_nan=False)" "Whether all elements are close" => |a| close(a)?.all(..);
+    "array_equal(a1, a2, equal_nan=False)" "Whether two arrays have one shape and equal elements" => |a| all_equal(a)?;
+    "isin(element, test_elements, *, invert=False)" "Whether elements are among a list of numbers" => |a| among(a)?;
 
     "where(condition, x=None, y=None, /)" "The elements of x where the condition holds, elsewhere those of y; alone, the places where it holds" => |a| where_(a)?;
     "clip(a, a_min=None, a_max=None, *, min=None, max=None)" "The elements, no less than a_min and no greater than a_max" => |a| clip(a)?;
@@ -134,11 +142,49 @@ fn nan_to_num(a: &Arguments<'_>) -> Result<Array> {
     if !array.dtype()?.is_float() {
         return Ok(array);
     }
-    let finite = array.nan_to_num();
+    let mut finite = array.nan_to_num();
+    for (name, infinity) in [("posinf", f64::INFINITY), ("neginf", f64::NEG_INFINITY)] {
+        if let Some(value) = a.maybe_float(name)? {
+            finite = array.equal(infinity).choose(value, &finite);
+        }
+    }
     match a.float("nan")? {
         0.0 => Ok(finite),
         value => Ok(array.isnan().choose(value, &finite)),
     }
+}
+
+/// Whether elements are this infinity; integers are not.
+fn infinite(a: &Arguments<'_>, infinity: f64) -> Result<Array<bool>> {
+    let array = a.array("x")?;
+    let sign = if infinity > 0.0 { array.greater(0) } else { array.less(0) };
+    Ok(array.isinf() & sign)
+}
+
+/// An array of integers.
+fn whole(a: &Arguments<'_>, name: &str) -> Result<Array> {
+    let array = a.array(name)?;
+    match array.dtype()?.is_float() {
+        true => Err(Fault::new(format!("'{name}' must be of integers, and not of floats"))),
+        false => Ok(array),
+    }
+}
+
+fn all_equal(a: &Arguments<'_>) -> Result<Value> {
+    let (one, other) = (a.array("a1")?, a.array("a2")?);
+    if one.shape()? != other.shape()? {
+        return Ok(Value::Bool(false));
+    }
+    let mut alike = one.equal(&other);
+    if a.flag("equal_nan")? {
+        alike = alike | (one.isnan() & other.isnan());
+    }
+    Ok(alike.all(..).into())
+}
+
+fn among(a: &Arguments<'_>) -> Result<Array<bool>> {
+    let found = a.array("element")?.isin(terms(a, "test_elements")?);
+    Ok(if a.flag("invert")? { !found } else { found })
 }
 
 fn close(a: &Arguments<'_>) -> Result<Array<bool>> {
@@ -147,15 +193,24 @@ fn close(a: &Arguments<'_>) -> Result<Array<bool>> {
         Value::Int(value) => Value::Float(*value as f64),
         value => value.clone(),
     };
-    Ok(a.array("a")?.isclose(b.term()?, a.float("rtol")?, a.float("atol")?))
+    let array = a.array("a")?;
+    let near = array.isclose(b.term()?, a.float("rtol")?, a.float("atol")?);
+    Ok(match a.flag("equal_nan")? {
+        true => near | (array.isnan() & b.to_array()?.isnan()),
+        false => near,
+    })
 }
 
 /// The numbers of a list, each as an operand.
 fn terms(a: &Arguments<'_>, name: &str) -> Result<Vec<Term>> {
-    match a.value(name) {
+    const MOST: usize = 1 << 12;
+    match a.settling().list(a.value(name))? {
+        Value::Tuple(values) | Value::List(values) if values.len() > MOST => {
+            Err(Fault::value(format!("'{name}' are {} numbers; {MOST} at the most", values.len())))
+        }
         Value::Tuple(values) | Value::List(values) => values.iter().map(Value::term).collect(),
         value if value.is_number() => Ok(vec![value.term()?]),
-        _ => Err(Fault::new(format!("'{name}' is a list of numbers"))),
+        _ => Err(Fault::new(format!("'{name}' must be a list of numbers"))),
     }
 }
 

@@ -50,15 +50,16 @@ fn histogram(a: &Arguments<'_>) -> Result<Value> {
     if !a.is_none("weights") {
         weights = Some(a.array("weights")?);
     }
-    let listed = matches!(a.value("bins"), Value::Tuple(_) | Value::List(_) | Value::Array(_));
+    let bins = a.known("bins")?;
+    let listed = matches!(bins, Value::Tuple(_) | Value::List(_) | Value::Array(_));
     let (counts, edges) = match listed {
         true => {
-            let edges = a.known_floats("bins")?;
+            let edges = a.floats("bins")?.0;
             let counts = match &weights {
                 Some(weights) => histogramdd(&[&array], [edges.into()], Some(weights)).0.to_dyn(),
                 None => array.histogram_between(&edges).to_dyn(),
             };
-            (counts, a.value("bins").to_array()?)
+            (counts, bins.to_array()?)
         }
         false => {
             let range = match a.maybe_floats("range")?.as_deref() {
@@ -102,10 +103,10 @@ fn for_each(value: &Value, count: usize, is_part: impl Fn(&Value) -> bool) -> Ve
 fn jointly(a: &Arguments<'_>, variables: &[Array]) -> Result<(Array, Vec<Array>)> {
     let count = variables.len();
     // For two variables two numbers are two counts, and more are edges for both.
-    let bins = for_each(a.value("bins"), count, |part| {
+    let bins = for_each(&a.known("bins")?, count, |part| {
         matches!(part, Value::Int(_) | Value::Tuple(_) | Value::List(_) | Value::Array(_))
     });
-    let ranges = for_each(a.value("range"), count, |part| {
+    let ranges = for_each(&a.known("range")?, count, |part| {
         matches!(part, Value::None | Value::Tuple(_) | Value::List(_))
     });
     let mut edges: Vec<BinEdges> = Vec::with_capacity(count);

@@ -16,7 +16,7 @@ functions! {
     "linalg.svd(a, full_matrices=False, compute_uv=True)" "The singular value decomposition" => |a| svd(a)?;
     "linalg.svdvals(x, /)" "The singular values" => |a| a.array("x")?.singular_values();
     "linalg.lstsq(a, b, rcond=None)" "The least-squares solution, residuals, rank and singular values" => |a| lstsq(a)?;
-    "linalg.pinv(a, rcond=None)" "The pseudo-inverse of a matrix" => |a| a.array("a")?.pinv(maybe_float(a, "rcond")?);
+    "linalg.pinv(a, rcond=None)" "The pseudo-inverse of a matrix" => |a| a.array("a")?.pinv(a.maybe_float("rcond")?);
     "linalg.matrix_rank(A, tol=None, *, rtol=None)" "How many singular values are not about zero" => |a| rank(a)?;
     "linalg.solve(a, b)" "The solutions of square systems" => |a| a.array("a")?.solve(&a.array("b")?);
     "linalg.inv(a)" "The inverses of square matrices" => |a| a.array("a")?.inv();
@@ -26,10 +26,6 @@ functions! {
     "linalg.vector_norm(x, /, *, axis=None, keepdims=False, ord=2)" "The norm of vectors" => |a| vector_norm(&a.array("x")?, a.value("ord"), axes(a)?)?;
     "cov(m, y=None, rowvar=True, bias=False, ddof=None)" "The covariances of variables" => |a| cov(a)?;
     "corrcoef(x, y=None, rowvar=True)" "The correlations of variables" => |a| variables(a, "x")?.corrcoef();
-}
-
-fn maybe_float(a: &Arguments<'_>, name: &str) -> Result<Option<f64>> {
-    if a.is_none(name) { Ok(None) } else { a.float(name).map(Some) }
 }
 
 fn qr(a: &Arguments<'_>) -> Result<Value> {
@@ -55,7 +51,7 @@ fn svd(a: &Arguments<'_>) -> Result<Value> {
 }
 
 fn lstsq(a: &Arguments<'_>) -> Result<Value> {
-    let found = a.array("a")?.lstsq(&a.array("b")?, maybe_float(a, "rcond")?);
+    let found = a.array("a")?.lstsq(&a.array("b")?, a.maybe_float("rcond")?);
     Ok(Value::Tuple(vec![
         found.solution.into(),
         found.residuals.into(),
@@ -67,11 +63,11 @@ fn lstsq(a: &Arguments<'_>) -> Result<Value> {
 
 fn rank(a: &Arguments<'_>) -> Result<Array> {
     let array = a.array("A")?;
-    match maybe_float(a, "tol")? {
+    match a.maybe_float("tol")? {
         Some(tol) => {
             Ok(array.singular_values().cast_to(DType::F64).greater(tol).count_nonzero(..).to_dyn())
         }
-        None => Ok(array.matrix_rank(maybe_float(a, "rtol")?).to_dyn()),
+        None => Ok(array.matrix_rank(a.maybe_float("rtol")?).to_dyn()),
     }
 }
 

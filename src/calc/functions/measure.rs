@@ -10,10 +10,8 @@ use super::{
 };
 use crate::{
     array::Array,
-    expr::Op,
     imaging::{self, Measure, Measurements, Regions},
 };
-use freeboard_formats::{Cancel, ChunkMut, DType, FileCache, ReadCx, Region};
 
 functions! {
     "ndimage.area(image, label_image=None, index=None)" "How many elements each region has (as in dask_image)" => |a| one(a, ["image", "label_image"], Measure::Area)?;
@@ -27,14 +25,11 @@ functions! {
     "ndimage.maximum_position(input, labels=None, index=None)" "Where the first greatest elements of regions are" => |a| one(a, INPUTS, Measure::MaximumPosition)?;
     "ndimage.extrema(input, labels=None, index=None)" "The least and the greatest elements of regions, and where they are" => |a| extrema(a)?;
     "ndimage.center_of_mass(input, labels=None, index=None)" "The centres of mass of regions" => |a| one(a, INPUTS, Measure::CentreOfMass)?;
-    "ndimage.find_objects(input, max_label)" "The boxes around the regions up to max_label: start and stop along each axis" => |a| boxes(a)?;
+    "ndimage.find_objects(input, max_label=0)" "The boxes around the regions, up to max_label if it is not 0: start and stop along each axis" => |a| boxes(a)?;
     "ndimage.histogram(input, min, max, bins, labels=None, index=None)" "How many elements of regions lie in each bin" => |a| histogram(a)?;
 }
 
 const INPUTS: [&str; 2] = ["input", "labels"];
-
-/// The most labels that are listed.
-const MOST: u64 = 1 << 20;
 
 /// What is to be measured: of all elements without labels, of all labelled ones without an index.
 fn regions(a: &Arguments<'_>, [input, labels]: [&str; 2]) -> Result<Measurements> {
@@ -47,32 +42,16 @@ fn regions(a: &Arguments<'_>, [input, labels]: [&str; 2]) -> Result<Measurements
     }
     let regions = match a.value("index") {
         Value::None => Regions::labelled_together(),
-        Value::Array(index) => Regions::from(counted(index)?),
+        Value::Array(index) if index.rank()? > 0 => Regions::from(a.integers("index")?),
         Value::Tuple(_) | Value::List(_) => Regions::from(a.integers("index")?),
         _ => Regions::only(a.integer("index")?),
     };
-    Ok(imaging::measure(&values, &a.array(labels)?, regions))
-}
-
-/// The elements of an array that is counted out, as `arange(1, 9)`: how long a result is must be known.
-fn counted(index: &Array) -> Result<Vec<i64>> {
-    let list = || Fault::value("'index' is a list of labels, or arange(…), written in the formula");
-    let meta = index.meta()?;
-    let Op::Source(source) = index.expr().op() else { return Err(list()) };
-    let region = Region::whole(&meta.shape());
-    if source.storage().format != "generated"
-        || meta.dtype != DType::I64
-        || region.rank() != 1
-        || region.volume() > MOST
-    {
-        return Err(list());
+    let labels = a.array(labels)?;
+    if labels.dtype()?.is_float() {
+        return Err(Fault::value("labels are integers, and not floats")
+            .help("labels.astype(int) converts them"));
     }
-    let mut labels = vec![0i64; region.volume() as usize];
-    let (files, cancel) = (FileCache::default(), Cancel::default());
-    let mut cx = ReadCx { scratch: &mut [], limit: u64::MAX, files: &files, cancel: &cancel };
-    let read = source.read(&region, ChunkMut::of(&mut labels, &region.shape), &mut cx);
-    read.map_err(|error| Fault::value(error.to_string()))?;
-    Ok(labels)
+    Ok(imaging::measure(&values, &labels, regions))
 }
 
 /// The only column of what is measured.
@@ -92,7 +71,18 @@ fn extrema(a: &Arguments<'_>) -> Result<Value> {
 
 fn boxes(a: &Arguments<'_>) -> Result<Array> {
     let labels = a.array("input")?;
-    column(imaging::measure(&labels, &labels, a.count("max_label")?).bounding_box())
+    let most = match a.count("max_label")? {
+        0 if !labels.shape()?.contains(&0) => {
+            let greatest = a.settling().numbers(&labels.max(..).into())?;
+            if let Value::Int(greatest) = greatest {
+                u64::try_from(greatest).unwrap_or(0)
+            } else {
+                0
+            }
+        }
+        most => most,
+    };
+    column(imaging::measure(&labels, &labels, most).bounding_box())
 }
 
 fn histogram(a: &Arguments<'_>) -> Result<Array> {

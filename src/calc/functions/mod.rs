@@ -12,8 +12,10 @@
 mod arguments;
 mod choose;
 mod create;
+mod differences;
 mod elementwise;
 mod histogram;
+mod join;
 mod linalg;
 mod measure;
 mod ndimage;
@@ -21,6 +23,7 @@ mod order;
 mod products;
 mod reduce;
 mod shape;
+mod signal;
 
 pub(super) use arguments::{Arguments, binary};
 pub(super) use elementwise::positive;
@@ -50,18 +53,21 @@ macro_rules! functions {
 use functions;
 
 /// The families.
-const TABLE: [&[Function]; 11] = [
+const TABLE: [&[Function]; 14] = [
     elementwise::FUNCTIONS,
     reduce::FUNCTIONS,
     order::FUNCTIONS,
     histogram::FUNCTIONS,
     choose::FUNCTIONS,
     shape::FUNCTIONS,
+    join::FUNCTIONS,
+    differences::FUNCTIONS,
     products::FUNCTIONS,
     linalg::FUNCTIONS,
     create::FUNCTIONS,
     ndimage::FUNCTIONS,
     measure::FUNCTIONS,
+    signal::FUNCTIONS,
 ];
 
 /// The functions of NumPy that its arrays have as methods, with the array as first argument.
@@ -121,7 +127,7 @@ static BY_NAME: LazyLock<HashMap<&'static str, &'static Entry>> = LazyLock::new(
     // Without its module a function is found too, unless NumPy has one of that name.
     for (name, entry) in entries.iter().flat_map(named) {
         if let Some((module, short)) = name.rsplit_once('.')
-            && !matches!(module, "ndarray" | "Generator" | "random")
+            && !matches!(module, "ndarray" | "Generator" | "random" | NUMPY)
         {
             by_name.entry(short).or_insert(entry);
         }
@@ -129,9 +135,19 @@ static BY_NAME: LazyLock<HashMap<&'static str, &'static Entry>> = LazyLock::new(
     by_name
 });
 
-/// The function `path`, with or without its module.
+/// What paths of NumPy's own functions begin with.
+pub(super) const NUMPY: &str = "numpy";
+
+/// The function `path`, with or without its module. Behind `numpy.` there are NumPy's alone.
 pub(super) fn find(path: &str) -> Option<&'static Entry> {
-    BY_NAME.get(path).copied()
+    let found = BY_NAME.get(path).copied();
+    let Some(name) = path.strip_prefix(NUMPY).and_then(|name| name.strip_prefix('.')) else {
+        return found;
+    };
+    let is_numpys = |entry: &&Entry| {
+        !name.starts_with("ndimage.") && entry.signature.names.iter().any(|own| own == name)
+    };
+    found.or_else(|| BY_NAME.get(name).copied().filter(is_numpys))
 }
 
 /// The method `name` of a value.

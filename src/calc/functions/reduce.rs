@@ -1,20 +1,26 @@
 //! Reductions along axes.
 
 use super::{
-    super::fault::{Fault, Result},
+    super::{
+        fault::{Fault, Result},
+        value::Value,
+    },
     arguments::Arguments,
     functions,
 };
-use crate::array::{Array, Axes};
+use crate::{
+    array::{Array, Axes},
+    kernel::Binary,
+};
 
 functions! {
-    "sum(a, axis=None, dtype=None, *, keepdims=False)" "The sum" => |a| a.reduced(Array::sum)?;
-    "prod(a, axis=None, dtype=None, *, keepdims=False)" "The product" => |a| a.reduced(Array::prod)?;
+    "sum(a, axis=None, dtype=None, *, keepdims=False, initial=None)" "The sum" => |a| begun(a, Array::sum, Binary::Add)?;
+    "prod(a, axis=None, dtype=None, *, keepdims=False, initial=None)" "The product" => |a| begun(a, Array::prod, Binary::Multiply)?;
     "mean(a, axis=None, dtype=None, *, keepdims=False)" "The mean" => |a| a.reduced(Array::mean)?;
     "std(a, axis=None, dtype=None, *, ddof=0, keepdims=False)" "The standard deviation" => |a| spread(a, Array::std_ddof)?;
     "var(a, axis=None, dtype=None, *, ddof=0, keepdims=False)" "The variance" => |a| spread(a, Array::var_ddof)?;
-    "min|amin(a, axis=None, *, keepdims=False)" "The least; NaN if one is NaN" => |a| a.reduced(Array::min)?;
-    "max|amax(a, axis=None, *, keepdims=False)" "The greatest; NaN if one is NaN" => |a| a.reduced(Array::max)?;
+    "min|amin(a, axis=None, *, keepdims=False, initial=None)" "The least; NaN if one is NaN" => |a| begun(a, Array::min, Binary::Minimum)?;
+    "max|amax(a, axis=None, *, keepdims=False, initial=None)" "The greatest; NaN if one is NaN" => |a| begun(a, Array::max, Binary::Maximum)?;
     "ptp(a, axis=None, *, keepdims=False)" "The greatest less the least" => |a| a.reduced(Array::ptp)?;
     "argmin(a, axis=None, *, keepdims=False)" "The index of the first least element" => |a| a.reduced(|x, axes| x.argmin(axes).to_dyn())?;
     "argmax(a, axis=None, *, keepdims=False)" "The index of the first greatest element" => |a| a.reduced(|x, axes| x.argmax(axes).to_dyn())?;
@@ -36,6 +42,15 @@ functions! {
     "nanmax(a, axis=None, *, keepdims=False)" "The greatest of what is not NaN" => |a| a.reduced(Array::nanmax)?;
     "nanargmin(a, axis=None, *, keepdims=False)" "As argmin, of what is not NaN" => |a| a.reduced(|x, axes| x.nanargmin(axes).to_dyn())?;
     "nanargmax(a, axis=None, *, keepdims=False)" "As argmax, of what is not NaN" => |a| a.reduced(|x, axes| x.nanargmax(axes).to_dyn())?;
+}
+
+/// A reduction that begins with a value, if there is one.
+fn begun(a: &Arguments<'_>, reduce: fn(&Array, Axes) -> Array, op: Binary) -> Result<Value> {
+    let reduced = Value::from(a.reduced(reduce)?);
+    match a.is_none("initial") {
+        true => Ok(reduced),
+        false => super::binary(op, &reduced, &a.known("initial")?),
+    }
 }
 
 /// A spread, whose divisor is the count less `ddof`.

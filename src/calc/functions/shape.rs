@@ -4,16 +4,14 @@ use super::{
     super::{
         fault::{Fault, Result},
         index::index_of,
+        settling::MOST,
         value::Value,
     },
     arguments::Arguments,
     elementwise::choice,
     functions,
 };
-use crate::array::{
-    Array, Axes, Chunks, Indexing, Pad, PadWidths, axis_of, concatenate, diag, dstack, full,
-    hstack, meshgrid, range, stack, vstack,
-};
+use crate::array::{Array, Axes, Chunks, Pad, PadWidths, axis_of, diag, full, range};
 use freeboard_formats::DType;
 
 functions! {
@@ -28,46 +26,33 @@ functions! {
     "flipud(m)" "The elements in reverse order along axis 0" => |a| a.array("m")?.flip(0);
     "fliplr(m)" "The elements in reverse order along axis 1" => |a| a.array("m")?.flip(1);
     "broadcast_to(array, shape)" "Repeated to a shape, by the rules of operators" => |a| a.array("array")?.broadcast_to(a.integers("shape")?);
-    "concatenate|concat(arrays, /, axis=0)" "Arrays one after the other along an axis" => |a| concatenate(a.arrays("arrays")?, a.integer("axis")?);
-    "stack(arrays, axis=0)" "Arrays side by side along a new axis" => |a| stack(a.arrays("arrays")?, a.integer("axis")?);
-    "vstack|row_stack(tup)" "Arrays one above the other" => |a| vstack(a.arrays("tup")?);
-    "hstack(tup)" "Arrays side by side" => |a| hstack(a.arrays("tup")?);
-    "dstack(tup)" "Arrays one behind the other" => |a| dstack(a.arrays("tup")?);
-    "block(arrays)" "Rows of arrays, as a matrix is written" => |a| blocks(a)?;
-    "split(ary, indices_or_sections, axis=0)" "The array in parts of equal length" => |a| parts(a, Array::split)?;
-    "array_split(ary, indices_or_sections, axis=0)" "The array in parts" => |a| parts(a, Array::array_split)?;
     "atleast_1d(a)" "With one axis at least" => |a| a.array("a")?.atleast_1d();
     "atleast_2d(a)" "With two axes at least" => |a| a.array("a")?.atleast_2d();
     "atleast_3d(a)" "With three axes at least" => |a| a.array("a")?.atleast_3d();
     "roll(a, shift, axis=None)" "The elements moved along axes, in again at the other end" => |a| rolled(a)?;
     "rot90(m, k=1, axes=(0, 1))" "Turned by quarters in the plane of two axes" => |a| a.array("m")?.rot90(a.integer("k")?, pair(a, "axes")?);
     "tile(A, reps)" "Repeated side by side" => |a| a.array("A")?.tile(a.integers("reps")?);
-    "repeat(a, repeats, axis=None)" "Each element several times" => |a| along_one(a)?.repeat(a.count("repeats")? as usize, a.maybe_integer("axis")?.unwrap_or(0));
+    "repeat(a, repeats, axis=None)" "Each element several times" => |a| repeated(a)?;
     "pad(array, pad_width, mode='constant', *, constant_values=0, end_values=0)" "With elements put around: constant, edge, reflect, symmetric, wrap, maximum, minimum, mean, median, linear_ramp" => |a| padded(a)?;
     "diag(v, k=0)" "A matrix with a diagonal, or the diagonal of a matrix" => |a| diagonal_or_matrix(a)?;
     "diagonal(a, offset=0, axis1=0, axis2=1)" "The diagonals of two axes" => |a| a.array("a")?.diagonal(a.integer("offset")?, plane(a)?);
     "trace(a, offset=0, axis1=0, axis2=1)" "The sums of the diagonals of two axes" => |a| a.array("a")?.trace(a.integer("offset")?, plane(a)?);
     "tril(m, k=0)" "Matrices, 0 above a diagonal" => |a| matrix(a, "m")?.tril(a.integer("k")?);
     "triu(m, k=0)" "Matrices, 0 below a diagonal" => |a| matrix(a, "m")?.triu(a.integer("k")?);
-    "meshgrid(*xi, indexing='xy')" "The coordinates of a grid of points" => |a| grid(a)?;
-    "diff(a, n=1, axis=-1)" "The differences of neighbours along an axis" => |a| a.array("a")?.diff(a.count("n")? as usize, a.integer("axis")?);
-    "gradient(f, spacing=1.0, *, axis=None)" "The slopes along axes" => |a| gradient(a)?;
-    "trapezoid(y, *, dx=1.0, axis=-1)" "The integral along an axis" => |a| a.array("y")?.trapezoid(a.integer("axis")?, a.float("dx")?);
     "reshape(a, shape)" "The elements in C order under another shape" => |a| a.array("a")?.reshape(a.integers("shape")?);
     "ndarray.reshape(self, *shape)" "The elements in C order under another shape" => |a| a.array("self")?.reshape(a.integers("shape")?);
     "ravel(a)" "All elements along one axis" => |a| a.array("a")?.ravel();
     "ndarray.flatten(self)" "All elements along one axis" => |a| a.array("self")?.ravel();
     "take(a, indices, axis=None)" "The elements at places along an axis" => |a| taken(a)?;
+    "take_along_axis(arr, indices, axis=-1)" "The elements at the places that each line has along an axis" => |a| { let (array, axis) = a.flat_or_along("arr")?; array.take_along_axis(&a.array("indices")?, axis) };
+    "ndarray.item(self)" "The only element, as a number" => |a| item(a)?;
     "compress(condition, a, axis=None)" "The elements along an axis where a list is true" => |a| compressed(a, "a")?;
     "ndarray.compress(self, condition, axis=None)" "The elements along an axis where a list is true" => |a| compressed(a, "self")?;
     "ndarray.rechunk(self, chunks)" "The same elements in other chunks (as in dask)" => |a| rechunked(a)?;
     "insert(arr, obj, values, axis=None)" "With elements put in before a place along an axis" => |a| inserted(a)?;
     "delete(arr, obj, axis=None)" "Without the elements at places along an axis" => |a| deleted(a)?;
-    "append(arr, values, axis=None)" "Arrays one after the other" => |a| appended(a)?;
-    "ediff1d(ary)" "The differences of neighbours of all elements" => |a| a.array("ary")?.ravel().diff(1, 0);
     "select(condlist, choicelist, default=0)" "The elements of the first choice whose condition holds" => |a| selected(a)?;
     "choose(a, choices)" "Of the arrays, that with the number that the elements have" => |a| chosen(a)?;
-    "interp(x, xp, fp, left=None, right=None)" "Values between points, linearly" => |a| interpolated(a)?;
     "tri(N, M=None, k=0, dtype=float64)" "Ones on and below a diagonal, else 0" => |a| triangle(a, "N", "M")?.cast_to(a.maybe_dtype("dtype")?.unwrap_or(DType::F64));
     "tril_indices(n, k=0, m=None)" "The places on and below a diagonal" => |a| indices(a, &triangle(a, "n", "m")?)?;
     "triu_indices(n, k=0, m=None)" "The places on and above a diagonal" => |a| indices(a, &whole(a, "n", "m")?.triu(a.integer("k")?))?;
@@ -117,75 +102,19 @@ fn compressed(a: &Arguments<'_>, array: &str) -> Result<Array> {
     Ok(array.compress(&a.flags("condition")?, axis))
 }
 
-fn listed(arrays: Vec<Array>) -> Value {
+pub(super) fn listed(arrays: Vec<Array>) -> Value {
     Value::List(arrays.into_iter().map(Value::Array).collect())
 }
 
-/// Lists in lists of arrays, put together along the last axis, those of the lists around along the last but one,
-/// and so on.
-fn blocks(a: &Arguments<'_>) -> Result<Array> {
-    let lists = a.value("arrays");
-    let depth = depth_of(lists);
-    put_together(lists, depth, depth.max(most_axes(lists)?))
-}
-
-/// How many lists are in one another.
-fn depth_of(value: &Value) -> usize {
-    match value {
-        Value::List(parts) | Value::Tuple(parts) => {
-            1 + parts.iter().map(depth_of).max().unwrap_or(0)
-        }
-        _ => 0,
-    }
-}
-
-/// The axes of the array in lists that has most.
-fn most_axes(value: &Value) -> Result<usize> {
-    match value {
-        Value::List(parts) | Value::Tuple(parts) => {
-            parts.iter().try_fold(0, |most, part| Ok(most_axes(part)?.max(most)))
-        }
-        one => Ok(one.to_array()?.rank()?),
-    }
-}
-
-fn put_together(value: &Value, depth: usize, rank: usize) -> Result<Array> {
-    match (value, depth) {
-        (Value::List(parts) | Value::Tuple(parts), 1..) => {
-            let parts = parts.iter().map(|part| put_together(part, depth - 1, rank));
-            Ok(concatenate(parts.collect::<Result<Vec<Array>>>()?, -(depth as i64)))
-        }
-        (one, 0) => {
-            let array = one.to_array()?;
-            let missing = rank - array.rank()?;
-            Ok(array.expand_dims((0..missing as i64).collect::<Vec<i64>>()))
-        }
-        _ => Err(Fault::value("list depths are mismatched")),
-    }
-}
-
-fn parts(a: &Arguments<'_>, cut: fn(&Array, usize, i64) -> Vec<Array>) -> Result<Value> {
-    const MOST: u64 = 10_000;
-    match a.count("indices_or_sections")? {
-        count @ 1..=MOST => Ok(listed(cut(&a.array("ary")?, count as usize, a.integer("axis")?))),
-        count => Err(Fault::value(format!("an array in {count} parts; 1 to {MOST} are possible"))),
-    }
-}
-
-/// The array, of which no axis needs to be named only if it has one.
-fn along_one(a: &Arguments<'_>) -> Result<Array> {
-    let array = a.array("a")?;
-    match a.is_none("axis") && array.rank()? != 1 {
-        true => Err(Fault::value("without an axis the array would have to be flattened")
-            .help("give axis=…")),
-        false => Ok(array),
-    }
-}
-
 /// One shift for all axes, one axis for all shifts, or as many: one after the other, as an axis may be named twice.
+/// Without an axis, the elements in C order.
 fn rolled(a: &Arguments<'_>) -> Result<Array> {
-    let (array, shifts) = (along_one(a)?, a.integers("shift")?);
-    let axes = a.maybe_integers("axis")?.unwrap_or_else(|| vec![0]);
+    let (array, shifts) = (a.array("a")?, a.integers("shift")?);
+    let Some(axes) = a.maybe_integers("axis")? else {
+        let shape: Vec<i64> = array.shape()?.into_iter().map(|len| len as i64).collect();
+        let flat = shifts.iter().fold(array.ravel(), |flat, &shift| flat.roll(shift, 0));
+        return Ok(if shape.len() == 1 { flat } else { flat.reshape(shape) });
+    };
     let count = if axes.len() == 1 { shifts.len() } else { axes.len() };
     if ![1, count].contains(&shifts.len()) {
         let message = format!("{} shifts along {} axes", shifts.len(), axes.len());
@@ -193,6 +122,35 @@ fn rolled(a: &Arguments<'_>) -> Result<Array> {
     }
     let pairs = shifts.iter().cycle().zip(axes.iter().cycle()).take(count);
     Ok(pairs.fold(array, |array, (&shift, &axis)| array.roll(shift, axis)))
+}
+
+/// Each element several times, all as often or each as often as a list says.
+fn repeated(a: &Arguments<'_>) -> Result<Array> {
+    let (array, axis) = a.along_or_flat()?;
+    let counts = a.integers("repeats")?;
+    if counts.iter().any(|&count| count < 0) {
+        return Err(Fault::value("repeats may not contain negative values"));
+    }
+    if let [count] = counts[..] {
+        return Ok(array.repeat(count as usize, axis));
+    }
+    let len = array.shape()?[axis_of(axis, array.rank()?).map_err(Fault::value)?];
+    let total = counts.iter().try_fold(0i64, |sum, &count| sum.checked_add(count));
+    if counts.len() != len || total.is_none_or(|total| total as u64 > MOST) {
+        return Err(Fault::value(format!("{} repeats of {len} elements", counts.len()))
+            .help(format!("one for each, and {MOST} together at the most")));
+    }
+    let places = counts.iter().zip(0i64..).flat_map(|(&count, at)| (0..count).map(move |_| at));
+    Ok(array.take(places.collect::<Vec<i64>>(), axis))
+}
+
+/// The element of an array that has one.
+fn item(a: &Arguments<'_>) -> Result<Value> {
+    let array = a.array("self")?;
+    match array.shape()?.iter().all(|&len| len == 1) {
+        true => a.settling().numbers(&array.squeeze(..).into()),
+        false => Err(Fault::value("can only convert an array of size 1 to a Python scalar")),
+    }
 }
 
 /// A matrix, or a line as each row of one.
@@ -232,7 +190,7 @@ fn padded(a: &Arguments<'_>) -> Result<Array> {
         }
     };
     let mode = match mode {
-        "constant" => Pad::Constant(a.value("constant_values").to_scalar()?),
+        "constant" => Pad::Constant(a.known("constant_values")?.to_scalar()?),
         "edge" => Pad::Edge,
         "reflect" => Pad::Reflect,
         "symmetric" => Pad::Symmetric,
@@ -241,7 +199,7 @@ fn padded(a: &Arguments<'_>) -> Result<Array> {
         "minimum" => Pad::Minimum,
         "mean" => Pad::Mean,
         "median" => Pad::Median,
-        "linear_ramp" => Pad::LinearRamp(a.value("end_values").to_scalar()?),
+        "linear_ramp" => Pad::LinearRamp(a.known("end_values")?.to_scalar()?),
         "empty" => Pad::constant(0),
         other => {
             return Err(Fault::new(format!("there is no mode {other:?}"))
@@ -279,33 +237,15 @@ fn padded(a: &Arguments<'_>) -> Result<Array> {
     Ok(array.pad(widths, mode))
 }
 
-fn grid(a: &Arguments<'_>) -> Result<Value> {
-    let indexing = match a.value("indexing") {
-        Value::Text(text) if text == "xy" => Indexing::Xy,
-        Value::Text(text) if text == "ij" => Indexing::Ij,
-        _ => return Err(Fault::new("meshgrid() is indexed by 'xy' or 'ij'")),
-    };
-    Ok(listed(meshgrid(a.arrays("xi")?, indexing)))
-}
-
-fn gradient(a: &Arguments<'_>) -> Result<Value> {
-    let (array, spacing) = (a.array("f")?, a.float("spacing")?);
-    let axes = match a.maybe_integers("axis")? {
-        Some(axes) => axes,
-        None => (0..array.rank()? as i64).collect(),
-    };
-    match axes[..] {
-        [axis] => Ok(array.gradient(axis, spacing).into()),
-        _ => Ok(listed(axes.iter().map(|&axis| array.gradient(axis, spacing)).collect())),
-    }
-}
-
 fn rechunked(a: &Arguments<'_>) -> Result<Array> {
+    let array = a.array("self")?;
     let chunks = match a.value("chunks") {
         Value::Text(text) => Chunks::from(text.as_str()),
-        _ => Chunks::sizes(a.integers("chunks")?),
+        Value::Tuple(_) | Value::List(_) => Chunks::sizes(a.integers("chunks")?),
+        // One length for all axes.
+        _ => Chunks::sizes(vec![a.integer("chunks")?; array.rank()?]),
     };
-    Ok(a.array("self")?.rechunk(chunks))
+    Ok(array.rechunk(chunks))
 }
 
 fn sizes(array: &Array) -> Result<Value> {
@@ -363,14 +303,6 @@ fn deleted(a: &Arguments<'_>) -> Result<Array> {
     Ok(array.delete(a.integers("obj")?, axis))
 }
 
-fn appended(a: &Arguments<'_>) -> Result<Array> {
-    let (array, values) = (a.array("arr")?, a.array("values")?);
-    Ok(match a.maybe_integer("axis")? {
-        Some(axis) => concatenate([array, values], axis),
-        None => concatenate([array.ravel(), values.ravel()], 0),
-    })
-}
-
 fn selected(a: &Arguments<'_>) -> Result<Array> {
     let (conditions, choices) = (a.arrays("condlist")?, listed_values(a, "choicelist")?);
     if conditions.is_empty() || conditions.len() != choices.len() {
@@ -407,12 +339,6 @@ fn chosen(a: &Arguments<'_>) -> Result<Array> {
         made = choice(&places.equal(number as i64), value, &made)?;
     }
     made.to_array()
-}
-
-fn interpolated(a: &Arguments<'_>) -> Result<Array> {
-    let (xp, fp) = (a.known_floats("xp")?, a.known_floats("fp")?);
-    let end = |name: &str| if a.is_none(name) { Ok(None) } else { a.float(name).map(Some) };
-    Ok(a.array("x")?.interp(&xp, &fp, end("left")?, end("right")?).to_dyn())
 }
 
 /// True everywhere, of as many rows and columns as two arguments tell.

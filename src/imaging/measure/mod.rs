@@ -250,7 +250,7 @@ impl Measurements {
         let (values, labels) = (self.values.meta()?, self.labels.meta()?);
         if labels.dtype.is_float() {
             let message = format!("labels of {}; regions are numbered by integers", labels.dtype);
-            return Err(wrong(message).help("`.cast::<i64>()` converts them"));
+            return Err(wrong(message).help("cast them to an integer dtype"));
         }
         self.regions.check().map_err(&wrong)?;
         let mut edges = Vec::new();
