@@ -123,10 +123,10 @@ impl<T: Kind> Array<T> {
     /// ```
     /// use freeboard::{Session, array::arange};
     ///
-    /// let x = arange(0, 12, 1).reshape([3, 4]) * 5 % 7;
+    /// let x = arange::<i64>(0, 12, 1).reshape([3, 4]) * 5 % 7;
     /// let session = Session::builder().memory("128MiB").build()?;
-    /// let sorted = session.compute(x.take_along_axis(&x.argsort(1), 1))?;
-    /// assert_eq!(sorted, session.compute(x.sort(1))?);
+    /// let sorted = x.take_along_axis(&x.argsort(1), 1);
+    /// assert_eq!(session.compute(&sorted)?, session.compute(&x.sort(1))?);
     /// # Ok::<(), freeboard::Error>(())
     /// ```
     #[track_caller]
