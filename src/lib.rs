@@ -7,6 +7,7 @@ extern crate self as freeboard;
 
 pub mod error;
 pub mod event;
+mod sync;
 
 pub mod memory;
 

@@ -18,13 +18,14 @@ use super::{
     format_bytes,
     pages::{HEAP_OVERHEAD, Heap, LINE, Range, page},
 };
+use crate::sync::{Condvar, Mutex, MutexGuard, lock};
 use freeboard_formats::{ErrorKind, FormatError, Result};
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     fmt,
     ops::{Deref, DerefMut},
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, PoisonError, Weak,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
@@ -65,8 +66,8 @@ struct State {
 }
 
 /// All arenas of the process.
-fn arenas() -> MutexGuard<'static, Vec<Weak<Shared>>> {
-    static ARENAS: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
+fn arenas() -> std::sync::MutexGuard<'static, Vec<Weak<Shared>>> {
+    static ARENAS: std::sync::Mutex<Vec<Weak<Shared>>> = std::sync::Mutex::new(Vec::new());
     ARENAS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -214,7 +215,7 @@ impl Shared {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Gives idle ranges back, the oldest first, until `bytes` of them are gone or none is left.

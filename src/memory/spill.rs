@@ -14,13 +14,14 @@ use super::{
     format_bytes,
     slab::{Slab, create, read_at_least},
 };
+use crate::sync::{Mutex, MutexGuard, lock};
 use freeboard_formats::{ErrorKind, FormatError, Result};
 use std::{
     io,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::{
-        Mutex, MutexGuard, OnceLock, PoisonError,
+        OnceLock,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
@@ -262,14 +263,14 @@ impl Spill {
     }
 
     fn lock(&self) -> MutexGuard<'_, Extents> {
-        self.extents.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.extents)
     }
 
     fn slab(&self) -> Result<&Slab> {
         if let Some(slab) = self.slab.get() {
             return Ok(slab);
         }
-        let _creating = self.creating.lock().unwrap_or_else(PoisonError::into_inner);
+        let _creating = lock(&self.creating);
         match self.slab.get() {
             Some(slab) => Ok(slab),
             None => {

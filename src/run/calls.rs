@@ -10,20 +10,25 @@
 //! is not as much left. What calls really hold is not known; the resident size of the process is
 //! looked at after each that took long enough to matter.
 
-use super::{Engine, INSIDE_TASK, panicked, steal, workers::on_workers};
+use super::{
+    Engine, INSIDE_TASK, panicked,
+    workers::{on_workers, steal},
+};
 use crate::{
     delayed::{Order, Task, UNDECLARED, Value, Work},
     error::{Error, ErrorKind, Result},
     event::Event,
     memory::{self, format_bytes},
+    sync::{
+        Condvar, Mutex,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+        lock, others_first,
+    },
 };
 use crossbeam::deque::{Stealer, Worker};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
-    },
+    sync::PoisonError,
     time::{Duration, Instant},
 };
 
@@ -55,10 +60,6 @@ pub(crate) fn call(
     }
     // A root that is asked for twice is shared.
     order.roots().iter().map(|&root| run.consume(root)).collect()
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// One task's place in a run.
@@ -242,7 +243,10 @@ impl<'a> CallRun<'a> {
             let Some(task) = self.next(own, stealers) else { return };
             match self.call(task) {
                 Ok(value) => {
-                    self.finish(task, value, |ready| own.push(ready));
+                    self.finish(task, value, |ready| {
+                        others_first();
+                        own.push(ready);
+                    });
                     if own.len() > 1 && self.sleepers.load(Ordering::Acquire) > 0 {
                         drop(lock(&self.idle));
                         self.wake.notify_one();
@@ -256,6 +260,7 @@ impl<'a> CallRun<'a> {
     /// The next task for a worker; waits for one. `None` when all is over.
     fn next(&self, own: &Worker<u32>, stealers: &[Stealer<u32>]) -> Option<u32> {
         let find = || {
+            others_first();
             own.pop().or_else(|| {
                 let begun = match self.begun.load(Ordering::Relaxed) < self.leaves.len() {
                     true => self.begun.fetch_add(1, Ordering::Relaxed),

@@ -33,18 +33,19 @@ use crate::{
     event::{Event, Observer},
     memory::{Arena, Buffer, Extent, Spill},
     plan::{Batch, Key, Plan, Stage},
+    sync::{Condvar, Mutex, MutexGuard, lock, others_first},
 };
-use crossbeam::deque::{Steal, Stealer, Worker};
+use crossbeam::deque::{Stealer, Worker};
 use freeboard_formats::{Cancel, FileCache};
 use schedule::{Job, Schedule};
 use std::{
     cell::Cell,
     collections::HashMap,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, atomic::AtomicU64, atomic::Ordering},
+    sync::{Arc, PoisonError, atomic::AtomicU64, atomic::Ordering},
 };
 use task::{Inputs, Lent, run_batch};
-use workers::on_workers;
+use workers::{on_workers, pop_or_steal};
 
 /// Keys come from no stranger, and are looked up for every batch.
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
@@ -212,15 +213,14 @@ pub(crate) fn run(
 
 impl<'a> Run<'a, '_> {
     fn lock(&self) -> MutexGuard<'_, State<'a>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// What a worker does until the run is over.
     fn work(&self, own: Worker<Assigned>, stealers: &[Stealer<Assigned>]) {
         let _guard = Abandon(self);
         loop {
-            let job = own.pop().or_else(|| steal(stealers));
-            let job = match job {
+            let job = match pop_or_steal(&own, stealers) {
                 Some(job) => job,
                 None => match self.wait(&own, stealers) {
                     Some(job) => job,
@@ -281,7 +281,7 @@ impl<'a> Run<'a, '_> {
             }
             self.assign(&mut state, own);
             // Jobs are pushed under the lock, so none is missed between this look and sleeping.
-            if let Some(job) = own.pop().or_else(|| steal(stealers)) {
+            if let Some(job) = pop_or_steal(own, stealers) {
                 if state.sleeping > 0 && !own.is_empty() {
                     self.wake.notify_one();
                 }
@@ -319,6 +319,7 @@ impl<'a> Run<'a, '_> {
         }
         for job in jobs {
             let assigned = self.prepare(state, job);
+            others_first();
             own.push(assigned);
         }
     }
@@ -469,19 +470,6 @@ fn guarded<R>(stage: &Stage, work: impl FnOnce() -> Result<R>) -> Result<R> {
         };
         Err(panicked(kind, &*panic).at(stage.origin))
     })
-}
-
-fn steal<T>(stealers: &[Stealer<T>]) -> Option<T> {
-    for stealer in stealers {
-        loop {
-            match stealer.steal() {
-                Steal::Success(job) => return Some(job),
-                Steal::Empty => break,
-                Steal::Retry => {}
-            }
-        }
-    }
-    None
 }
 
 fn panicked(kind: ErrorKind, panic: &(dyn std::any::Any + Send)) -> Error {

@@ -3,6 +3,8 @@
 
 mod eviction;
 mod graphs;
+#[cfg(feature = "shuttle")]
+mod model;
 mod order;
 mod verbs;
 mod workers;
@@ -62,25 +64,34 @@ fn wanted(expr: &Expr, kept: bool) -> Wanted {
     Wanted { expr: expr.clone(), root: Root { grid, kept, stored: false }, sink: None }
 }
 
-/// Carries out the plan for some roots, and checks that nothing is left.
-fn carried_out(wanted: &[Wanted], how: How) -> Result<Ran> {
-    let plan = Plan::fitting(wanted, how.means(), 0)?;
+/// Calls `work` with an engine, and checks that nothing is left. What came of it; the most that the arena
+/// held, and what came back from scratch, in bytes.
+fn on_engine<R>(how: How, cancel: &Cancel, work: impl FnOnce(&Engine<'_>) -> R) -> (R, u64, u64) {
     let dir = tempfile::tempdir().expect("a folder");
     let arena = Arena::new(how.memory);
     let spill = Spill::new(dir.path().to_owned(), None).allow_tmpfs(true);
-    let engine = Engine {
+    let outcome = work(&Engine {
         admission: &Admission::default(),
         arena: &arena,
         memory: how.memory,
         spill: &spill,
         files: &FileCache::default(),
-        cancel: &Cancel::default(),
+        cancel,
         threads: how.threads,
         observer: &Silent,
         retry: Retry::default(),
         eviction: how.eviction,
         process: how.memory,
-    };
+    });
+    assert_eq!(arena.live(), 0, "grants and pins are 0 at the end");
+    assert_eq!(spill.stats().live, 0, "no extent is left");
+    assert!(arena.peak() <= how.memory);
+    (outcome, arena.peak(), spill.stats().bytes_read)
+}
+
+/// Carries out the plan for some roots, unless it is cancelled.
+fn carried_out_unless(cancel: &Cancel, wanted: &[Wanted], how: How) -> Result<Ran> {
+    let plan = Plan::fitting(wanted, how.means(), 0)?;
     let mut outs = Vec::new();
     for wanted in wanted.iter().filter(|wanted| !wanted.root.kept) {
         let count = wanted.root.grid.shape().iter().product::<u64>();
@@ -98,15 +109,21 @@ fn carried_out(wanted: &[Wanted], how: How) -> Result<Ran> {
             }
         })
         .collect();
-    let (kept, counts) = run(&engine, &plan, &targets)?;
-    drop(targets);
     let chunks = wanted.iter().filter(|wanted| wanted.root.kept);
-    assert_eq!(kept.len() as u64, chunks.map(|wanted| wanted.root.grid.len()).sum::<u64>());
-    kept.into_values().for_each(|slot| slot.free_extent(&spill));
-    assert_eq!(arena.live(), 0, "grants and pins are 0 at the end");
-    assert_eq!(spill.stats().live, 0, "no extent is left");
-    assert!(arena.peak() <= how.memory);
-    Ok(Ran { outs, counts, peak: arena.peak(), loaded: spill.stats().bytes_read })
+    let chunks: u64 = chunks.map(|wanted| wanted.root.grid.len()).sum();
+    let (counts, peak, loaded) = on_engine(how, cancel, |engine| {
+        let (kept, counts) = run(engine, &plan, &targets)?;
+        assert_eq!(kept.len() as u64, chunks);
+        kept.into_values().for_each(|slot| slot.free_extent(engine.spill));
+        Ok(counts)
+    });
+    drop(targets);
+    counts.map(|counts| Ran { outs, counts, peak, loaded })
+}
+
+/// Carries out the plan for some roots.
+fn carried_out(wanted: &[Wanted], how: How) -> Result<Ran> {
+    carried_out_unless(&Cancel::default(), wanted, how)
 }
 
 /// Computes `x` with so many bytes and threads.

@@ -4,18 +4,19 @@
 //! is empty. Each computes as [`Session::compute`] does: functions alone are called beside those of other
 //! runs, arrays wait until they have the budget to themselves.
 
-use super::{Session, lock};
+use super::Session;
 use crate::{
     array::Compute,
     error::{Error, ErrorKind, Result},
     run,
+    sync::{Condvar, Mutex, lock},
 };
 use freeboard_formats::{Cancel, FormatError};
 use std::{
     collections::VecDeque,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Condvar, Mutex, PoisonError, Weak},
+    sync::{Arc, PoisonError, Weak},
 };
 
 /// What comes of something that was submitted.

@@ -1,13 +1,14 @@
 //! Arrays and delayed values that are computed together: first all arrays, in one plan; then
 //! the functions, some of which are called with them.
 
-use super::{Session, lock, turns::Turn};
+use super::{Session, turns::Turn};
 use crate::{
     array::{AnyVec, Computed, Root},
     delayed::{Order, UNDECLARED, Value},
     error::{Error, Result},
     expr::Expr,
     run,
+    sync::lock,
 };
 use std::sync::Arc;
 

@@ -24,6 +24,7 @@ use crate::{
     memory::{self, Arena, MIB, Memory, Spill, default_scratch, format_bytes},
     plan::{Means, Plan, Root, Wanted},
     run::{self, Admission, Collected, Engine, Retry, Target},
+    sync::{Mutex, lock},
 };
 use freeboard_formats::{Cancel, ChunkSink, Element, FileCache, Writer};
 use futures::Background;
@@ -32,7 +33,7 @@ use ndarray::ArrayViewMutD;
 use persist::Persisted;
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 use turns::Turn;
@@ -198,10 +199,6 @@ impl Drop for Session {
             persisted.clear();
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Session {

@@ -1,6 +1,10 @@
 //! Arrays that a session keeps: chunks in memory or on scratch, read like any other source.
 
-use crate::{memory::Spill, run::Slot};
+use crate::{
+    memory::Spill,
+    run::Slot,
+    sync::{Mutex, RwLock, lock},
+};
 use freeboard_formats::{
     ChunkMut, ChunkSource, ChunkView, ErrorKind, Fingerprint, FormatError, Meta, ReadCost, ReadCx,
     Region, Result, SourceSpec, Storage, region::Coordinates,
@@ -9,7 +13,7 @@ use std::{
     fmt,
     hash::{BuildHasher, Hasher, RandomState},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        Arc, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -46,8 +50,7 @@ impl Persisted {
 
     /// Moves chunks to scratch until `bytes` of memory are free, or all are there.
     pub fn spill(&self, bytes: u64) -> Result<()> {
-        let _guard: MutexGuard<'_, ()> =
-            self.spilling.lock().unwrap_or_else(PoisonError::into_inner);
+        let _guard = lock(&self.spilling);
         let mut freed = 0;
         for chunk in &self.chunks {
             if freed >= bytes {

@@ -4,18 +4,19 @@
 //! (`freeboard_formats::journal`). One that resumes reads back what was noted, believes what
 //! has the right hash, and computes the rest.
 
-use super::{Session, lock};
+use super::Session;
 use crate::{
     error::{Error, ErrorKind, Result},
     event::Event,
     expr::Expr,
     plan,
+    sync::{Mutex, lock},
 };
 use freeboard_formats::{
     Cancel, ChunkSet, ChunkSink, ErrorKind as Failure, ReadCx,
     journal::{Earlier, Noted},
 };
-use std::{path::Path, sync::Mutex, thread};
+use std::{path::Path, thread};
 
 /// Bytes through which each thread reads what is to be verified.
 const PIECE: usize = 256 << 10;

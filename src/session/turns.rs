@@ -1,8 +1,8 @@
 //! Whose turn it is: what sessions hold counts for all of the process, so a run of arrays has its memory
 //! alone. Runs of functions alone, of one session, go on beside each other: they are admitted together.
 
-use super::lock;
-use std::sync::{Condvar, Mutex, PoisonError};
+use crate::sync::{Condvar, Mutex, lock};
+use std::sync::PoisonError;
 
 #[derive(Debug)]
 struct State {
@@ -59,5 +59,48 @@ impl Drop for Turn {
         if state.running == 0 {
             ENDED.notify_all();
         }
+    }
+}
+
+#[cfg(all(test, feature = "shuttle"))]
+mod model {
+    use super::*;
+    use crate::sync::{in_many_orders, others_first, scope};
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    #[test]
+    fn arrays_run_alone_and_a_function_may_wait_for_another() {
+        in_many_orders(|| {
+            let alone = AtomicUsize::new(0);
+            let array = || {
+                let _turn = Turn::alone();
+                assert_eq!(alone.fetch_add(1, Relaxed), 0);
+                others_first();
+                alone.fetch_sub(1, Relaxed);
+            };
+            let beside = |session| {
+                let turn = Turn::beside(session);
+                assert_eq!(alone.load(Relaxed), 0);
+                turn
+            };
+            let (is_there, there) = (Mutex::new(false), Condvar::new());
+            scope(|scope| {
+                scope.spawn(|| {
+                    let _turn = beside(1);
+                    let mut given = lock(&is_there);
+                    while !*given {
+                        given = there.wait(given).unwrap_or_else(PoisonError::into_inner);
+                    }
+                });
+                scope.spawn(array);
+                scope.spawn(|| {
+                    let _turn = beside(1);
+                    *lock(&is_there) = true;
+                    there.notify_all();
+                });
+                scope.spawn(|| drop(beside(2)));
+                scope.spawn(array);
+            });
+        });
     }
 }
