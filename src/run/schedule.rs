@@ -11,9 +11,10 @@
 //! **Memory.** A batch is granted all it needs at once: results, scratch, and inputs that
 //! must come back; what is in memory already is pinned. Grants are given in priority order:
 //! where the best batch does not fit, nothing passes it, and chunks are evicted for it, the
-//! one that is needed last first ([`Eviction`]). What a source gives again is dropped, other chunks are
-//! spilled once. A running batch never waits for memory, and a batch that fits alone is
-//! granted when nothing else runs, so there is no deadlock (the plan was checked for that).
+//! one that is needed last first ([`Eviction`]); while others run, none that is needed before
+//! it. What a source gives again is dropped, other chunks are spilled once. A running batch never
+//! waits for memory, and a batch that fits alone is granted when nothing else runs, so there
+//! is no deadlock (the plan was checked for that).
 
 mod company;
 mod evict;

@@ -28,17 +28,28 @@ impl Eviction {
     }
 }
 
+/// The most chunks that are evicted for a batch while others run: so many are looked at each time that it asks.
+const LOOKED_AT: usize = 1024;
+
 impl Schedule<'_> {
-    /// Whether a batch of this priority may take `need` bytes now. One that runs ahead, where all
-    /// that could be evicted is needed before it, evicts nothing while others run, and leaves some
-    /// room to those: else chunks would be read far ahead of a reduction that takes them one by one,
-    /// only to be spilled.
+    /// Whether a batch of this priority may take `need` bytes now, for which [`Schedule::make_room`] is to evict. While
+    /// others run it may not where that would be in vain: what has to wait for them anyway evicts nothing.
+    /// Nor may it, running ahead, where chunks would go that are needed before it; to those it leaves some room,
+    /// too: else chunks would be made far ahead of a reduction that takes them one by one, only to be spilled.
     pub(super) fn may_take(&self, need: u64, priority: u64) -> bool {
-        let ahead = match (self.eviction, self.evictable.last()) {
-            (Eviction::NextUse, Some(&(rank, _))) => self.running > 0 && rank < priority,
-            _ => false,
-        };
-        !ahead || self.used + need <= self.arena - self.arena / 8
+        if self.running == 0 {
+            return true;
+        }
+        let (taken, spare) = (self.used + need, self.arena / 8);
+        let (mut room, mut runs_ahead) = (self.arena + self.spilling, false);
+        for &(rank, key) in self.evictable.iter().rev().take(LOOKED_AT) {
+            runs_ahead = self.eviction == Eviction::NextUse && rank < priority;
+            if runs_ahead || room >= taken + spare {
+                break;
+            }
+            room += self.chunks[&key].bytes;
+        }
+        taken + if runs_ahead { spare } else { 0 } <= room
     }
 
     /// Whether `need` bytes are free, after evicting what can be evicted at once; where that is

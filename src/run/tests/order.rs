@@ -1,6 +1,6 @@
 //! The order in which tasks run frees memory: measured peaks, as multiples of a chunk.
 
-use super::*;
+use super::{simulated::simulated, *};
 use crate::array::{Chunks, stack};
 
 /// Bytes of a chunk of the arrays here.
@@ -17,8 +17,9 @@ fn made(x: &Array<f64>) -> Array<f64> {
     x.map_blocks(Chunks::same(), |block, _| block.mapv(|v| v + 1.0)).declare_scratch(0)
 }
 
-/// Checks the peak on one thread, in chunks, where nothing is short; and that four threads, which
-/// run ahead of each other, make do with `memory` chunks. How much these spill is chance.
+/// Checks the peak on one thread, in chunks, where nothing is short; that threads which run ahead of each other
+/// spill nothing in `memory` chunks, as far as their jobs take about the same time; and that real ones, of which
+/// any may be held up, make do with it.
 #[track_caller]
 fn holds(name: &str, arrays: &[Array<f64>], peak: f64, memory: u64) {
     let roots: Vec<Wanted> = arrays.iter().map(|array| wanted(array.expr(), false)).collect();
@@ -29,6 +30,10 @@ fn holds(name: &str, arrays: &[Array<f64>], peak: f64, memory: u64) {
     println!("{name}: {most:.2} chunks; on four threads in {memory}: {:?}", four.counts);
     assert!(most <= peak, "{name}: {most:.2} chunks");
     assert!(four.peak <= memory * CHUNK, "{name}: {:?}", four.counts);
+    for (threads, uneven) in [(2, 0), (4, 0), (2, 60), (4, 30), (4, 60), (4, 120)] {
+        let ran = simulated(&roots, How::new(memory * CHUNK, threads), uneven);
+        assert_eq!((ran.spilled, ran.dropped), (0, 0), "{name} on {threads} threads: {ran:?}");
+    }
 }
 
 #[test]
