@@ -12,8 +12,11 @@ use std::{
 fn store(output: &str, more: &[&str]) -> Vec<String> {
     let mut args = vec!["convert", "in.npy", output, "--chunks", "1,128,256", "--threads", "2"];
     args.extend(["--scratch", "scratch", "--quiet"]);
-    if output.ends_with(".zarr") {
+    if output.contains(".zarr") {
         args.extend(["--codec", "gzip:9"]);
+    }
+    if output.contains("shards") {
+        args.extend(["--shards", "4,256,256"]);
     }
     args.extend(more);
     args.into_iter().map(str::to_owned).collect()
@@ -24,55 +27,70 @@ fn seen(folder: &Path, path: &str) -> String {
     well(freeboard(folder, ["stats", path, "--json", "--quiet"]))
 }
 
+/// What is stored: a file or folder, and the array in it.
+const OUTPUTS: [(&str, &str); 5] = [
+    ("x.zarr", ""),
+    ("x.fits", ""),
+    ("x.npy", ""),
+    ("shards.zarr", ""),
+    // A new hierarchy is staged beside itself; an array that is overwritten, inside.
+    ("group.zarr", "::images/raw"),
+];
+
 #[test]
 fn a_store_that_is_killed_goes_on_to_the_same_bits() {
     let folder = workplace([48, 256, 256]);
     let at = |name: &str| folder.path().join(name);
     input(&at("old.npy"), [5, 256, 300], 2);
-    let rounds = if long() { 200 } else { 9 };
-    let outputs = ["x.zarr", "x.fits", "x.npy"];
-    let takes = outputs.map(|output| {
+    let rounds = if long() { 200 } else { 2 * OUTPUTS.len() };
+    let takes = OUTPUTS.map(|(file, node)| {
         let began = Instant::now();
-        well(freeboard(folder.path(), store(&format!("whole-{output}"), &[])));
+        well(freeboard(folder.path(), store(&format!("whole-{file}{node}"), &[])));
         began.elapsed()
     });
     let (mut resumed, mut x) = (0, 0x2545_F491_4F6C_DD1Du64);
     for round in 0..rounds {
-        let output = outputs[round % 3];
-        let overwrite = round % 2 == 1;
+        let (file, node) = OUTPUTS[round % OUTPUTS.len()];
+        let output = &format!("{file}{node}");
+        let overwrite = round / OUTPUTS.len() % 2 == 1;
         let more: &[&str] = if overwrite { &["--overwrite"] } else { &[] };
-        let whole = format!("whole-{output}");
+        let whole = format!("whole-{file}");
         if overwrite {
             well(freeboard(folder.path(), ["convert", "old.npy", output, "--quiet"]));
         }
         let old = overwrite.then(|| seen(folder.path(), output));
 
-        let journal = at(&format!(".{output}.journal"));
+        let journal = match overwrite && !node.is_empty() {
+            true => at(file).join("images/.raw.journal"),
+            false => at(&format!(".{file}.journal")),
+        };
         let mut child = spawned(freeboard(folder.path(), store(output, more)));
         // Chance alone might hit none that is under way: every other kill waits for the first step.
         while round % 2 == 0 && !journal.exists() && child.try_wait().unwrap().is_none() {
             thread::sleep(Duration::from_micros(100));
         }
         x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        thread::sleep(takes[round % 3].mul_f64((x >> 40) as f64 / (1u64 << 24) as f64));
+        let part = (x >> 40) as f64 / (1u64 << 24) as f64;
+        thread::sleep(takes[round % OUTPUTS.len()].mul_f64(part));
         child.kill().unwrap();
         ended(child);
 
         assert_eq!(names(&at("scratch")), [""; 0], "scratch of a killed run");
         if let Some(old) = old {
             let now = seen(folder.path(), output);
-            assert!(now == old || now == seen(folder.path(), &whole), "round {round}: {now}");
+            let whole = seen(folder.path(), &format!("{whole}{node}"));
+            assert!(now == old || now == whole, "round {round}: {now}");
         }
-        let published = !overwrite && at(output).exists();
+        let published = !overwrite && at(file).exists();
         if !published {
             let go_on = store(output, &[more, &["--resume"]].concat());
             resumed += u32::from(journal.exists());
             well(freeboard(folder.path(), go_on));
         }
-        assert!(content(&at(output)) == content(&at(&whole)), "round {round}: {output} differs");
-        match at(output).is_dir() {
-            true => std::fs::remove_dir_all(at(output)).unwrap(),
-            false => std::fs::remove_file(at(output)).unwrap(),
+        assert!(content(&at(file)) == content(&at(&whole)), "round {round}: {output} differs");
+        match at(file).is_dir() {
+            true => std::fs::remove_dir_all(at(file)).unwrap(),
+            false => std::fs::remove_file(at(file)).unwrap(),
         }
         let left = names(folder.path());
         // A run that was killed when its output was visible leaves a lock that nobody holds.
