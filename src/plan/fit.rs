@@ -84,7 +84,7 @@ impl Plan {
         }
         for number in 0..plan.stages.len() {
             for batch in plan.samples(number as StageId) {
-                let need = plan.batch_need(batch);
+                let need = plan.most_needed(batch);
                 if need > means.arena {
                     let least = Plan::least(wanted, means)?;
                     return Err(plan.too_large(batch, need, means.arena, least + beside));

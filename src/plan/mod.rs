@@ -329,8 +329,11 @@ impl Plan {
             let first = Batch { stage: number as StageId, index: 0 };
             let bytes = self.batch_need(first);
             let units = (BATCH_BYTES / (bytes + 128)).clamp(1, BATCH_UNITS);
-            // Enough batches stay for many workers.
-            self.stages[number].batch = units.min(stage.units.div_ceil(64)).max(1);
+            // Enough batches stay for many workers. Powers of two: a batch that takes the units of
+            // its own numbers, or so many of each, begins and ends where batches of those do, and all
+            // batches of a stage need as many buffers as its first.
+            let units = units.min(stage.units.div_ceil(64)).max(1);
+            self.stages[number].batch = 1 << units.ilog2();
         }
     }
 
@@ -357,7 +360,7 @@ impl Plan {
                 let last = samples.iter().map(|&batch| self.batch_output(batch)).max().unwrap_or(0);
                 totals.between = totals.between.saturating_add(last.saturating_mul(batches));
             }
-            let largest = samples.iter().map(|&batch| self.batch_need(batch)).max().unwrap_or(0);
+            let largest = samples.iter().map(|&batch| self.most_needed(batch)).max().unwrap_or(0);
             totals.largest_task = totals.largest_task.max(largest);
         }
         totals

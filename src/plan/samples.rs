@@ -6,9 +6,9 @@
 
 use super::{
     Plan,
-    stage::{Batch, Feed, Stage, StageId, Work},
+    stage::{Batch, Feed, PortId, Stage, StageId, Work},
 };
-use crate::expr::AxisView;
+use crate::{expr::AxisView, memory::Arena};
 use freeboard_formats::{Dims, Grid, Region};
 
 /// The most units of a stage that are looked at evenly.
@@ -35,6 +35,36 @@ impl Plan {
         }
         let indices = indices.into_iter().filter(|&index| self.is_used(stage, index));
         indices.map(|index| Batch { stage, index }).collect()
+    }
+
+    /// The bytes that a sample needs, or a batch that it stands for.
+    pub(crate) fn most_needed(&self, sample: Batch) -> u64 {
+        let stage = &self.stages[sample.stage as usize];
+        let all = stage.batches() < 2 * EVENLY;
+        self.batch_need(sample) + if all { 0 } else { self.out_of_phase(stage) }
+    }
+
+    /// Units that lie in one buffer where a sample needs them may lie in two where another batch
+    /// does: bytes of a buffer for each bundled input whose bundles do not end where batches do.
+    fn out_of_phase(&self, stage: &Stage) -> u64 {
+        let bundle = |port: PortId| match self.bundled(port) {
+            1 => 0,
+            units => Arena::rounded(units * self.ports[port as usize].slot),
+        };
+        match &stage.work {
+            // The states of one block alone are numbered without gaps.
+            Work::Combine { fold, .. } if fold.chain || fold.geometry.blocks.len() == 1 => 0,
+            Work::Combine { fold, level } => bundle(fold.port(level - 1)),
+            _ if stage.aligned => 0,
+            _ => stage
+                .inputs
+                .iter()
+                .map(|input| match input.feed {
+                    Feed::Port(port) => bundle(port),
+                    Feed::Source(_) => 0,
+                })
+                .sum(),
+        }
     }
 
     /// The demanded units with the longest block, and with the longest box of chunks of each input.

@@ -200,6 +200,21 @@ proptest! {
 }
 
 #[test]
+fn bundles_of_thousands_of_blocks_need_no_more_than_was_counted() {
+    // Elementwise operations that are stages of their own, whose bundles differ in length.
+    for (seed, dtype) in [(684_826, DType::F64), (684_826, DType::U32), (684_828, DType::U8)] {
+        let x = source(&[5, 5001], dtype, seed);
+        let weights = x.array.abs().cast_to(DType::F64);
+        for array in
+            [x.array.average(0, &weights), x.array.average(1, &weights), x.array.flip(1) + weights]
+        {
+            let grown = Grown { array, exact: Exact::Runs, verb: "bundled" };
+            check(&[grown], 1, seed).unwrap();
+        }
+    }
+}
+
+#[test]
 fn every_verb_takes_some_array() {
     let shapes: [&[u64]; 4] = [&[7], &[6, 8], &[3, 4, 5], &[]];
     for (name, _, verb) in VERBS {
