@@ -122,6 +122,23 @@ impl AxisGrid {
         self.locate(range.start)..self.locate(range.end - 1) + 1
     }
 
+    /// An axis cut wherever this one or `other`, of the same length, is.
+    #[must_use]
+    pub fn common(&self, other: &AxisGrid) -> AxisGrid {
+        match (&self.cuts, &other.cuts) {
+            _ if self.count <= 1 => other.clone(),
+            _ if other.count <= 1 => self.clone(),
+            (Cuts::Every(a), Cuts::Every(b)) if a.is_multiple_of(*b) => other.clone(),
+            (Cuts::Every(a), Cuts::Every(b)) if b.is_multiple_of(*a) => self.clone(),
+            _ => {
+                let mut at: Vec<u64> = self.boundaries().chain(other.boundaries()).collect();
+                at.sort_unstable();
+                at.dedup();
+                AxisGrid::from_boundaries(at)
+            }
+        }
+    }
+
     /// The longest chunk along the axis (0 of an empty axis).
     pub fn max_chunk(&self) -> u64 {
         match &self.cuts {
@@ -379,6 +396,16 @@ mod tests {
         assert_eq!(AxisGrid::from_sizes([3, 3, 2]), AxisGrid::regular(8, 3));
         assert_ne!(AxisGrid::from_sizes([3, 2, 3]), AxisGrid::regular(8, 3));
         assert_eq!(AxisGrid::from_sizes([]).count(), 0);
+    }
+
+    #[test]
+    fn common_cuts_are_those_of_either() {
+        let every = |chunk| AxisGrid::regular(12, chunk);
+        assert_eq!(every(6).common(&every(3)), every(3));
+        assert_eq!(every(2).common(&every(4)), every(2));
+        assert_eq!(every(4).common(&every(6)), AxisGrid::from_sizes([4, 2, 2, 4]));
+        let uneven = AxisGrid::from_sizes([5, 7]);
+        assert_eq!(uneven.common(&every(4)), AxisGrid::from_sizes([4, 1, 3, 4]));
     }
 
     #[test]

@@ -125,6 +125,7 @@ impl Plan {
             wanted.iter().map(|w| w.expr.meta().map(|meta| meta.dtype)).collect::<Result<_>>()?;
         plan.sinks = wanted.iter().map(|wanted| wanted.sink.clone()).collect();
         plan.stored = wanted.iter().map(|wanted| wanted.root.stored).collect();
+        split::as_read(&mut plan, means.arena / (means.workers as u64 + 1));
         split::blocks(&mut plan, cuts.block);
         shuffle::insert(&mut plan, cuts.share);
         plan.connect();

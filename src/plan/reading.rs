@@ -21,7 +21,7 @@ use std::sync::Arc;
 const AMPLIFICATION: f64 = 1.2;
 
 /// Runs of so many bytes are read as fast as longer ones.
-const LONG_RUN: u64 = 256 << 10;
+pub(super) const LONG_RUN: u64 = 256 << 10;
 
 impl Lowering<'_> {
     /// Cuts the axes that chained folds keep, where they would be carried by fewer threads

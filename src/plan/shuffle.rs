@@ -159,14 +159,8 @@ pub(super) fn joined(axis: &AxisGrid, factor: u64) -> AxisGrid {
 /// along their last axes until that is at least `least` elements, while they have at most `most`.
 fn pieces(taken: &Grid, cuts: &Grid, least: u64, most: u64) -> Grid {
     let mut cuts: Vec<AxisGrid> = cuts.axes().to_vec();
-    let common = |cuts: &[AxisGrid]| {
-        Grid::new(taken.axes().iter().zip(cuts).map(|(a, b)| {
-            let mut at: Vec<u64> = a.boundaries().chain(b.boundaries()).collect();
-            at.sort_unstable();
-            at.dedup();
-            AxisGrid::from_boundaries(at)
-        }))
-    };
+    let common =
+        |cuts: &[AxisGrid]| Grid::new(taken.axes().iter().zip(cuts).map(|(a, b)| a.common(b)));
     loop {
         let grid = common(&cuts);
         let volume: u64 = grid.max_chunk().iter().product();

@@ -7,12 +7,20 @@
 
 use super::{
     Plan,
-    stage::{Holds, Work},
+    reading::LONG_RUN,
+    shuffle::joined,
+    stage::{Feed, Holds, Port, Stage, Work},
 };
 use freeboard_formats::{AxisGrid, Grid};
 
 /// Pieces of a reduction's chunk are at least this large, in bytes.
 const LEAST_PIECE: u64 = 256 << 10;
+
+/// Bands of plain files are at least this large, in bytes.
+const LEAST_BAND: u64 = 32 << 10;
+
+/// So many bands take longer to plan and hand out than they save.
+const MOST_BANDS: u64 = 1 << 20;
 
 /// The same grid, its chunks divided along their outer axes until they have at most `most`
 /// elements, if they have several.
@@ -66,15 +74,86 @@ pub(super) fn blocks(plan: &mut Plan, most: u64) {
             continue;
         }
         let grid = divided(&this.grid, most);
-        let this = &mut plan.stages[stage];
-        this.units = grid.len();
-        this.demanded = freeboard_formats::Region::whole(&grid.counts());
-        for &port in &this.ports {
-            if let Holds::Blocks { grid: held, .. } = &mut plan.ports[port as usize].holds {
-                *held = grid.clone();
+        cut_into(plan, stage, grid);
+    }
+}
+
+/// Makes the blocks of `grid` the units of a stage, and what its ports hold.
+fn cut_into(plan: &mut Plan, stage: usize, grid: Grid) {
+    let this = &mut plan.stages[stage];
+    this.units = grid.len();
+    this.demanded = freeboard_formats::Region::whole(&grid.counts());
+    for &port in &this.ports {
+        if let Holds::Blocks { grid: held, .. } = &mut plan.ports[port as usize].holds {
+            *held = grid.clone();
+        }
+    }
+    this.grid = grid;
+}
+
+/// Divides what is computed of plain files, for a function alone, where the function's blocks are cut: a band of
+/// all frames is then made, read by the function, and gone, and frames neither wait whole in memory nor
+/// pass through scratch. Bands that are together at most `share` bytes are joined until each is
+/// read in one long run.
+pub(super) fn as_read(plan: &mut Plan, share: u64) {
+    let mut readers: Vec<Vec<(usize, usize)>> = vec![Vec::new(); plan.ports.len()];
+    for (number, stage) in plan.stages.iter().enumerate() {
+        for (input, fed) in stage.inputs.iter().enumerate() {
+            if let Feed::Port(port) = fed.feed {
+                readers[port as usize].push((number, input));
             }
         }
-        this.grid = grid;
+    }
+    for number in 0..plan.stages.len() {
+        let stage = &plan.stages[number];
+        let (Work::Map { .. }, None, &[port]) = (&stage.work, stage.root, &stage.ports[..]) else {
+            continue;
+        };
+        let &[(reader, input)] = &readers[port as usize][..] else { continue };
+        let function = &plan.stages[reader];
+        let identity = function.inputs[input].access.is_identity(stage.grid.rank());
+        if !matches!(function.work, Work::Block { .. }) || !identity || !is_of_plain_files(stage) {
+            continue;
+        }
+        let Port { holds: Holds::Blocks { dtype, .. }, kept: false, .. } =
+            &plan.ports[port as usize]
+        else {
+            continue;
+        };
+        let size = dtype.size() as u64;
+        if let Some(grid) = in_bands(&stage.grid, &function.input_cuts(input), size, share) {
+            cut_into(plan, number, grid);
+        }
+    }
+}
+
+/// Whether a stage reads files, and each of them as its elements lie.
+fn is_of_plain_files(stage: &Stage) -> bool {
+    let mut sources = stage.inputs.iter().filter_map(|input| match &input.feed {
+        Feed::Source(source) => Some(source.storage()),
+        Feed::Port(_) => None,
+    });
+    let plain = sources.clone().all(|storage| storage.codec.is_empty());
+    plain && sources.any(|storage| storage.files > 0)
+}
+
+/// The blocks of `grid`, of elements of `size` bytes, cut along the axes along which `cuts` is finer; `None` where it is along none,
+/// or pieces would be small.
+fn in_bands(grid: &Grid, cuts: &Grid, size: u64, share: u64) -> Option<Grid> {
+    let finer = |axis: &usize| cuts.axes()[*axis].max_chunk() < grid.axes()[*axis].max_chunk();
+    let innermost = (0..grid.rank()).rev().find(finer)?;
+    let mut cuts: Vec<AxisGrid> = cuts.axes().to_vec();
+    loop {
+        let bands = Grid::new(grid.axes().iter().zip(&cuts).map(|(own, cut)| own.common(cut)));
+        let piece = bands.max_chunk().iter().product::<u64>() * size;
+        let mut wider = cuts.clone();
+        wider[innermost] = joined(&cuts[innermost], 2);
+        let together = wider.iter().map(AxisGrid::max_chunk).product::<u64>() * size;
+        let stays = wider[innermost].max_chunk() < grid.axes()[innermost].max_chunk();
+        if piece >= LONG_RUN || together > share || !stays {
+            return (piece >= LEAST_BAND && bands.len() <= MOST_BANDS).then_some(bands);
+        }
+        cuts = wider;
     }
 }
 
@@ -117,6 +196,21 @@ mod tests {
         assert_eq!(divided(&grid, 4 << 20).max_chunk().as_slice(), [4, 1024, 1024]);
         assert_eq!(divided(&grid, 1 << 19).max_chunk().as_slice(), [1, 512, 1024]);
         assert_eq!(divided(&grid, 1 << 40), grid);
+    }
+
+    #[test]
+    fn frames_are_made_in_bands_that_a_function_reads() {
+        let frames = Grid::regular(&[200, 2048, 2048], &[1, 2048, 2048]);
+        let rows = Grid::regular(&[200, 2048, 2048], &[200, 10, 2048]);
+        let bands = |share| in_bands(&frames, &rows, 4, share).map(|grid| grid.max_chunk());
+        assert_eq!(bands(64 << 20).unwrap().as_slice(), [1, 40, 2048]);
+        // Together no more than they may be; but always as the function reads them.
+        assert_eq!(bands(32 << 20).unwrap().as_slice(), [1, 20, 2048]);
+        assert_eq!(bands(0).unwrap().as_slice(), [1, 10, 2048]);
+        // Nothing is cut finer, or it would be into crumbs.
+        assert_eq!(in_bands(&frames, &frames, 4, 64 << 20), None);
+        let columns = Grid::regular(&[200, 2048, 2048], &[200, 1, 64]);
+        assert_eq!(in_bands(&frames, &columns, 4, 0), None);
     }
 
     #[test]
