@@ -13,6 +13,13 @@ use freeboard_formats::{Dims, Grid, Region, region::Coordinates};
 use smallvec::SmallVec;
 use std::ops::Range;
 
+/// Whether elements beside each other are read for such: a longer step may jump over whole blocks.
+fn is_gapless(access: &Access) -> bool {
+    let near =
+        |view: &AxisView| matches!(view, AxisView::At(_) | AxisView::Along { step: 1 | -1, .. });
+    access.axes().iter().all(near)
+}
+
 /// The blocks of `grid` that hold an element which `access` selects for `region`.
 pub(crate) fn blocks_read(
     access: &Access,
@@ -27,9 +34,7 @@ pub(crate) fn blocks_read(
     if blocks.volume() == 1 {
         return each(&blocks.start);
     }
-    // A long step may jump over whole blocks.
-    let jumps =
-        access.axes().iter().any(|a| matches!(a, AxisView::Along { step, .. } if step.abs() > 1));
+    let gapless = is_gapless(access);
     for index in Coordinates::of(blocks) {
         let selected = |(axis, &block): (usize, &u64)| match access.axes()[axis] {
             AxisView::Along { of, step, .. } if step.abs() > 1 => {
@@ -37,7 +42,7 @@ pub(crate) fn blocks_read(
             }
             _ => true,
         };
-        if !jumps || index.iter().enumerate().all(selected) {
+        if gapless || index.iter().enumerate().all(selected) {
             each(&index);
         }
     }
@@ -48,8 +53,7 @@ fn ranges_read(access: &Access, region: &Region, grid: &Grid, mut each: impl FnM
     if region.is_empty() {
         return;
     }
-    let near = |a: &AxisView| matches!(a, AxisView::At(_) | AxisView::Along { step: -1 | 1, .. });
-    match access.axes().iter().all(near) {
+    match is_gapless(access) {
         true => each_row(&grid.covering(&access.region(region)), grid, each),
         false => blocks_read(access, region, grid, |index| {
             let number = grid.linear_of(index);
@@ -115,16 +119,9 @@ impl Plan {
                 }
             }
             Work::Map { parts, .. } => {
-                for units in this.grid.boxes(units) {
-                    let inputs = &parts[0].program.inputs;
-                    self.inputs_read(this, inputs, &this.grid.span(&units), &mut each);
-                }
+                self.units_read(this, &parts[0].program.inputs, units, &mut each);
             }
-            Work::Shuffle => {
-                for units in this.grid.boxes(units) {
-                    self.inputs_read(this, &[0], &this.grid.span(&units), &mut each);
-                }
-            }
+            Work::Shuffle => self.units_read(this, &[0], units, &mut each),
             Work::Block { .. } => {
                 for (unit, input) in units.flat_map(|u| (0..this.inputs.len()).map(move |i| (u, i)))
                 {
@@ -143,9 +140,7 @@ impl Plan {
                         }
                     }
                 }
-                for units in this.grid.boxes(units) {
-                    self.inputs_read(this, &program.inputs, &this.grid.span(&units), &mut each);
-                }
+                self.units_read(this, &program.inputs, units, &mut each);
             }
             Work::Combine { fold, level } => {
                 for unit in units {
@@ -175,6 +170,19 @@ impl Plan {
                     }
                 }
             }
+        }
+    }
+
+    /// What `units` read that all take the elements of their own blocks.
+    fn units_read(
+        &self,
+        stage: &Stage,
+        inputs: &[usize],
+        units: Range<u64>,
+        each: &mut impl FnMut(PortId, Range<u64>),
+    ) {
+        for units in stage.grid.boxes(units) {
+            self.inputs_read(stage, inputs, &stage.grid.span(&units), each);
         }
     }
 
@@ -421,9 +429,6 @@ impl Plan {
         if let Some(known) = known[stage] {
             return known;
         }
-        let gapless = |view: &AxisView| {
-            matches!(view, AxisView::At(_) | AxisView::Along { step: 1 | -1, .. })
-        };
         let mut stack = vec![stage];
         while let Some(&number) = stack.last() {
             let this = &self.stages[number];
@@ -440,7 +445,7 @@ impl Plan {
                         Some(needed) => {
                             let access = &self.stages[reader as usize].inputs[input].access;
                             whole |= needed
-                                && access.axes().iter().all(gapless)
+                                && is_gapless(access)
                                 && self.demanded_of(port, reader, input)
                                     == Some(Region::whole(&port_of.array().0.counts()));
                         }

@@ -152,16 +152,24 @@ impl Plan {
 
     /// Tells each port who reads it, and how far apart its units lie.
     fn connect(&mut self) {
-        for port in &mut self.ports {
+        let readers = self.who_reads();
+        for (port, readers) in self.ports.iter_mut().zip(readers) {
             port.slot = port.max_unit_bytes().next_multiple_of(8);
+            port.readers = readers;
         }
+    }
+
+    /// For each port, the inputs that read it: (stage, number of the input).
+    fn who_reads(&self) -> Vec<Vec<(StageId, usize)>> {
+        let mut readers = vec![Vec::new(); self.ports.len()];
         for (number, stage) in self.stages.iter().enumerate() {
             for (input, fed) in stage.inputs.iter().enumerate() {
                 if let Feed::Port(port) = fed.feed {
-                    self.ports[port as usize].readers.push((number as StageId, input));
+                    readers[port as usize].push((number as StageId, input));
                 }
             }
         }
+        readers
     }
 
     /// Notes which stages take the blocks of their own index, so that much need not be asked

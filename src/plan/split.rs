@@ -2,8 +2,9 @@
 //!
 //! What a copy or elementwise work makes is the same however its blocks are cut, and so is a
 //! reduction's along the axes that it keeps, where each of its cells takes single elements
-//! in turn. So blocks are divided where one would not fit in memory, and where a reduction
-//! that is carried from chunk to chunk would keep fewer threads busy than there are.
+//! in turn. So blocks are divided where one would not fit in memory, where a reduction
+//! that is carried from chunk to chunk would keep fewer threads busy than there are, and where
+//! a function reads bands of what is computed of plain files.
 
 use super::{
     Plan,
@@ -91,26 +92,19 @@ fn cut_into(plan: &mut Plan, stage: usize, grid: Grid) {
     this.grid = grid;
 }
 
-/// Divides what is computed of plain files, for a function alone, where the function's blocks are cut: a band of
-/// all frames is then made, read by the function, and gone, and frames neither wait whole in memory nor
-/// pass through scratch. Bands that are together at most `share` bytes are joined until each is
-/// read in one long run.
+/// Divides what is computed of plain files, for a function alone, where the function's blocks are
+/// cut: a band of all frames is then made, read by the function, and gone, and frames neither wait
+/// whole in memory nor pass through scratch. Bands that are together at most `share` bytes are
+/// joined until each is read in one long run.
 pub(super) fn as_read(plan: &mut Plan, share: u64) {
-    let mut readers: Vec<Vec<(usize, usize)>> = vec![Vec::new(); plan.ports.len()];
-    for (number, stage) in plan.stages.iter().enumerate() {
-        for (input, fed) in stage.inputs.iter().enumerate() {
-            if let Feed::Port(port) = fed.feed {
-                readers[port as usize].push((number, input));
-            }
-        }
-    }
+    let readers = plan.who_reads();
     for number in 0..plan.stages.len() {
         let stage = &plan.stages[number];
         let (Work::Map { .. }, None, &[port]) = (&stage.work, stage.root, &stage.ports[..]) else {
             continue;
         };
         let &[(reader, input)] = &readers[port as usize][..] else { continue };
-        let function = &plan.stages[reader];
+        let function = &plan.stages[reader as usize];
         let identity = function.inputs[input].access.is_identity(stage.grid.rank());
         if !matches!(function.work, Work::Block { .. }) || !identity || !is_of_plain_files(stage) {
             continue;
@@ -137,8 +131,8 @@ fn is_of_plain_files(stage: &Stage) -> bool {
     plain && sources.any(|storage| storage.files > 0)
 }
 
-/// The blocks of `grid`, of elements of `size` bytes, cut along the axes along which `cuts` is finer; `None` where it is along none,
-/// or pieces would be small.
+/// The blocks of `grid`, of elements of `size` bytes, cut along the axes along which `cuts` is finer;
+/// `None` where it is along none, or pieces would be small.
 fn in_bands(grid: &Grid, cuts: &Grid, size: u64, share: u64) -> Option<Grid> {
     let finer = |axis: &usize| cuts.axes()[*axis].max_chunk() < grid.axes()[*axis].max_chunk();
     let innermost = (0..grid.rank()).rev().find(finer)?;

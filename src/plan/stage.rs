@@ -255,9 +255,13 @@ impl FoldPlan {
 
     /// How many elements have been folded into each cell of state `node` of `block` at `level`.
     pub fn elements(&self, level: u32, block: u64, node: u64) -> u64 {
+        self.elements_among(level, block, node, self.geometry.count(block))
+    }
+
+    /// The same, of a block that has `chunks` chunks.
+    pub fn elements_among(&self, level: u32, block: u64, node: u64, chunks: u64) -> u64 {
         let width = self.fan_in.pow(level);
-        let count = self.geometry.count(block);
-        self.elements_between(block, node * width, ((node + 1) * width).min(count))
+        self.elements_between(block, node * width, ((node + 1) * width).min(chunks))
     }
 
     /// How many elements of the chunks at positions `from..to` of `block` fall into each cell.

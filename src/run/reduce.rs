@@ -123,10 +123,8 @@ impl<'a> UnitTask<'a, '_> {
         let from = fold.port(level - 1);
         let child = |unit: u64| lent(self.plan, inputs, from, unit);
         let state_of = |node: u64| fold.unit(level - 1, block, node);
-        let (chunks, width) = (fold.count(block, 0), fold.fan_in.pow(level - 1));
-        let elements = |node: u64| {
-            fold.elements_between(block, node * width, ((node + 1) * width).min(chunks))
-        };
+        let chunks = fold.count(block, 0);
+        let elements = |node: u64| fold.elements_among(level - 1, block, node, chunks);
         let finish = |state: &[u8], out: &mut [u8]| {
             let len = cells as usize * fold.fold.output().size();
             let elements = fold.elements(fold.last_level(), block, 0);
