@@ -1,29 +1,15 @@
 //! Frames combined: of the many elements that lie at one place, those that are too far from the
 //! others are rejected, and one value is made of the rest.
-//!
-//! Sixteen places are computed side by side. An order statistic is not found by sorting: floats
-//! are mapped to integers of the same order, and the answer is built bit by bit from the number of
-//! elements below a bound. That takes 32 passes (64 of doubles) without a branch, whatever the
-//! elements are; what is rejected gets the greatest integer and is never counted.
 
-#![allow(clippy::needless_range_loop, reason = "the lanes of several rows are walked in step")]
+mod columns;
 
 use super::{BlockCx, BlockKernel, Operand, cast, wide::with_avx2};
-use bytemuck::Pod;
+use columns::{Columns, LANES, Row, Work};
 use freeboard_formats::{ChunkMut, ChunkView, DType, Region, Scalar, region::volume};
 use std::{borrow::Cow, sync::Arc};
 
-/// Places that are computed side by side.
-const LANES: usize = 16;
-
 /// Bytes of elements that are gathered at a time: they stay in the second-level cache.
 const GATHERED: usize = 256 << 10;
-
-/// The standard deviation of a normal distribution, by its median absolute deviation:
-/// 1 / Φ⁻¹(3/4).
-const MAD_TO_STD: f64 = 1.482_602_218_505_602;
-
-type Row<T> = [T; LANES];
 
 /// What frames are combined to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,219 +77,21 @@ pub struct Frames {
     pub scale: Arc<[f64]>,
 }
 
-/// What is computed in: elements and the integers in whose order they are.
-trait Work: Pod + PartialOrd {
-    type Key: Pod + Ord;
-    const BITS: u32;
-    const LEAST: Self::Key;
-    /// The key of what is rejected.
-    const MOST: Self::Key;
-    const NAN: Self;
-    fn key(self) -> Self::Key;
-    fn of_key(key: Self::Key) -> Self;
-    /// The key with a bit set that is not, where bits are counted from the least key.
-    fn with_bit(key: Self::Key, bit: u32) -> Self::Key;
-    fn to_f64(self) -> f64;
-    fn from_f64(value: f64) -> Self;
-}
-
-macro_rules! work {
-    ($t:ident $key:ident) => {
-        impl Work for $t {
-            type Key = $key;
-            const BITS: u32 = $key::BITS;
-            const LEAST: $key = $key::MIN;
-            const MOST: $key = $key::MAX;
-            const NAN: $t = $t::NAN;
-            #[inline(always)]
-            fn key(self) -> $key {
-                let bits = self.to_bits() as $key;
-                let key = bits ^ ((bits >> ($key::BITS - 1)) & $key::MAX);
-                if self.is_nan() { $key::MAX } else { key }
-            }
-            #[inline(always)]
-            fn of_key(key: $key) -> $t {
-                $t::from_bits((key ^ ((key >> ($key::BITS - 1)) & $key::MAX)) as _)
-            }
-            #[inline(always)]
-            fn with_bit(key: $key, bit: u32) -> $key {
-                key.wrapping_add(1 << bit)
-            }
-            #[inline(always)]
-            fn to_f64(self) -> f64 {
-                f64::from(self)
-            }
-            #[inline(always)]
-            fn from_f64(value: f64) -> $t {
-                value as $t
-            }
-        }
-    };
-}
-work!(f32 i32);
-work!(f64 i64);
-
-/// The keys that have so many others before them in their order, built from the highest bit on.
+/// Rejects elements, and combines the others.
 #[inline(always)]
-fn ranked_body<W: Work>(keys: &[Row<W::Key>], rank: &Row<u32>, found: &mut Row<W::Key>) {
-    *found = [W::LEAST; LANES];
-    for bit in (0..W::BITS).rev() {
-        let next = found.map(|key| W::with_bit(key, bit));
-        let mut below = [0u32; LANES];
-        for row in keys {
-            for lane in 0..LANES {
-                below[lane] += u32::from(row[lane] < next[lane]);
-            }
-        }
-        for lane in 0..LANES {
-            if below[lane] <= rank[lane] {
-                found[lane] = next[lane];
-            }
-        }
+fn combine_body<W: Work>(columns: &mut Columns<'_, W>, how: &Frames, combined: &mut Row<f64>) {
+    if let Some((low, high)) = how.limits {
+        columns.reject(|value, _| value < low || value > high);
     }
+    if let Some(clip) = &how.clip {
+        columns.clip(clip);
+    }
+    *combined = columns.combined(how.combination, &how.weights);
 }
 
 with_avx2! {
-    fn ranked<W: Work>(keys: &[Row<W::Key>], rank: &Row<u32>, found: &mut Row<W::Key>)
-        = ranked_body
-}
-
-/// The medians of `counts` elements each; NaN of none.
-fn medians<W: Work>(keys: &[Row<W::Key>], counts: &Row<u32>) -> Row<f64> {
-    let mut lower = [W::LEAST; LANES];
-    ranked::<W>(keys, &counts.map(|count| count.saturating_sub(1) / 2), &mut lower);
-    let mut upto = [0u32; LANES];
-    let mut next = [W::MOST; LANES];
-    for row in keys {
-        for lane in 0..LANES {
-            upto[lane] += u32::from(row[lane] <= lower[lane]);
-            let above = if row[lane] > lower[lane] { row[lane] } else { W::MOST };
-            next[lane] = next[lane].min(above);
-        }
-    }
-    std::array::from_fn(|lane| {
-        let value = W::of_key(lower[lane]).to_f64();
-        match counts[lane] {
-            0 => f64::NAN,
-            count if count % 2 == 1 || upto[lane] > count / 2 => value,
-            _ => (value + W::of_key(next[lane]).to_f64()) / 2.0,
-        }
-    })
-}
-
-/// The elements at sixteen places, a row a frame, and their keys; what is rejected is NaN.
-struct Columns<'a, W: Work> {
-    values: &'a mut [Row<W>],
-    keys: &'a mut [Row<W::Key>],
-}
-
-impl<W: Work> Columns<'_, W> {
-    fn counts(&self) -> Row<u32> {
-        let mut counts = [0; LANES];
-        for row in &*self.values {
-            for lane in 0..LANES {
-                counts[lane] += u32::from(!is_nan(row[lane]));
-            }
-        }
-        counts
-    }
-
-    /// The sums of what `of` makes of each element that is not rejected, its lane and its frame.
-    fn sums(&self, of: impl Fn(f64, usize, usize) -> f64) -> Row<f64> {
-        let mut sums = [0.0; LANES];
-        for (frame, row) in self.values.iter().enumerate() {
-            for lane in 0..LANES {
-                let term = of(row[lane].to_f64(), lane, frame);
-                sums[lane] += if is_nan(row[lane]) { 0.0 } else { term };
-            }
-        }
-        sums
-    }
-
-    fn means(&self, counts: &Row<u32>) -> Row<f64> {
-        let sums = self.sums(|value, _, _| value);
-        std::array::from_fn(|lane| sums[lane] / f64::from(counts[lane]))
-    }
-
-    /// The medians of what `of` makes of each element and its lane.
-    fn medians(&mut self, counts: &Row<u32>, of: impl Fn(W, usize) -> W) -> Row<f64> {
-        for (keys, row) in self.keys.iter_mut().zip(&*self.values) {
-            for lane in 0..LANES {
-                keys[lane] = of(row[lane], lane).key();
-            }
-        }
-        medians::<W>(self.keys, counts)
-    }
-
-    fn deviations(&mut self, deviation: Deviation, counts: &Row<u32>) -> Row<f64> {
-        match deviation {
-            Deviation::Std => {
-                let means = self.means(counts);
-                let squares = self.sums(|value, lane, _| (value - means[lane]).powi(2));
-                std::array::from_fn(|lane| (squares[lane] / f64::from(counts[lane])).sqrt())
-            }
-            Deviation::MadStd => {
-                let medians = self.medians(counts, |value, _| value);
-                let distance =
-                    |value: W, lane: usize| W::from_f64((value.to_f64() - medians[lane]).abs());
-                self.medians(counts, distance).map(|mad| mad * MAD_TO_STD)
-            }
-        }
-    }
-
-    /// Rejects what `is_out` tells of an element and its lane; whether there was any.
-    fn reject(&mut self, is_out: impl Fn(f64, usize) -> bool) -> bool {
-        let mut any = false;
-        for row in &mut *self.values {
-            for lane in 0..LANES {
-                let out = is_out(row[lane].to_f64(), lane);
-                any |= out;
-                row[lane] = if out { W::NAN } else { row[lane] };
-            }
-        }
-        any
-    }
-
-    fn clip(&mut self, clip: &SigmaClip) {
-        self.reject(|value, _| value.is_infinite());
-        for _ in 0..clip.iterations.unwrap_or(u32::MAX) {
-            let counts = self.counts();
-            let centers = match clip.center {
-                Center::Mean => self.means(&counts),
-                Center::Median => self.medians(&counts, |value, _| value),
-            };
-            let deviations = self.deviations(clip.deviation, &counts);
-            let low: Row<f64> = std::array::from_fn(|i| centers[i] - clip.low * deviations[i]);
-            let high: Row<f64> = std::array::from_fn(|i| centers[i] + clip.high * deviations[i]);
-            if !self.reject(|value, lane| value < low[lane] || value > high[lane]) {
-                break;
-            }
-        }
-    }
-
-    fn combined(&mut self, how: Combination, weights: &[f64]) -> Row<f64> {
-        let counts = self.counts();
-        let weight = |frame: usize| weights.get(frame).copied().unwrap_or(1.0);
-        let sums = match how {
-            Combination::Median => return self.medians(&counts, |value, _| value),
-            Combination::Mean if weights.is_empty() => return self.means(&counts),
-            _ => self.sums(|value, _, frame| value * weight(frame)),
-        };
-        let by = match how {
-            Combination::Mean => self.sums(|_, _, frame| weight(frame)),
-            _ => [1.0; LANES],
-        };
-        std::array::from_fn(|lane| match counts[lane] {
-            0 => f64::NAN,
-            _ => sums[lane] / by[lane],
-        })
-    }
-}
-
-#[inline(always)]
-#[allow(clippy::eq_op, reason = "what NaN is known by")]
-fn is_nan<W: Work>(value: W) -> bool {
-    value != value
+    fn combine<W: Work>(columns: &mut Columns<'_, W>, how: &Frames, combined: &mut Row<f64>)
+        = combine_body
 }
 
 /// The bytes of the parts of the scratch: elements as they are, converted, masks, and the
@@ -355,6 +143,7 @@ impl Frames {
             values: &mut bytemuck::cast_slice_mut(values)[..count],
             keys: &mut bytemuck::cast_slice_mut(keys)[..count],
         };
+        let mut combined = [0.0; LANES];
         let convert = cast(self.dtype, self.work());
         // The places from `start` on of every frame, one frame after the other.
         let gather = |view: &ChunkView<'_>, start: usize, some: usize, into: &mut [u8]| {
@@ -364,43 +153,44 @@ impl Frames {
                 view.restride(offset, shape, &view.strides()[1..]).copy_run(start, out);
             }
         };
+        let whole = frames.as_bytes().filter(|_| raw.is_empty()).map(bytemuck::cast_slice);
         for start in (0..places).step_by(parts.places) {
             let some = parts.places.min(places - start);
-            let gathered = &mut gathered[..count * some * size_of::<W>()];
-            if raw.is_empty() {
-                gather(frames, start, some, gathered);
+            // The places of a frame lie `pitch` after those of the one before it.
+            let (elements, pitch): (&[W], usize) = if let Some(whole) = whole {
+                (&whole[start.min(whole.len())..], places)
             } else {
-                let raw = &mut raw[..count * some * self.dtype.size()];
-                gather(frames, start, some, raw);
-                convert.run(&[Operand::Run(raw)], gathered);
-            }
+                let gathered = &mut gathered[..count * some * size_of::<W>()];
+                if raw.is_empty() {
+                    gather(frames, start, some, gathered);
+                } else {
+                    let raw = &mut raw[..count * some * self.dtype.size()];
+                    gather(frames, start, some, raw);
+                    convert.run(&[Operand::Run(raw)], gathered);
+                }
+                (bytemuck::cast_slice(gathered), some)
+            };
             if let Some(mask) = mask {
                 gather(mask, start, some, &mut masks[..count * some]);
             }
-            let elements: &[W] = bytemuck::cast_slice(gathered);
             for first in (0..some).step_by(LANES) {
                 let lanes = LANES.min(some - first);
                 for (frame, row) in columns.values.iter_mut().enumerate() {
-                    let at = frame * some + first;
-                    *row = [W::NAN; LANES];
+                    let at = frame * pitch + first;
+                    row[lanes..].fill(W::NAN);
                     row[..lanes].copy_from_slice(&elements[at..at + lanes]);
                     if let Some(&factor) = self.scale.get(frame) {
                         *row = row.map(|value| W::from_f64(value.to_f64() * factor));
                     }
                     if mask.is_some() {
+                        let at = frame * some + first;
                         let masked = row.iter_mut().zip(&masks[at..at + lanes]);
                         masked.for_each(|(value, &out)| {
                             *value = if out != 0 { W::NAN } else { *value }
                         });
                     }
                 }
-                if let Some((low, high)) = self.limits {
-                    columns.reject(|value, _| value < low || value > high);
-                }
-                if let Some(clip) = &self.clip {
-                    columns.clip(clip);
-                }
-                let combined = columns.combined(self.combination, &self.weights);
+                combine(&mut columns, self, &mut combined);
                 put(start + first, &combined[..lanes]);
             }
         }
@@ -473,5 +263,95 @@ impl BlockKernel for Frames {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use smallvec::smallvec;
+
+    /// Numbers of all magnitudes, many of them equal, and some that are rejected.
+    fn element() -> impl Strategy<Value = f64> {
+        prop_oneof![
+            4 => (-3i8..4).prop_map(f64::from),
+            4 => -1e3f64..1e3,
+            1 => any::<f64>(),
+            1 => prop::sample::select(vec![f64::NAN, f64::INFINITY, -0.0, f64::MIN_POSITIVE]),
+        ]
+    }
+
+    fn medians_of<T: freeboard_formats::Element<Repr = T> + bytemuck::Pod>(
+        dtype: DType,
+        frames: &[T],
+        places: usize,
+    ) -> Vec<f64> {
+        let kernel = Frames {
+            dtype,
+            combination: Combination::Median,
+            limits: None,
+            clip: None,
+            weights: [].into(),
+            scale: [].into(),
+        };
+        let shape = [(frames.len() / places) as u64, places as u64];
+        let (all, out) = (Region::whole(&shape), Region::whole(&shape[1..]));
+        let size = kernel.output().size();
+        // Wide enough for the alignment of any element.
+        let mut scratch = vec![0u64; kernel.scratch(&[all.clone()], &out).div_ceil(8) as usize];
+        let mut made = vec![0u64; places];
+        let cx = BlockCx { index: vec![0], region: out.clone(), inputs: smallvec![all] };
+        let bytes = &mut bytemuck::cast_slice_mut(&mut made)[..places * size];
+        let target = ChunkMut::new(kernel.output(), bytes, &out.shape);
+        let scratch = bytemuck::cast_slice_mut(&mut scratch);
+        kernel.run(&[ChunkView::of(frames, &shape)], target, scratch, &cx).unwrap();
+        match kernel.output() {
+            DType::F32 => {
+                let made: &[f32] = bytemuck::cast_slice(&made);
+                made[..places].iter().map(|&v| f64::from(v)).collect()
+            }
+            _ => bytemuck::cast_slice(&made).to_vec(),
+        }
+    }
+
+    fn expected(column: impl Iterator<Item = f64>) -> f64 {
+        let mut column: Vec<f64> = column.filter(|v| !v.is_nan()).collect();
+        column.sort_by(f64::total_cmp);
+        match column.len() {
+            0 => f64::NAN,
+            n if n % 2 == 1 => column[n / 2],
+            n => (column[n / 2 - 1] + column[n / 2]) / 2.0,
+        }
+    }
+
+    fn same(a: f64, b: f64) -> bool {
+        a == b || (a.is_nan() && b.is_nan())
+    }
+
+    proptest! {
+        #[test]
+        fn medians_are_those_of_sorted_columns(
+            count in 1usize..12,
+            places in 1usize..150,
+            pool in prop::collection::vec(element(), 150 * 12),
+        ) {
+            let frames = &pool[..count * places];
+            let column = |place: usize| frames[place..].iter().step_by(places).copied();
+            for (place, got) in medians_of(DType::F64, frames, places).into_iter().enumerate() {
+                let want = expected(column(place));
+                prop_assert!(same(got, want), "{got} is not {want}");
+            }
+            let single: Vec<f32> = frames.iter().map(|&v| v as f32).collect();
+            for (place, got) in medians_of(DType::F32, &single, places).into_iter().enumerate() {
+                let want = expected(column(place).map(|v| f64::from(v as f32))) as f32;
+                prop_assert!(same(got, f64::from(want)), "{got} is not {want}");
+            }
+            let small: Vec<i16> = frames.iter().map(|&v| v as i16).collect();
+            for (place, got) in medians_of(DType::I16, &small, places).into_iter().enumerate() {
+                let want = expected(column(place).map(|v| f64::from(v as i16)));
+                prop_assert!(same(got, want), "{got} is not {want}");
+            }
+        }
     }
 }
