@@ -248,6 +248,10 @@ impl ChunkSource for Decoded {
         })
     }
 
+    fn held(&self) -> u64 {
+        self.packed.held() + self.meta.held()
+    }
+
     fn mask(&self) -> Option<Arc<dyn ChunkSource>> {
         self.packed.mask()
     }

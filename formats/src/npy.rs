@@ -196,6 +196,10 @@ impl ChunkSource for NpySource {
             bytes: Some(self.header.len + self.bytes(&Region::whole(&self.header.shape))),
         }
     }
+
+    fn held(&self) -> u64 {
+        self.meta.held()
+    }
 }
 
 /// Writes an array as one `.npy` file, in C order; made by [`Npy::create`].

@@ -63,6 +63,21 @@ impl Meta {
         Meta { dtype, grid, axes, attributes: Arc::default() }
     }
 
+    /// Bytes of memory that it takes, nearly: what its attributes take is estimated.
+    pub fn held(&self) -> u64 {
+        const ENTRY: usize = 128;
+        let entry = |(name, value): (&String, &serde_json::Value)| {
+            let text = match value {
+                serde_json::Value::String(text) => text.len(),
+                serde_json::Value::Array(list) => list.len() * ENTRY,
+                serde_json::Value::Object(map) => map.len() * 2 * ENTRY,
+                _ => 0,
+            };
+            ENTRY + name.len() + text
+        };
+        (1024 + self.attributes.iter().map(entry).sum::<usize>()) as u64
+    }
+
     /// The shape of the array.
     pub fn shape(&self) -> Dims {
         self.grid.shape()
@@ -336,6 +351,12 @@ pub trait ChunkSource: fmt::Debug + Send + Sync {
 
     /// How it lies on storage, for people.
     fn storage(&self) -> Storage;
+
+    /// Bytes of memory that it takes while it is open, nearly: its header, its index. One that does not
+    /// tell is taken for larger than most.
+    fn held(&self) -> u64 {
+        64 << 10
+    }
 
     /// The stored element that stands for a missing value, where the format itself says so and
     /// no attribute does.

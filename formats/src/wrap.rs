@@ -44,6 +44,9 @@ macro_rules! forward {
         fn storage(&self) -> Storage {
             self.inner.storage()
         }
+        fn held(&self) -> u64 {
+            self.inner.held()
+        }
         fn missing_files(&self) -> Option<&MissingFiles> {
             self.inner.missing_files()
         }

@@ -32,8 +32,10 @@ const INPUT: usize = 64 << 10;
 pub(super) const MOST_RATIO: u64 = 1032;
 /// The least distance between marks, in inflated bytes.
 const LEAST_SPACING: u64 = 16 << 20;
-/// The most marks that a file has; each takes about 43 KiB.
+/// The most marks that a file has.
 const MOST_MARKS: u64 = 64;
+/// Bytes of memory that a mark takes, nearly.
+const MARK_BYTES: u64 = 43 << 10;
 
 fn corrupt(message: impl Into<String>) -> FormatError {
     FormatError::new(ErrorKind::Corrupt, message)
@@ -58,6 +60,11 @@ impl Marks {
     pub(super) fn new(end: u64, chunk: u64) -> Marks {
         let spacing = (end > chunk).then(|| LEAST_SPACING.max(end / MOST_MARKS));
         Marks { spacing, kept: Mutex::default() }
+    }
+
+    /// Bytes of memory that all marks up to `end` take.
+    pub(super) fn held(&self, end: u64) -> u64 {
+        self.spacing.map_or(0, |spacing| end / spacing * MARK_BYTES)
     }
 
     /// The bytes that are inflated for those from `start` to `end`, once the marks are there.

@@ -265,4 +265,8 @@ impl ChunkSource for Image {
         let (codec, bytes) = self.origin.storage("", bytes.next_multiple_of(BLOCK));
         Storage { format: "FITS".into(), codec, files: 1, bytes: Some(bytes) }
     }
+
+    fn held(&self) -> u64 {
+        self.origin.held() + self.meta.held()
+    }
 }

@@ -49,6 +49,12 @@ impl Origin {
         Origin { path: path.to_owned(), hdu: hdu.index, hash: hdu.hash, stamp: hdu.stamp, zipped }
     }
 
+    /// Bytes of memory that it takes, nearly.
+    pub(super) fn held(&self) -> u64 {
+        let marks = self.zipped.as_ref().map_or(0, |zipped| zipped.marks.held(zipped.end));
+        (size_of::<Origin>() + self.path.as_os_str().len()) as u64 + marks
+    }
+
     /// The file, open.
     pub(super) fn open(&self, files: &FileCache) -> Result<Arc<StoredFile>> {
         files.open_unchanged(&self.path, self.stamp)

@@ -371,6 +371,10 @@ impl ChunkSource for Tiled {
         let (codec, bytes) = self.origin.storage(self.codec.algorithm.name(), bytes);
         Storage { format: "FITS".into(), codec, files: 1, bytes: Some(bytes) }
     }
+
+    fn held(&self) -> u64 {
+        self.origin.held() + self.meta.held()
+    }
 }
 
 #[cfg(test)]

@@ -49,6 +49,21 @@ pub(super) struct Index {
     pub(super) stored: u64,
 }
 
+impl Layout {
+    /// Bytes of memory that it takes, nearly.
+    pub(super) fn held(&self) -> u64 {
+        let bytes = match self {
+            Layout::Missing | Layout::Contiguous(_) => 0,
+            Layout::Compact(words) => size_of_val(&words[..]),
+            Layout::Chunked(chunks) => size_of_val(&chunks.entries[..]),
+            // Names of files, each with what leads to it.
+            Layout::External(slots) => slots.len() * 512,
+            Layout::Virtual(mapping) => mapping.len() * 2048,
+        };
+        bytes as u64
+    }
+}
+
 /// Where the elements lie.
 #[derive(Debug)]
 pub(super) enum Layout {

@@ -235,6 +235,10 @@ impl ChunkSource for Source {
     fn storage(&self) -> Storage {
         storage(&self.index)
     }
+
+    fn held(&self) -> u64 {
+        self.index.meta.held() + self.index.layout.held()
+    }
 }
 
 /// How a data set lies on storage, for people.

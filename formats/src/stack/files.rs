@@ -42,6 +42,8 @@ struct Stat {
 pub(super) struct Files {
     folders: Box<[PathBuf]>,
     files: Box<[FileInfo]>,
+    /// The number of files that were there.
+    there: u64,
     /// Bytes of all files, `None` where folders are among them.
     bytes: Option<u64>,
 }
@@ -72,7 +74,7 @@ impl Files {
         let mut folders: Vec<PathBuf> = Vec::new();
         let mut known: HashMap<&Path, u32> = HashMap::new();
         let mut files = Vec::with_capacity(paths.len());
-        let mut bytes = Some(0u64);
+        let (mut there, mut bytes) = (0, Some(0u64));
         for (path, stat) in paths.iter().zip(stats) {
             let path = path.as_deref().unwrap_or(Path::new(""));
             // A path that ends in `..` has no last name: all of it is the folder then.
@@ -85,12 +87,13 @@ impl Files {
                 folders.len() as u32 - 1
             });
             if let Some((stat, is_file)) = stat {
+                there += 1;
                 bytes = bytes.filter(|_| is_file).and_then(|b| b.checked_add(stat.size));
             }
             let stat = stat.map(|(stat, _)| stat);
             files.push(FileInfo { folder: number, name: name.into(), stat });
         }
-        Ok(Files { folders: folders.into(), files: files.into(), bytes })
+        Ok(Files { folders: folders.into(), files: files.into(), there, bytes })
     }
 
     pub(super) fn len(&self) -> usize {
@@ -109,7 +112,7 @@ impl Files {
 
     /// The number of files that were there.
     pub(super) fn there(&self) -> u64 {
-        self.files.iter().filter(|info| info.stat.is_some()).count() as u64
+        self.there
     }
 
     /// The bytes of all files, as far as it is known.

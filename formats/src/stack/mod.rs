@@ -34,7 +34,6 @@ pub(crate) use files::for_all;
 use mask::Verdicts;
 use std::{
     fmt,
-    num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -60,10 +59,36 @@ pub struct StackOptions {
     pub spec: SourceSpec,
 }
 
-/// Opened files that are kept, as many as a [`FileCache`](crate::FileCache) keeps open by
-/// default: each holds its header's attributes or index, so a cap bounds memory, and a file
-/// of one chunk is not read twice in a row anyway.
-const KEPT: NonZeroUsize = NonZeroUsize::new(128).expect("not zero");
+/// Bytes of opened files that are kept, each of which holds its header or index: of plain files
+/// those of some thousand, which whoever looks at single frames comes back to.
+const KEPT: u64 = 4 << 20;
+
+/// Opened files, the least recently used let go first.
+struct Opened {
+    files: lru::LruCache<usize, Arc<dyn ChunkSource>>,
+    /// Bytes that they hold together.
+    held: u64,
+}
+
+impl Default for Opened {
+    fn default() -> Opened {
+        Opened { files: lru::LruCache::unbounded(), held: 0 }
+    }
+}
+
+impl Opened {
+    fn keep(&mut self, file: usize, source: Arc<dyn ChunkSource>) {
+        self.held += source.held();
+        if let Some(before) = self.files.put(file, source) {
+            self.held -= before.held();
+        }
+        while self.held > KEPT
+            && let Some((_, source)) = self.files.pop_lru()
+        {
+            self.held -= source.held();
+        }
+    }
+}
 
 /// Many files as one array.
 pub struct Stack {
@@ -76,7 +101,7 @@ pub struct Stack {
     /// The number of the template's file.
     first: usize,
     opener: Opener,
-    opened: Mutex<lru::LruCache<usize, Arc<dyn ChunkSource>>>,
+    opened: Mutex<Opened>,
     keep_axes: bool,
     policy: Missing,
     blank: Blank,
@@ -144,7 +169,7 @@ impl Stack {
             template,
             first,
             opener,
-            opened: Mutex::new(lru::LruCache::new(KEPT)),
+            opened: Mutex::default(),
             keep_axes,
             policy,
             blank,
@@ -209,17 +234,16 @@ impl Stack {
 
     /// The opened file; kept for a while.
     fn source(&self, file: usize) -> Result<Arc<dyn ChunkSource>> {
+        if file == self.first {
+            return Ok(self.template.clone());
+        }
         let lock = || self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = match file == self.first {
-            true => Some(self.template.clone()),
-            false => lock().get(&file).cloned(),
-        };
-        if let Some(source) = kept {
-            return Ok(source);
+        if let Some(source) = lock().files.get(&file) {
+            return Ok(source.clone());
         }
         // Opened without the lock: two threads may open the same file, and one is dropped.
         let source = self.open_file(file)?;
-        lock().put(file, source.clone());
+        lock().keep(file, source.clone());
         Ok(source)
     }
 

@@ -6,7 +6,11 @@ use crate::{
     source::{Cancel, FileCache},
     view::ChunkView,
 };
-use std::fs;
+use std::{
+    fs,
+    ops::RangeInclusive,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 /// Opens `int32 1,2,3 100`: an array of that shape that counts from 100.
 fn open_toy(path: &Path) -> Result<Arc<dyn ChunkSource>> {
@@ -311,4 +315,34 @@ fn damage_and_changes_are_told_apart() {
     fs::write(&toys.paths[0], "int32 4 1000").unwrap();
     let error = read(&stack, &Region::whole(&[2, 4])).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Changed);
+}
+
+#[test]
+fn opened_files_are_kept_as_long_as_they_are_small_together() {
+    // A toy does not tell what it holds, and counts as large.
+    let fits = (KEPT / open_toy(&toys(&["int32 1 0"]).paths[0]).unwrap().held()) as usize;
+    let texts: Vec<String> = (0..=fits + 1).map(|i| format!("int32 1 {i}")).collect();
+    let toys = toys(&texts.iter().map(String::as_str).collect::<Vec<_>>());
+    let opened = Arc::new(AtomicUsize::new(0));
+    let counter = opened.clone();
+    let opener = move |path: &Path| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        open_toy(path)
+    };
+    let stack = Stack::open(toys.paths.clone(), Arc::new(opener), StackOptions::default()).unwrap();
+    let opened_by = |files: RangeInclusive<usize>| {
+        let before = opened.load(Ordering::Relaxed);
+        for file in files {
+            let region = Region { start: [file as u64, 0][..].into(), shape: [1, 1][..].into() };
+            assert_eq!(read(&stack, &region).unwrap(), [file as i32]);
+        }
+        opened.load(Ordering::Relaxed) - before
+    };
+    // The first file was opened with the stack.
+    assert_eq!(opened_by(0..=fits), fits);
+    assert_eq!(opened_by(0..=fits), 0);
+    // One more takes the place of the one that was not read for the longest time.
+    assert_eq!(opened_by(fits + 1..=fits + 1), 1);
+    assert_eq!(opened_by(2..=fits), 0);
+    assert_eq!(opened_by(1..=1), 1);
 }
