@@ -4,7 +4,10 @@
 //! nothing is known, and everything here says `None`. Parsing is pure, so that the layouts of
 //! both versions of control groups are tested as texts.
 
-use std::path::{Component, Path, PathBuf};
+use std::{
+    io::Read,
+    path::{Component, Path, PathBuf},
+};
 
 /// What memory there is, in bytes, as far as it is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,7 +48,8 @@ pub fn resident() -> Option<u64> {
     if !cfg!(target_os = "linux") {
         return None;
     }
-    let text = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let mut room = [0; 256];
+    let text = told("/proc/self/statm", &mut room)?;
     let pages: u64 = text.split_ascii_whitespace().nth(1)?.parse().ok()?;
     pages.checked_mul(rustix::param::page_size() as u64)
 }
@@ -55,7 +59,14 @@ pub fn peak_resident() -> Option<u64> {
     if !cfg!(target_os = "linux") {
         return None;
     }
-    kib_field(&std::fs::read_to_string("/proc/self/status").ok()?, "VmHWM:")
+    kib_field(told("/proc/self/status", &mut [0; 4096])?, "VmHWM:")
+}
+
+/// What the kernel tells in a short file, by one read: what grows with what it finds takes seven, and
+/// the answers of small runs wait for it.
+fn told<'a>(path: &str, room: &'a mut [u8]) -> Option<&'a str> {
+    let len = std::fs::File::open(path).ok()?.read(room).ok()?;
+    std::str::from_utf8(&room[..len]).ok()
 }
 
 /// Starts [`peak_resident`] anew from what is held now, and says whether it could.

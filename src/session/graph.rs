@@ -78,7 +78,7 @@ impl Session {
         let _turn = Turn::beside(Arc::as_ptr(&self.admission) as usize);
         // What functions allocate is beside the arena: its idle bytes go, and kept arrays make room.
         let declared = calls.tasks().iter().map(|task| task.declared().unwrap_or(UNDECLARED));
-        let arena = self.arena_for(0);
+        let arena = self.memory.saturating_sub(self.beside());
         self.make_room(declared.max().unwrap_or(0), arena)?;
         self.arena.trim();
         let engine = self.engine(arena.saturating_sub(self.arena.live()), &cancel);

@@ -361,7 +361,8 @@ impl Session {
             roots.iter().map(|root| wanted_here(root, false)).collect::<Result<Vec<_>>>()?;
         let bytes = results_of(roots)?;
         self.check_results(bytes)?;
-        let mut plan = Plan::fitting(&wanted, self.means(bytes), self.beside() + bytes)?;
+        let beside = self.beside() + bytes;
+        let mut plan = Plan::fitting(&wanted, self.means(beside), beside)?;
         plan.project(self.memory, RESERVE, self.threads);
         Ok(plan)
     }
@@ -372,7 +373,8 @@ impl Session {
     /// If the expression has a mistake, or the writer cannot write such an array.
     pub fn plan_store<T: Kind>(&self, array: &Array<T>, writer: &dyn Writer) -> Result<Plan> {
         let wanted = [wanted_by(array.expr(), writer)?];
-        let mut plan = Plan::fitting(&wanted, self.means(0), self.beside())?;
+        let beside = self.beside();
+        let mut plan = Plan::fitting(&wanted, self.means(beside), beside)?;
         plan.project(self.memory, RESERVE, self.threads);
         Ok(plan)
     }
@@ -398,7 +400,8 @@ impl Session {
         memory::reset_peak();
         let mut wanted = wanted_by(array.expr(), writer)?;
         // Refused before the output is begun, if it cannot fit.
-        drop(Plan::fitting(std::slice::from_ref(&wanted), self.means(0), self.beside())?);
+        let beside = self.beside();
+        drop(Plan::fitting(std::slice::from_ref(&wanted), self.means(beside), beside)?);
         let sink: Arc<dyn ChunkSink> = {
             let meta = wanted.expr.meta()?;
             writer.create(meta)?
@@ -464,18 +467,14 @@ impl Session {
         RESERVE.max(resident + RESERVE / 4)
     }
 
-    fn means(&self, bytes: u64) -> Means {
+    /// What a run has beside which `beside` bytes are held.
+    fn means(&self, beside: u64) -> Means {
         Means {
-            arena: self.arena_for(bytes),
+            arena: self.memory.saturating_sub(beside),
             workers: self.threads,
             fuse: self.fuse,
             reproducible: self.reproducible,
         }
-    }
-
-    /// What the arena may take of the memory, for a run with results of `bytes`.
-    fn arena_for(&self, bytes: u64) -> u64 {
-        self.memory.saturating_sub(self.beside()).saturating_sub(bytes)
     }
 
     /// Plans a run, checks that it fits, and waits until it may begin. Results of `bytes`
@@ -485,9 +484,10 @@ impl Session {
         let cancel = lock(&self.cancel).clone();
         let turn = Turn::alone();
         memory::trim_others(&self.arena);
-        let means = self.means(bytes);
+        let beside = self.beside() + bytes;
+        let means = self.means(beside);
         let arena = means.arena;
-        let mut plan = Plan::fitting(wanted, means, self.beside() + bytes)?;
+        let mut plan = Plan::fitting(wanted, means, beside)?;
         plan.project(self.memory, RESERVE, self.threads);
         self.arena.resize(arena);
         self.make_room(plan.comfortable(self.threads), arena)?;
