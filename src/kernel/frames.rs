@@ -299,7 +299,8 @@ mod tests {
         let (all, out) = (Region::whole(&shape), Region::whole(&shape[1..]));
         let size = kernel.output().size();
         // Wide enough for the alignment of any element.
-        let mut scratch = vec![0u64; kernel.scratch(&[all.clone()], &out).div_ceil(8) as usize];
+        let mut scratch =
+            vec![0u64; kernel.scratch(std::slice::from_ref(&all), &out).div_ceil(8) as usize];
         let mut made = vec![0u64; places];
         let cx = BlockCx { index: vec![0], region: out.clone(), inputs: smallvec![all] };
         let bytes = &mut bytemuck::cast_slice_mut(&mut made)[..places * size];

@@ -5,6 +5,7 @@
 //! the arena may take of it is settled before each run: `memory`, less what the process
 //! holds beside the arena (at least [`RESERVE`]), less the run's own results.
 
+mod builder;
 mod futures;
 mod graph;
 mod persist;
@@ -13,15 +14,16 @@ mod resume;
 mod turns;
 
 pub use crate::run::Eviction;
+pub use builder::Builder;
 pub use futures::Future;
 pub use report::Report;
 
 use crate::{
     array::{AnyVec, Array, Compute, Kind, Settle, Unsettled},
     error::{Error, ErrorKind, Result},
-    event::{Event, Observer, Silent},
+    event::{Event, Observer},
     expr::Expr,
-    memory::{self, Arena, MIB, Memory, Spill, default_scratch, format_bytes},
+    memory::{self, Arena, MIB, Spill, format_bytes},
     plan::{Means, Plan, Root, Wanted},
     run::{self, Admission, Collected, Engine, Retry, Target},
     sync::{Mutex, lock},
@@ -32,137 +34,14 @@ use graph::{Elements, Graph};
 use ndarray::ArrayViewMutD;
 use persist::Persisted;
 use std::{
-    path::PathBuf,
     sync::{Arc, Weak},
-    time::{Duration, Instant},
+    time::Instant,
 };
 use turns::Turn;
 
 /// What the process may hold beside the arena, in bytes, before the arena is made smaller for
 /// it: code, stacks, the graph, codecs' state, headers, open files.
 pub const RESERVE: u64 = 48 * MIB;
-
-/// Makes a [`Session`].
-#[derive(Debug)]
-pub struct Builder {
-    memory: Memory,
-    threads: Option<usize>,
-    scratch: Option<PathBuf>,
-    quota: Option<Memory>,
-    observer: Arc<dyn Observer>,
-    fuse: bool,
-    reproducible: bool,
-    eviction: Eviction,
-    retry: Retry,
-}
-
-impl Builder {
-    /// What the process may hold: bytes, a text such as `"2GiB"`, or [`Memory::fraction`]. By
-    /// default the container's limit, or half of the machine's memory.
-    #[must_use]
-    pub fn memory(mut self, memory: impl Into<Memory>) -> Builder {
-        self.memory = memory.into();
-        self
-    }
-
-    /// How many threads compute; by default as many as there are processors.
-    #[must_use]
-    pub fn threads(mut self, threads: usize) -> Builder {
-        self.threads = Some(threads);
-        self
-    }
-
-    /// The folder for what does not fit in memory; by default `/var/tmp`.
-    #[must_use]
-    pub fn scratch(mut self, folder: impl Into<PathBuf>) -> Builder {
-        self.scratch = Some(folder.into());
-        self
-    }
-
-    /// The most that may lie on scratch; by default what the disk has.
-    #[must_use]
-    pub fn scratch_quota(mut self, quota: impl Into<Memory>) -> Builder {
-        self.quota = Some(quota.into());
-        self
-    }
-
-    /// How often a read that failed for a reason which may pass (an I/O error of the device or
-    /// the network, a timeout) is tried again, `delay` later at first and twice as much each
-    /// further time; by default 3 times, from 0.2 s on. What is missing or damaged is an error at once.
-    #[must_use]
-    pub fn retries(mut self, times: u32, delay: Duration) -> Builder {
-        self.retry = Retry { times, delay };
-        self
-    }
-
-    /// Who is told what happens.
-    #[must_use]
-    pub fn observer(mut self, observer: impl Observer + 'static) -> Builder {
-        self.observer = Arc::new(observer);
-        self
-    }
-
-    /// Whether the bits of sums, means, variances and standard deviations of floats (and of means
-    /// and spreads of integers) do not depend on the chunks either; by default they are the same for
-    /// any threads and any memory, but not for the same data in other chunks. Sums along one axis
-    /// outside others are taken in its order, others as if without rounding until the end.
-    #[must_use]
-    pub fn reproducible(mut self, reproducible: bool) -> Builder {
-        self.reproducible = reproducible;
-        self
-    }
-
-    /// Whether elementwise operations are computed together, which is the default. Without,
-    /// each operation is a task for each chunk: for measuring what tasks cost.
-    #[must_use]
-    pub fn fuse(mut self, fuse: bool) -> Builder {
-        self.fuse = fuse;
-        self
-    }
-
-    /// Which chunk leaves memory first when another needs the room; by default the one that is
-    /// needed last. For measuring what knowing the future saves: values do not depend on it.
-    #[must_use]
-    pub fn eviction(mut self, eviction: Eviction) -> Builder {
-        self.eviction = eviction;
-        self
-    }
-
-    /// The session.
-    ///
-    /// # Errors
-    /// If the memory is no size, too little, or more than the container has; if there are no threads.
-    pub fn build(self) -> Result<Session> {
-        let memory = self.memory.resolve()?;
-        let default = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let threads = self.threads.unwrap_or_else(default);
-        if threads == 0 {
-            return Err(Error::new(ErrorKind::Session, "a session needs at least one thread"));
-        }
-        let quota = match self.quota {
-            Some(quota) => Some(quota.bytes_given()?),
-            None => None,
-        };
-        let scratch = self.scratch.unwrap_or_else(default_scratch);
-        let arena = Arena::new(memory - RESERVE);
-        Ok(Session {
-            memory,
-            threads,
-            arena: Arc::new(arena),
-            spill: Arc::new(Spill::new(scratch, quota)),
-            files: Arc::default(),
-            observer: self.observer,
-            fuse: self.fuse,
-            reproducible: self.reproducible,
-            eviction: self.eviction,
-            retry: self.retry,
-            cancel: Mutex::default(),
-            admission: Arc::default(),
-            persisted: Arc::default(),
-            background: Background::default(),
-        })
-    }
-}
 
 /// The least that an operating system counts, in bytes.
 const PAGE: usize = 4096;
@@ -204,17 +83,7 @@ impl Drop for Session {
 impl Session {
     /// A session to be.
     pub fn builder() -> Builder {
-        Builder {
-            memory: Memory::default(),
-            threads: None,
-            scratch: None,
-            quota: None,
-            observer: Arc::new(Silent),
-            fuse: true,
-            reproducible: false,
-            eviction: Eviction::default(),
-            retry: Retry::default(),
-        }
+        Builder::default()
     }
 
     /// A session with the default memory, threads and scratch.
@@ -248,7 +117,8 @@ impl Session {
     /// # Errors
     /// If the expression has a mistake, the work does not fit in memory, or reading fails.
     pub fn compute<C: Compute>(&self, what: C) -> Result<C::Output> {
-        self.compute_reported(what).map(|(output, _)| output)
+        // Without a report the kernel need not be asked how much was held.
+        self.computed(what).map(|(output, _)| output)
     }
 
     /// [`Session::compute`], and what it took.
@@ -256,12 +126,19 @@ impl Session {
     /// # Errors
     /// As for [`Session::compute`].
     pub fn compute_reported<C: Compute>(&self, what: C) -> Result<(C::Output, Report)> {
+        let started = Instant::now();
+        memory::reset_peak();
+        let (output, ran) = self.computed(what)?;
+        Ok((output, self.report(&ran, started)))
+    }
+
+    fn computed<C: Compute>(&self, what: C) -> Result<(C::Output, Ran)> {
         let mut roots = Vec::new();
         what.roots(&mut roots);
         let graph = Graph::of(roots)?;
-        let (elements, report) = self.compute_arrays(&graph.exprs)?;
+        let (elements, ran) = self.compute_arrays(&graph.exprs)?;
         let mut results = self.finish(&graph, elements)?.into_iter();
-        Ok((what.finish(&mut results)?, report))
+        Ok((what.finish(&mut results)?, ran))
     }
 
     /// Looks at what has to be looked at before it is an array, such as
@@ -274,7 +151,7 @@ impl Session {
     }
 
     /// The elements of some arrays, and their shapes.
-    fn compute_arrays(&self, exprs: &[Expr]) -> Result<(Vec<Elements>, Report)> {
+    fn compute_arrays(&self, exprs: &[Expr]) -> Result<(Vec<Elements>, Ran)> {
         let metas = exprs
             .iter()
             .map(|expr| expr.meta().map(|meta| (meta.dtype, meta.shape().to_vec())))
@@ -286,9 +163,9 @@ impl Session {
             results.push(AnyVec::zeroed(*dtype, shape.iter().product::<u64>() as usize));
         }
         let buffers: Vec<&mut [u8]> = results.iter_mut().map(AnyVec::as_bytes_mut).collect();
-        let report = self.compute_roots(exprs, buffers, bytes)?;
+        let ran = self.compute_roots(exprs, buffers, bytes)?;
         let shapes = metas.into_iter().map(|(_, shape)| shape);
-        Ok((results.into_iter().zip(shapes).collect(), report))
+        Ok((results.into_iter().zip(shapes).collect(), ran))
     }
 
     /// Computes an array into memory of the caller's. As far as the operating system counts it to
@@ -325,13 +202,11 @@ impl Session {
         Ok(())
     }
 
-    fn compute_roots(&self, roots: &[Expr], buffers: Vec<&mut [u8]>, bytes: u64) -> Result<Report> {
-        let started = Instant::now();
-        memory::reset_peak();
+    fn compute_roots(&self, roots: &[Expr], buffers: Vec<&mut [u8]>, bytes: u64) -> Result<Ran> {
         if roots.is_empty() {
             // Functions alone: the memory of runs of arrays is not waited for.
             run::refuse_inside_task()?;
-            return Ok(self.report(&Plan::default(), run::Counts::default(), started));
+            return Ok(Ran::default());
         }
         let wanted =
             roots.iter().map(|root| wanted_here(root, false)).collect::<Result<Vec<_>>>()?;
@@ -344,8 +219,7 @@ impl Session {
                 Target::Collect(Collected::new(dtype, &wanted.root.grid, buffer))
             })
             .collect();
-        let counts = self.run(&run, &targets)?;
-        Ok(self.report(&run.plan, counts, started))
+        self.run(run, &targets)
     }
 
     /// What computing would do, and take, before any of it is done.
@@ -410,15 +284,15 @@ impl Session {
         wanted.sink = Some(sink.clone());
         let wanted = [wanted];
         let run = Begun { cancel, ..self.begin(&wanted, 0)? };
-        let counts = self
-            .run(&run, &[Target::Store(sink.clone(), done)])
-            .and_then(|counts| {
+        let ran = self
+            .run(run, &[Target::Store(sink.clone(), done)])
+            .and_then(|ran| {
                 sink.seal()?;
                 sink.publish()?;
-                Ok(counts)
+                Ok(ran)
             })
             .map_err(|error| resume::kept(&*sink, error))?;
-        Ok(self.report(&run.plan, counts, started))
+        Ok(self.report(&ran, started))
     }
 
     /// Computes an array and keeps its chunks: in memory while there is room, else on scratch.
@@ -537,13 +411,14 @@ impl Session {
         }
     }
 
-    fn run(&self, begun: &Begun, targets: &[Target<'_>]) -> Result<run::Counts> {
+    fn run(&self, begun: Begun, targets: &[Target<'_>]) -> Result<Ran> {
         let (_, counts) =
             run::run(&self.engine(begun.memory, &begun.cancel), &begun.plan, targets)?;
-        Ok(counts)
+        Ok(Ran { plan: begun.plan, counts })
     }
 
-    fn report(&self, plan: &Plan, counts: run::Counts, started: Instant) -> Report {
+    fn report(&self, ran: &Ran, started: Instant) -> Report {
+        let Ran { plan, counts } = ran;
         let missing = plan.missing_files();
         Report {
             seconds: started.elapsed().as_secs_f64(),
@@ -574,6 +449,13 @@ struct Begun {
     memory: u64,
     cancel: Cancel,
     _turn: Turn,
+}
+
+/// A run that is over.
+#[derive(Default)]
+struct Ran {
+    plan: Plan,
+    counts: run::Counts,
 }
 
 /// Bytes of the elements that are handed out.
