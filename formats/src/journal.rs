@@ -135,6 +135,7 @@ pub struct Journal {
     end: AtomicU64,
     noted: AtomicU64,
     kept: AtomicBool,
+    published: AtomicBool,
 }
 
 impl Journal {
@@ -159,6 +160,7 @@ impl Journal {
             end: AtomicU64::new(0),
             noted: AtomicU64::new(0),
             kept: AtomicBool::new(false),
+            published: AtomicBool::new(false),
         };
         if let (Left::TakenOver, Some((before, _))) = (left, head(&journal.path))
             && before.value(LAYOUT) != Some(&journal.layout)
@@ -225,9 +227,15 @@ impl Journal {
         self.kept.store(true, Ordering::Release);
     }
 
+    /// Tells that the output has its name: nothing is left to go on with.
+    pub(crate) fn end(&self) {
+        self.published.store(true, Ordering::Release);
+    }
+
     /// Whether there is something that stays when the sink is dropped unpublished.
     pub fn is_kept(&self) -> bool {
         let some = self.left == Left::TakenOver || self.noted.load(Ordering::Acquire) > 0;
+        let some = some && !self.published.load(Ordering::Acquire);
         some && (self.resumes || self.kept.load(Ordering::Acquire))
     }
 

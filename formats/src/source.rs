@@ -422,7 +422,8 @@ pub trait ChunkSink: fmt::Debug + Send + Sync {
     /// Makes the array visible, by one rename; called once, after [`ChunkSink::seal`].
     ///
     /// # Errors
-    /// If storage fails; then the old array, if there was one, is still there.
+    /// If storage fails; then the old array, if there was one, is still there, or the new one is, and the
+    /// error says that a loss of power may undo it.
     fn publish(&self) -> Result<()>;
 }
 

@@ -69,7 +69,8 @@ impl Staging {
         let (aside, lock) = (sibling(aside::ENDING)?, sibling(".lock")?);
         let may_begin = || {
             // What is never overwritten is told first, and not to be overwritten.
-            if target.is_dir() && !is_array(target) {
+            let unreadable = |error| FormatError::io(error).at_path(target);
+            if target.is_dir() && !is_array(target).map_err(unreadable)? {
                 return Err(FormatError::new(
                     ErrorKind::Exists,
                     "a folder that is no array is there",
@@ -203,19 +204,32 @@ impl Staging {
     pub(crate) fn publish(&self) -> Result<()> {
         self.rename()?;
         self.stays.store(true, Ordering::Release);
-        if self.mode.durable
-            && let Some(folder) = self.target.parent()
-        {
-            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-            File::open(folder)
-                .and_then(|folder| folder.sync_all())
-                .map_err(|e| FormatError::io(e).at_path(&self.target))?;
-        }
+        self.journal.iter().for_each(Journal::end);
+        self.sync_name()?;
         // The output is there; what cannot be removed is swept by the next store.
         if let Err(error) = self.remove_all() {
             tracing::warn!(path = %self.path.display(), %error, "cannot remove");
         }
         Ok(())
+    }
+
+    /// Waits until the disk knows the output by its name, if that was asked for.
+    fn sync_name(&self) -> Result<()> {
+        let folder = match self.target.parent() {
+            _ if !self.mode.durable => return Ok(()),
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let synced = File::open(folder).and_then(|folder| folder.sync_all());
+        synced.map_err(|error| {
+            let _ = remove(&self.journal_path);
+            let mut help = "the output is there, but a loss of power may undo that".to_owned();
+            if self.path.symlink_metadata().is_ok() {
+                // Not removed on a disk that fails.
+                help += &format!("; what it replaced is at {}", self.path.display());
+            }
+            FormatError::io(error).at_path(&self.target).help(help)
+        })
     }
 
     fn rename(&self) -> Result<()> {
@@ -302,12 +316,15 @@ fn sync_file_system(folder: &File) -> io::Result<()> {
 
 /// Whether a folder is a Zarr array, which an output may replace, or empty. A group is not:
 /// others' arrays may lie in it.
-fn is_array(folder: &Path) -> bool {
-    let node = fs::read_to_string(folder.join("zarr.json")).ok();
-    let node: Option<serde_json::Value> = node.and_then(|text| serde_json::from_str(&text).ok());
-    node.is_some_and(|node| node["node_type"] == "array")
-        || folder.join(".zarray").is_file()
-        || fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
+fn is_array(folder: &Path) -> io::Result<bool> {
+    let node: Option<serde_json::Value> = match fs::read(folder.join("zarr.json")) {
+        Ok(text) => serde_json::from_slice(&text).ok(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    Ok(node.is_some_and(|node| node["node_type"] == "array")
+        || folder.join(".zarray").try_exists()?
+        || fs::read_dir(folder)?.next().is_none())
 }
 
 fn exists(target: &Path) -> FormatError {
@@ -397,6 +414,11 @@ mod tests {
         let refused = Staging::create(&target, OVERWRITE).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Exists);
         assert!(target.join("precious").exists());
+        // What cannot be read is told as that, and not as what it may not be.
+        fs::create_dir(target.join("zarr.json")).unwrap();
+        let unreadable = Staging::create(&target, OVERWRITE).unwrap_err();
+        assert_eq!(unreadable.kind(), ErrorKind::Io, "{unreadable}");
+        fs::remove_dir(target.join("zarr.json")).unwrap();
         fs::rename(target.join("precious"), target.join(".zarray")).unwrap();
         assert_eq!(
             Staging::create(&target, Mode::default()).unwrap_err().kind(),

@@ -98,9 +98,15 @@ impl Format for Zarr {
     fn open(&self, path: &Path, item: Option<&str>) -> Result<Arc<dyn ChunkSource>> {
         let store = Store::at(path)?;
         let node = node_path(item.unwrap_or("")).map_err(|e| e.at_path(path))?;
+        store.restore(&node)?;
         let (node, layout) = match read_node(&store, &node)? {
             Some(Node::Array(layout)) => (node, layout),
-            Some(Node::Group(_)) => only_array(&store, &node)?,
+            Some(Node::Group(_)) => {
+                let (node, layout) = only_array(&store, &node)?;
+                // Consolidated metadata tell of it even while it is put aside.
+                store.restore(&node)?;
+                (node, layout)
+            }
             None if !store.exists()? => {
                 return Err(FormatError::new(
                     ErrorKind::NotFound,

@@ -4,6 +4,7 @@
 //! is not an error: it stands for a chunk of fill values.
 
 use crate::{
+    aside,
     error::{ErrorKind, FormatError, Result},
     remote::{self, Prefix},
     source::Fingerprint,
@@ -105,8 +106,16 @@ impl Store {
         }
     }
 
+    /// Gives a node its old output back, if a store that was killed had put that aside.
+    pub(super) fn restore(&self, node: &str) -> Result<()> {
+        match self {
+            Store::Folder(root) => aside::restore(&below(root, node)).map(drop),
+            Store::Remote(_) => Ok(()),
+        }
+    }
+
     /// The nodes that may lie right below `key`, and whether each is a link. Hidden folders are
-    /// none: there lies what is not published yet.
+    /// none: there lies what is not published yet. What a killed store put aside is there again.
     pub(super) fn children(&self, key: &str) -> Result<Vec<(String, bool)>> {
         let path = match self {
             Store::Folder(root) => below(root, key),
@@ -120,14 +129,21 @@ impl Store {
         for entry in fs::read_dir(&path).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             let is_link = entry.file_type().map_err(failed)?.is_symlink();
-            if let Ok(child) = entry.file_name().into_string()
-                && !child.starts_with('.')
-                && entry.path().is_dir()
+            let restored = match aside::target_of(&entry.path()) {
+                Some(target) if aside::restore(&target)? => Some(target),
+                _ => None,
+            };
+            let child = restored.unwrap_or_else(|| entry.path());
+            if let Some(name) = child.file_name().and_then(|name| name.to_str())
+                && !name.starts_with('.')
+                && child.is_dir()
             {
-                children.push((child, is_link));
+                children.push((name.to_owned(), is_link));
             }
         }
         children.sort();
+        // The listing may go on to the name that was given back.
+        children.dedup();
         Ok(children)
     }
 

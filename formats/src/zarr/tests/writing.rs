@@ -296,3 +296,33 @@ fn consolidated_metadata_are_told_of_new_arrays() {
         assert!(text.contains(if name == "group-v2" { "new/er/.zgroup" } else { "\"new/er\"" }));
     }
 }
+
+#[test]
+fn an_array_of_a_group_that_a_killed_store_put_aside_comes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("out.zarr");
+    let meta = Meta::new(DType::I16, Grid::regular(&[7, 10], &[4, 6]));
+    let data = values(DType::I16, &[7, 10]);
+    write(&Zarr::create(&path).array("images/raw"), &meta, &data).unwrap();
+    let raw = path.join("images/raw");
+    // What is left of a store that was killed between its two renames.
+    let put_aside = || fs::rename(&raw, path.join("images/.raw.old")).unwrap();
+    let read = |item| Zarr.open(&path, item).and_then(|source| read_all(&*source));
+
+    for item in [Some("images/raw"), Some("images"), None] {
+        put_aside();
+        assert_eq!(read(item).unwrap(), data, "{item:?}");
+    }
+    put_aside();
+    assert_eq!(names(&path), ["images/raw"]);
+
+    // Consolidated metadata tell of it all the while: its chunks must not be taken for missing.
+    let document = fs::read_to_string(raw.join("zarr.json")).unwrap();
+    let group = format!(
+        r#"{{"zarr_format": 3, "node_type": "group", "consolidated_metadata":
+            {{"kind": "inline", "must_understand": false, "metadata": {{"images/raw": {document}}}}}}}"#
+    );
+    fs::write(path.join("zarr.json"), group).unwrap();
+    put_aside();
+    assert_eq!(read(None).unwrap(), data);
+}
