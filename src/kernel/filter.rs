@@ -165,9 +165,8 @@ mod tests {
     #[test]
     fn elements_and_what_lies_behind_them() {
         let data: Vec<i16> = (0..12).collect();
-        let truths = [1u8, 0, 0, 1, 1, 0, 1, 0, 0, 0, 0, 1];
         let mask = |from: &'static [u8], shape: &[u64]| ChunkView::new(DType::Bool, from, shape);
-        let truths: &'static [u8] = truths.to_vec().leak();
+        let truths: &'static [u8] = &[1, 0, 0, 1, 1, 0, 1, 0, 0, 0, 0, 1];
         let block = ChunkView::of(&data, &[3, 4]);
         let all = mask(truths, &[3, 4]);
         assert_eq!(filtered(&block, &all, &[5]).unwrap(), [0, 3, 4, 6, 11]);
