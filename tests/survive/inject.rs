@@ -1,134 +1,134 @@
-//! Faults at system calls, put there by `strace`: a kill at every write and rename, disks that
-//! are full or fail at every write, of outputs and of scratch.
+//! Faults at each step of a store: a kill at every system call that writes, syncs or renames, disks
+//! that are full or broken from any write on, of outputs and of scratch.
 
 use super::{
-    Ended, content, frames, freeboard, input, long, names, run, skip, under, well, workplace, works,
+    Ended, content, frames, freeboard, long, names, run,
+    steps::{self, Case, Fault, Store},
+    well,
 };
-use std::{fs, path::Path};
+use std::fs;
 
-/// Whether `strace` is there and may trace.
-fn strace(test: &str) -> bool {
-    let there = works("strace", &["-f", "-e", "trace=write", "-o", "/dev/null", "true"]);
-    if !there {
-        skip(test, "strace is not there or may not trace");
-    }
-    there
-}
+/// All that is stored otherwise than the rest.
+const CASES: [Case; 11] = [
+    steps::ZARR,
+    steps::SHARDS,
+    steps::NEW_SHARDS,
+    steps::GROUP,
+    steps::NPY,
+    steps::FITS,
+    steps::RICE,
+    steps::FRAMES,
+    steps::PICTURES,
+    steps::HDF5,
+    steps::DATASET,
+];
 
-/// Runs the program with a fault at the call number `when` of a system call.
-fn injected(folder: &Path, call: &str, fault: &str, when: usize, args: &[&str]) -> Ended {
-    let inject = format!("inject={call}:{fault}:when={when}");
-    // What is not traced is not tampered with.
-    let trace = format!("trace={call}");
-    let by = ["strace", "-f", "-o", "trace.log", "-e", &trace, "-e", &inject];
-    let ended = run(under(&by, folder, args));
-    let _ = fs::remove_file(folder.join("trace.log"));
-    ended
-}
+/// Calls that change what is on disk.
+const CALLS: [&str; 14] = [
+    "openat",
+    "write",
+    "pwrite64",
+    "copy_file_range",
+    "ftruncate",
+    "fallocate",
+    "mkdir",
+    "fsync",
+    "fdatasync",
+    "syncfs",
+    "renameat2",
+    "rename",
+    "unlink",
+    "rmdir",
+];
 
-/// A small store over an old array, and what goes on with it.
-fn store(output: &str) -> [Vec<&str>; 2] {
-    let mut args = vec!["convert", "in.npy", output, "--chunks", "1,16,32", "--threads", "1"];
-    args.extend(["--overwrite", "--durable", "--quiet", "--scratch", "scratch"]);
-    let mut go_on = args.clone();
-    go_on.push("--resume");
-    [args, go_on]
-}
-
-/// Calls `check` after a fault at each call of `call`, until one run has fewer.
-fn at_each(output: &str, call: &str, fault: &str, check: impl Fn(&Path, usize, &Ended)) -> usize {
-    let folder = workplace([3, 16, 32]);
-    let folder = folder.path();
-    input(&folder.join("old.npy"), [2, 20, 20], 2);
-    let whole = format!("whole-{output}");
-    let [mut fresh, _] = store(&whole);
-    fresh.retain(|arg| *arg != "--overwrite");
-    well(freeboard(folder, fresh));
-    let whole = content(&folder.join(&whole));
-    let [args, go_on] = store(output);
-    for when in 1.. {
-        let old = ["convert", "old.npy", output, "--overwrite", "--quiet"];
-        well(freeboard(folder, old));
-        let old = content(&folder.join(output));
-        let ended = injected(folder, call, fault, when, &args);
-        let seen = content(&folder.join(output));
-        assert!(seen == old || seen == whole, "{call} {when}: what is visible is not whole");
-        if ended.code == Some(0) && seen == whole {
-            return when - 1;
-        }
-        check(folder, when, &ended);
-        well(freeboard(folder, &go_on));
-        assert!(content(&folder.join(output)) == whole, "{call} {when}: other bits");
-        let left: Vec<String> =
-            names(folder).into_iter().filter(|name| name.starts_with('.')).collect();
-        assert_eq!(left, [""; 0], "{call} {when}");
-        assert_eq!(names(&folder.join("scratch")), [""; 0]);
-    }
-    unreachable!("it ends above")
-}
+const ERRORS: [(i32, &str, &str); 2] =
+    [(28, "ENOSPC", "No space left on device"), (5, "EIO", "Input/output error")];
 
 #[test]
 fn killed_at_every_step_of_a_store() {
-    if !strace("killed_at_every_step_of_a_store") {
+    if !steps::strace("killed_at_every_step_of_a_store") {
         return;
     }
-    let outputs: &[&str] = if long() { &["x.zarr", "x.fits", "x.npy"] } else { &["x.zarr"] };
-    let calls: &[&str] = match long() {
-        true => &[
-            "openat",
-            "write",
-            "pwrite64",
-            "mkdir",
-            "fallocate",
-            "fsync",
-            "syncfs",
-            "renameat2",
-            "rename",
-            "unlink",
-            "rmdir",
-            "flock",
-        ],
-        false => &["write", "pwrite64", "syncfs", "renameat2", "unlink"],
-    };
+    let kill = |call| Fault::Call { call, what: "signal=KILL", others: &[] };
+    // Where two folders cannot be swapped, there are two renames.
+    let others: &[&str] = &["renameat2:error=EINVAL"];
+    let apart = Fault::Call { call: "rename", what: "signal=KILL", others };
+    let killed = |ended: &Ended, why: &str| assert_eq!(ended.code, None, "{why}");
     let mut kills = 0;
-    for output in outputs {
-        for call in calls {
-            kills += at_each(output, call, "signal=KILL", |_, when, ended| {
-                assert_ne!(ended.code, Some(0), "{call} {when}");
-            });
+    if long() {
+        for store in CASES.map(Store::new) {
+            let calls = CALLS.into_iter().chain(["flock"]);
+            kills += calls.map(|call| store.survives_all(kill(call), 1, killed)).sum::<usize>();
+            kills += store.survives_all(apart, 1, killed);
         }
+    } else {
+        let store = Store::new(steps::SHARDS);
+        for (call, step) in
+            [("write", 4), ("pwrite64", 3), ("syncfs", 1), ("renameat2", 1), ("unlink", 1)]
+        {
+            kills += store.survives_all(kill(call), step, killed);
+        }
+        kills += Store::new(steps::GROUP).survives_all(apart, 1, killed);
     }
     assert!(kills > 10, "{kills} kills");
 }
 
 #[test]
-fn a_disk_that_fails_at_any_write_of_an_output() {
-    if !strace("a_disk_that_fails_at_any_write_of_an_output") {
+fn a_disk_that_fails_from_any_write_of_an_output_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(library) =
+        steps::writes("a_disk_that_fails_from_any_write_of_an_output_on", folder.path())
+    else {
         return;
-    }
-    let mut faults = 0;
-    let outputs: &[(&str, &str)] = match long() {
-        true => &[
-            ("x.zarr", "write"),
-            ("x.zarr", "pwrite64"),
-            ("x.npy", "pwrite64"),
-            ("x.fits", "pwrite64"),
-        ],
-        false => &[("x.zarr", "write"), ("x.npy", "pwrite64")],
     };
-    for (output, call) in outputs {
-        for (fault, text) in [("error=ENOSPC", "No space left"), ("error=EIO", "nput/output error")]
-        {
-            let check = |folder: &Path, when: usize, ended: &Ended| {
-                assert_eq!(ended.code, Some(1), "{call} {when}: {}", ended.err);
-                assert!(ended.err.contains(text), "{call} {when}: {}", ended.err);
-                let kept = names(folder).iter().any(|name| name.ends_with(".part"));
-                assert_eq!(kept, ended.err.contains("--resume"), "{call} {when}: {}", ended.err);
-            };
-            faults += at_each(output, call, fault, check);
+    let library = &library;
+    for case in CASES {
+        let store = Store::new(case);
+        let halves = Fault::Halves { library };
+        let broken = store.survives_all(halves, 1, |_, _| {});
+        assert_eq!(broken, 0, "{case:?}: it goes on with the rest of each write");
+        for (errno, _, text) in ERRORS {
+            let step = if long() { 1 } else { 5 };
+            let faults =
+                store.survives_all(Fault::Writes { library, errno }, step, told(case, text));
+            assert!(faults > 1, "{case:?}");
         }
     }
-    assert!(faults > 10, "{faults} faults");
+}
+
+#[test]
+fn a_disk_that_fails_at_any_other_step() {
+    if !steps::strace("a_disk_that_fails_at_any_other_step") {
+        return;
+    }
+    let (cases, calls) = match long() {
+        true => (&CASES[..], &CALLS[..]),
+        false => (&[steps::ZARR, steps::FITS][..], &["fallocate", "fsync", "syncfs"][..]),
+    };
+    let mut faults = 0;
+    for &case in cases {
+        let store = Store::new(case);
+        for (call, (_, error, text)) in
+            calls.iter().flat_map(|call| ERRORS.map(|error| (call, error)))
+        {
+            let fault = Fault::Call { call, what: &format!("error={error}"), others: &[] };
+            faults += store.survives_all(fault, 1, told(case, text));
+        }
+    }
+    assert!(faults > 5, "{faults} faults");
+}
+
+/// That a store which failed says where, and why.
+fn told(case: Case, text: &str) -> impl Fn(&Ended, &str) {
+    move |ended, why| {
+        if ended.code != Some(0) {
+            assert_eq!(ended.code, Some(1), "{why}");
+            assert!(ended.err.contains(text), "{why}");
+            let output = case.output.split(['{', ':']).next().unwrap_or_default();
+            let names = |path: &str| ended.err.contains(path);
+            assert!(names(output.trim_end_matches('/')) || names("in.npy"), "{why}");
+        }
+    }
 }
 
 /// A conversion that spills: 96 MiB through what 96 MiB of memory leave.
@@ -150,7 +150,7 @@ const SPILLS: [&str; 13] = [
 
 #[test]
 fn a_scratch_disk_that_fails_loses_nothing() {
-    if !strace("a_scratch_disk_that_fails_loses_nothing") {
+    if !steps::strace("a_scratch_disk_that_fails_loses_nothing") {
         return;
     }
     let folder = frames(96);
@@ -160,6 +160,13 @@ fn a_scratch_disk_that_fails_loses_nothing() {
     assert!(!report.err.contains("spilled 0"), "it spills: {}", report.err);
     fs::rename(folder.join("x.zarr"), folder.join("whole")).unwrap();
     let whole = content(&folder.join("whole"));
+    let libraries = tempfile::tempdir().unwrap();
+    if let Some(library) = &steps::writes("scratch", libraries.path()) {
+        let (ended, _) = Fault::Halves { library }.strike(1, folder, &SPILLS);
+        assert_eq!(ended.code, Some(0), "{}", ended.err);
+        assert!(content(&folder.join("x.zarr")) == whole, "it goes on with the rest of each write");
+        fs::remove_dir_all(folder.join("x.zarr")).unwrap();
+    }
     let mut faults = vec![
         ("error=ENOSPC", 1, "scratch"),
         ("error=EIO", 2, "scratch"),
@@ -171,7 +178,8 @@ fn a_scratch_disk_that_fails_loses_nothing() {
         faults.extend((1..40).map(|when| ("error=EIO", when, "scratch")));
     }
     for (fault, when, text) in faults {
-        let ended = injected(folder, "pwrite64", fault, when, &SPILLS);
+        let call = Fault::Call { call: "pwrite64", what: fault, others: &[] };
+        let (ended, _) = call.strike(when, folder, &SPILLS);
         // Records of the journal are written by the same call.
         if ended.code != Some(0) {
             assert_eq!(ended.code, Some(1), "{fault} {when}: {}", ended.err);

@@ -9,6 +9,7 @@ mod disk;
 mod inject;
 mod kill;
 mod session;
+mod steps;
 
 use std::{
     collections::BTreeMap,
