@@ -19,7 +19,7 @@ pub enum ErrorKind {
     Exists,
     /// The operating system failed to read or write.
     Io,
-    /// The disk, a quota or the container is full.
+    /// The disk, a quota or the container is full, or a file has reached a limit on its size.
     StorageFull,
     /// The bytes are not what the format allows: truncated, empty, inconsistent.
     Corrupt,
@@ -72,7 +72,9 @@ impl FormatError {
         let kind = match error.kind() {
             io::ErrorKind::NotFound => ErrorKind::NotFound,
             io::ErrorKind::AlreadyExists => ErrorKind::Exists,
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::StorageFull,
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => ErrorKind::StorageFull,
             io::ErrorKind::UnexpectedEof => ErrorKind::Corrupt,
             _ => ErrorKind::Io,
         };

@@ -173,11 +173,11 @@ impl Staging {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(self.left != Left::TakenOver);
         let file = options.open(&self.path).map_err(at)?;
-        reserve(&file, len).map_err(|error| match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                at(error).help(format!("the output takes {len} bytes, more than there is room for"))
+        reserve(&file, len).map_err(|error| match at(error) {
+            error if error.kind() == ErrorKind::StorageFull => {
+                error.help(format!("the output takes {len} bytes, more than there is room for"))
             }
-            _ => at(error),
+            error => error,
         })?;
         Ok(file)
     }

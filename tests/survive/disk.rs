@@ -1,6 +1,6 @@
 //! Disks that are really full: small file systems, made for the test.
 
-use super::{content, frames, freeboard, names, run, skip, well, workplace, works};
+use super::{content, frames, freeboard, names, run, skip, under, well, workplace, works};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -98,4 +98,22 @@ fn a_scratch_disk_that_is_full_or_memory_is_told() {
     assert!(!at("x.zarr").exists());
     let ended = convert("scratch");
     assert_eq!(ended.code, Some(0), "{}", ended.err);
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_is_told() {
+    for output in ["x.zarr", "x.fits", "x.h5", "x.npy", "x/{i}.png"] {
+        let folder = workplace([2, 200, 200]);
+        let by = ["sh", "-c", "ulimit -f 8 && exec \"$@\"", "sh"];
+        let args = ["convert", "in.npy", output, "--quiet", "--scratch", "scratch"];
+        let ended = run(under(&by, folder.path(), args));
+        assert_eq!(ended.code, Some(1), "{output}: {}", ended.err);
+        assert!(ended.err.contains("File too large"), "{}", ended.err);
+        let kept = match ended.err.contains("--resume") {
+            true => &[".x.zarr.journal", ".x.zarr.part"][..],
+            false => &[],
+        };
+        assert_eq!(names(folder.path()), [kept, &["in.npy", "scratch"]].concat(), "{}", ended.err);
+        well(freeboard(folder.path(), args));
+    }
 }

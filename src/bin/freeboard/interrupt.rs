@@ -1,8 +1,9 @@
 //! Ctrl-C, SIGTERM and a terminal that is gone: the first cancels the run, which cleans up; a second ends the process.
+//! A file that outgrows the limit of its size is no end: its write fails, and tells.
 
 use freeboard::Session;
 use signal_hook::{
-    consts::{SIGHUP, SIGINT, SIGTERM},
+    consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ},
     iterator::Signals,
 };
 use std::{
@@ -28,15 +29,13 @@ fn busy() -> MutexGuard<'static, Option<Arc<Session>>> {
 /// Waits for signals from now on, on a thread of its own. Where there can be none, signals end
 /// the process as they always do.
 pub fn watch() {
-    let mut watched = vec![SIGINT, SIGTERM];
+    let mut watched = vec![SIGINT, SIGTERM, SIGXFSZ];
     if !hangup_is_ignored() {
         watched.push(SIGHUP);
     }
     let Ok(mut signals) = Signals::new(watched) else { return };
     let spawned = thread::Builder::new().name("signals".into()).spawn(move || {
-        for signal in signals.forever() {
-            stop(signal);
-        }
+        signals.forever().filter(|&signal| signal != SIGXFSZ).for_each(stop);
     });
     drop(spawned);
 }
