@@ -217,10 +217,16 @@ impl Store {
             }
         }
         check(&ended, why);
-        if !whole || self.case.replaces {
-            well(freeboard(self.folder(), self.args(true)));
-            assert!(self.is_whole(why), "{why}");
-            assert!(hidden(self.folder()).is_empty(), "{why}");
+        // What is there, and not to be replaced, is not stored again.
+        let done = |whole: bool| whole && !self.case.replaces;
+        if !done(whole) {
+            // What goes on fails as well.
+            fault.strike(when, self.folder(), &self.args(true));
+            if !done(self.is_whole(why)) {
+                well(freeboard(self.folder(), self.args(true)));
+                assert!(self.is_whole(why), "{why}");
+                assert!(hidden(self.folder()).is_empty(), "{why}");
+            }
         }
         true
     }
