@@ -7,6 +7,7 @@
 
 use crate::kernel::with_avx2;
 use freeboard_formats::Scalar;
+use std::marker::PhantomData;
 
 /// Elements of a row that are combined at a time, in registers.
 const LANES: usize = 16;
@@ -137,6 +138,7 @@ trait Pair {
 struct Sum;
 
 impl Pair for Sum {
+    #[inline(always)]
     fn pair(a: f64, b: f64) -> f64 {
         a + b
     }
@@ -145,6 +147,7 @@ impl Pair for Sum {
 struct Difference;
 
 impl Pair for Difference {
+    #[inline(always)]
     fn pair(a: f64, b: f64) -> f64 {
         a - b
     }
@@ -158,6 +161,7 @@ trait Order {
 struct Less;
 
 impl Order for Less {
+    #[inline(always)]
     fn first(a: f64, b: f64) -> bool {
         a < b
     }
@@ -166,6 +170,7 @@ impl Order for Less {
 struct More;
 
 impl Order for More {
+    #[inline(always)]
     fn first(a: f64, b: f64) -> bool {
         a > b
     }
@@ -176,41 +181,54 @@ trait Any {}
 
 impl Any for () {}
 
-/// Fills `out` by `some` of whole registers and `one` of what is left.
+/// What makes some elements of a result that lie side by side. A trait and not closures, which are
+/// functions of their own that the compiler may not inline, and then compiles without AVX2.
+trait Lanes {
+    fn make<const N: usize>(&self, at: usize) -> [f64; N];
+}
+
+/// Fills `out` by whole registers, and what is left one by one.
 #[inline(always)]
-fn fill(
-    out: &mut [f64],
-    mut some: impl FnMut(usize) -> [f64; LANES],
-    mut one: impl FnMut(usize) -> [f64; 1],
-) {
-    let whole = out.len() / LANES * LANES;
-    let (head, tail) = out.split_at_mut(whole);
-    for (number, out) in head.chunks_exact_mut(LANES).enumerate() {
-        out.copy_from_slice(&some(number * LANES));
+fn fill(out: &mut [f64], lanes: &impl Lanes) {
+    let (head, tail) = out.as_chunks_mut::<LANES>();
+    let whole = head.len() * LANES;
+    for (number, out) in head.iter_mut().enumerate() {
+        *out = lanes.make(number * LANES);
     }
     for (number, out) in tail.iter_mut().enumerate() {
-        [*out] = one(whole + number);
+        [*out] = lanes.make(whole + number);
     }
 }
 
-#[inline(always)]
-fn paired_lanes<const N: usize, P: Pair>(rows: Rows<'_>, weights: &[f64], at: usize) -> [f64; N] {
-    let half = weights.len() / 2;
-    let mut sums = rows.lanes::<N>(half, at).map(|value| value * weights[half]);
-    for (number, weight) in weights[..half].iter().enumerate() {
-        let a = rows.lanes::<N>(number, at);
-        let b = rows.lanes::<N>(rows.len() - 1 - number, at);
+struct Paired<'a, P> {
+    rows: Rows<'a>,
+    weights: &'a [f64],
+    pair: PhantomData<P>,
+}
+
+impl<P: Pair> Lanes for Paired<'_, P> {
+    #[inline(always)]
+    fn make<const N: usize>(&self, at: usize) -> [f64; N] {
+        let Paired { rows, weights, .. } = self;
+        let half = weights.len() / 2;
+        let mut sums = *rows.lanes::<N>(half, at);
         for i in 0..N {
-            sums[i] += P::pair(a[i], b[i]) * weight;
+            sums[i] *= weights[half];
         }
+        for (number, weight) in weights[..half].iter().enumerate() {
+            let a = rows.lanes::<N>(number, at);
+            let b = rows.lanes::<N>(rows.len() - 1 - number, at);
+            for i in 0..N {
+                sums[i] += P::pair(a[i], b[i]) * weight;
+            }
+        }
+        sums
     }
-    sums
 }
 
 #[inline(always)]
 fn paired_loop<P: Pair>(rows: Rows<'_>, weights: &[f64], out: &mut [f64]) {
-    let some = |at| paired_lanes::<LANES, P>(rows, weights, at);
-    fill(out, some, |at| paired_lanes::<1, P>(rows, weights, at));
+    fill(out, &Paired { rows, weights, pair: PhantomData::<P> });
 }
 
 with_avx2! {
@@ -218,22 +236,28 @@ with_avx2! {
     fn paired<P: Pair>(rows: Rows<'_>, weights: &[f64], out: &mut [f64]) = paired_loop
 }
 
-#[inline(always)]
-fn single_lanes<const N: usize>(rows: Rows<'_>, weights: &[f64], at: usize) -> [f64; N] {
-    let mut sums = [0.0; N];
-    for (row, weight) in weights.iter().enumerate() {
-        let row = rows.lanes::<N>(row, at);
-        for i in 0..N {
-            sums[i] += row[i] * weight;
+struct Single<'a> {
+    rows: Rows<'a>,
+    weights: &'a [f64],
+}
+
+impl Lanes for Single<'_> {
+    #[inline(always)]
+    fn make<const N: usize>(&self, at: usize) -> [f64; N] {
+        let mut sums = [0.0; N];
+        for (row, weight) in self.weights.iter().enumerate() {
+            let row = self.rows.lanes::<N>(row, at);
+            for i in 0..N {
+                sums[i] += row[i] * weight;
+            }
         }
+        sums
     }
-    sums
 }
 
 #[inline(always)]
 fn single_loop<A: Any>(rows: Rows<'_>, weights: &[f64], out: &mut [f64]) {
-    let some = |at| single_lanes::<LANES>(rows, weights, at);
-    fill(out, some, |at| single_lanes::<1>(rows, weights, at));
+    fill(out, &Single { rows, weights });
 }
 
 with_avx2! {
@@ -241,21 +265,28 @@ with_avx2! {
     fn single<A: Any>(rows: Rows<'_>, weights: &[f64], out: &mut [f64]) = single_loop
 }
 
-#[inline(always)]
-fn extreme_lanes<const N: usize, O: Order>(rows: Rows<'_>, at: usize) -> [f64; N] {
-    let mut best = *rows.lanes::<N>(0, at);
-    for row in 1..rows.len() {
-        let row = rows.lanes::<N>(row, at);
-        for i in 0..N {
-            best[i] = if O::first(row[i], best[i]) { row[i] } else { best[i] };
+struct Extreme<'a, O> {
+    rows: Rows<'a>,
+    order: PhantomData<O>,
+}
+
+impl<O: Order> Lanes for Extreme<'_, O> {
+    #[inline(always)]
+    fn make<const N: usize>(&self, at: usize) -> [f64; N] {
+        let mut best = *self.rows.lanes::<N>(0, at);
+        for row in 1..self.rows.len() {
+            let row = self.rows.lanes::<N>(row, at);
+            for i in 0..N {
+                best[i] = if O::first(row[i], best[i]) { row[i] } else { best[i] };
+            }
         }
+        best
     }
-    best
 }
 
 #[inline(always)]
 fn extreme_loop<O: Order>(rows: Rows<'_>, out: &mut [f64]) {
-    fill(out, |at| extreme_lanes::<LANES, O>(rows, at), |at| extreme_lanes::<1, O>(rows, at));
+    fill(out, &Extreme { rows, order: PhantomData::<O> });
 }
 
 with_avx2! {
