@@ -225,6 +225,11 @@ fn mistakes_are_told_with_their_place() {
              a str\n  x['a']\n  ^^^^^^",
         ),
         (
+            "x['s', x]",
+            "only integers, slices (`:`), ellipsis (`...`) and newaxis (`None`) are indices, and not \
+             a str\n  x['s', x]\n  ^^^^^^^^^",
+        ),
+        (
             "0 < x < 1",
             "the truth value of an array is ambiguous in a chain of comparisons\n  0 < x < 1\n  \
              ^^^^^^^^^\n  compare each pair, and combine them: (0 < x) & (x < 5)",

@@ -50,18 +50,16 @@ pub(super) fn points(array: &Array, parts: &[Value], settling: Settling<'_>) -> 
                 return Err(Fault::new("a new axis beside a list or an array in an index")
                     .help("index twice: x[[0, 2], [1, 1]][None]"));
             }
-            Value::Slice(_) => {
-                slices.push(part(value)?);
-                continue;
+            list if is_list(list) => {
+                named.extend(listed(list, &array.shape()?, axis, settling)?);
             }
-            Value::Int(_) => {
-                let at = match part(value)? {
-                    Part::Index(at) => vec![at],
-                    _ => Vec::new(),
-                };
-                named.push(Places { axis, at, shape: Vec::new() });
-            }
-            list => named.extend(listed(list, &array.shape()?, axis, settling)?),
+            one => match part(one)? {
+                Part::Index(at) => named.push(Places { axis, at: vec![at], shape: Vec::new() }),
+                slice => {
+                    slices.push(slice);
+                    continue;
+                }
+            },
         }
         stood.push((number, axis));
         let next = named.last().map_or(axis, |places| places.axis) + 1;
@@ -121,7 +119,6 @@ fn listed(
     axis: usize,
     settling: Settling<'_>,
 ) -> Result<Vec<Places>> {
-    debug_assert!(is_list(list));
     let array = match list {
         // An empty list is one of integers.
         Value::List(values) if values.is_empty() => full([0], 0i64).to_dyn(),

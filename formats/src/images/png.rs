@@ -109,7 +109,12 @@ fn begin(file: Arc<StoredFile>) -> Result<(Rows, Meta)> {
     let bytes = usize::try_from(NOTES + 8 * u64::from(info.width)).unwrap_or(usize::MAX);
     decoder.set_limits(Limits { bytes });
     let reader = decoder.read_info().map_err(translate)?;
-    let (color, depth) = reader.output_color_type();
+    let (info, (color, depth)) = (reader.info(), reader.output_color_type());
+    // The decoder takes a palette as it is, and panics where its last colour is not whole.
+    let palette = info.palette.as_ref().map_or(0, |palette| palette.len());
+    if info.color_type == ColorType::Indexed && palette % 3 != 0 {
+        return Err(corrupt(format!("a palette of {palette} bytes, and colours of 3")));
+    }
     let channels = match color {
         ColorType::Grayscale => 1,
         ColorType::GrayscaleAlpha => 2,

@@ -154,6 +154,24 @@ fn a_pattern_is_a_file_for_each_frame() {
 }
 
 #[test]
+fn a_palette_whose_last_colour_is_not_whole_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.png");
+    for (bytes, is_fine) in [(6, true), (7, false), (768, true), (767, false)] {
+        let mut encoder = ::png::Encoder::new(std::fs::File::create(&path).unwrap(), 2, 1);
+        encoder.set_color(::png::ColorType::Indexed);
+        encoder.set_palette(vec![9; bytes]);
+        let mut writer = encoder.write_header().unwrap();
+        writer.write_image_data(&[0, 1]).unwrap();
+        writer.finish().unwrap();
+        match Png.open(&path, None) {
+            Ok(_) => assert!(is_fine, "{bytes}"),
+            Err(error) => assert!(!is_fine && error.to_string().contains("a palette"), "{error}"),
+        }
+    }
+}
+
+#[test]
 fn what_is_no_picture_is_refused() {
     let refused = |dtype, shape: &[u64]| {
         let meta = Meta::new(dtype, Grid::whole(shape));
