@@ -49,10 +49,9 @@ fn killed_at_every_step_of_a_store() {
     if !steps::strace("killed_at_every_step_of_a_store") {
         return;
     }
-    let kill = |call| Fault::Call { call, what: "signal=KILL", others: &[] };
+    let kill = |call| Fault::Call { call, what: "signal=KILL", swaps: true };
     // Where two folders cannot be swapped, there are two renames.
-    let others: &[&str] = &["renameat2:error=EINVAL"];
-    let apart = Fault::Call { call: "rename", what: "signal=KILL", others };
+    let apart = Fault::Call { call: "rename", what: "signal=KILL", swaps: false };
     let killed = |ended: &Ended, why: &str| assert_eq!(ended.code, None, "{why}");
     let mut kills = 0;
     if long() {
@@ -111,7 +110,7 @@ fn a_disk_that_fails_at_any_other_step() {
         for (call, (_, error, text)) in
             calls.iter().flat_map(|call| ERRORS.map(|error| (call, error)))
         {
-            let fault = Fault::Call { call, what: &format!("error={error}"), others: &[] };
+            let fault = Fault::Call { call, what: &format!("error={error}"), swaps: true };
             faults += store.survives_all(fault, 1, told(case, text));
         }
     }
@@ -178,7 +177,7 @@ fn a_scratch_disk_that_fails_loses_nothing() {
         faults.extend((1..40).map(|when| ("error=EIO", when, "scratch")));
     }
     for (fault, when, text) in faults {
-        let call = Fault::Call { call: "pwrite64", what: fault, others: &[] };
+        let call = Fault::Call { call: "pwrite64", what: fault, swaps: true };
         let (ended, _) = call.strike(when, folder, &SPILLS);
         // Records of the journal are written by the same call.
         if ended.code != Some(0) {

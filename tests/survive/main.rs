@@ -2,7 +2,7 @@
 //! whose limit is the budget. Each run has a time limit, so a hang is a failure.
 //!
 //! Short forms run always. `FREEBOARD_LONG=1` runs the long ones: hundreds of kills, and faults
-//! at every system call. What needs `strace`, root or control groups is skipped aloud without.
+//! at every system call. What needs `strace`, `cc`, root or control groups is skipped aloud without.
 
 mod container;
 mod disk;

@@ -45,8 +45,9 @@ pub(super) const DATASET: Case = Case { output: "x.h5::images/raw", ..HDF5 };
 /// What goes wrong.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fault<'a> {
-    /// What `strace` does at one call of a system call, and, to others, at every call.
-    Call { call: &'a str, what: &'a str, others: &'a [&'a str] },
+    /// What `strace` does at one call of a system call; on a file system that can swap two folders
+    /// in one step, or cannot.
+    Call { call: &'a str, what: &'a str, swaps: bool },
     /// One write to a file ends half-way, and all after it fail with this error.
     Writes { library: &'a Path, errno: i32 },
     /// Every write to a file ends half-way, which is none: the program goes on with the rest.
@@ -58,17 +59,14 @@ impl Fault<'_> {
     /// each thread by itself); whether it has so many.
     pub(super) fn strike(&self, when: usize, folder: &Path, args: &[&str]) -> (Ended, bool) {
         match *self {
-            Fault::Call { call, what, others } => {
+            Fault::Call { call, what, swaps } => {
                 // What is not traced is not tampered with.
-                let names: Vec<&str> =
-                    others.iter().map(|other| &other[..other.find(':').unwrap()]).collect();
-                let trace = format!("trace={}", [&[call], &names[..]].concat().join(","));
+                let trace = format!("trace={call},renameat2");
                 let inject = format!("inject={call}:{what}:when={when}");
-                let mut by = vec!["strace", "-f", "-o", "trace.log", "-e", &trace];
-                by.extend(["-e", &inject]);
-                let others: Vec<String> =
-                    others.iter().map(|other| format!("inject={other}")).collect();
-                others.iter().for_each(|other| by.extend(["-e", other]));
+                let mut by = vec!["strace", "-f", "-o", "trace.log", "-e", &trace, "-e", &inject];
+                if !swaps {
+                    by.extend(["-e", "inject=renameat2:error=EINVAL"]);
+                }
                 let ended = run(under(&by, folder, args));
                 let log = folder.join("trace.log");
                 let text = fs::read_to_string(&log).unwrap();
