@@ -81,15 +81,15 @@ fn a_disk_that_fails_from_any_write_of_an_output_on() {
         return;
     };
     let library = &library;
+    let (step, errors) = if long() { (1, &ERRORS[..]) } else { (5, &ERRORS[..1]) };
     for case in CASES {
         let store = Store::new(case);
         let halves = Fault::Halves { library };
         let broken = store.survives_all(halves, 1, |_, _| {});
         assert_eq!(broken, 0, "{case:?}: it goes on with the rest of each write");
-        for (errno, _, text) in ERRORS {
-            let step = if long() { 1 } else { 5 };
-            let faults =
-                store.survives_all(Fault::Writes { library, errno }, step, told(case, text));
+        for &(errno, _, text) in errors {
+            let fault = Fault::Writes { library, errno };
+            let faults = store.survives_all(fault, step, told(case, text));
             assert!(faults > 1, "{case:?}");
         }
     }
