@@ -212,8 +212,8 @@ impl<P: Pair> Lanes for Paired<'_, P> {
         let Paired { rows, weights, .. } = self;
         let half = weights.len() / 2;
         let mut sums = *rows.lanes::<N>(half, at);
-        for i in 0..N {
-            sums[i] *= weights[half];
+        for sum in &mut sums {
+            *sum *= weights[half];
         }
         for (number, weight) in weights[..half].iter().enumerate() {
             let a = rows.lanes::<N>(number, at);
