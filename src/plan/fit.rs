@@ -60,11 +60,11 @@ impl Plan {
         for arena in std::iter::once(means.arena).chain(below) {
             for plan in graph.plans(Means { arena, ..means }) {
                 let plan = plan?;
-                let needed = plan.totals.largest_task;
+                let needed = plan.needed();
                 if needed <= means.arena {
                     return Ok(plan);
                 }
-                if best.as_ref().is_none_or(|best| needed < best.totals.largest_task) {
+                if best.as_ref().is_none_or(|best| needed < best.needed()) {
                     best = Some(plan);
                 }
             }
@@ -79,12 +79,12 @@ impl Plan {
     /// If a task does not fit; the error names the least memory that would do.
     pub(crate) fn fitting(wanted: &[Wanted], means: Means, beside: u64) -> Result<Plan> {
         let plan = Plan::new(wanted, means)?;
-        if plan.totals.largest_task <= means.arena {
+        if plan.needed() <= means.arena {
             return Ok(plan);
         }
         for number in 0..plan.stages.len() {
             for batch in plan.samples(number as StageId) {
-                let need = plan.most_needed(batch);
+                let need = plan.most_needed(batch).saturating_add(plan.records());
                 if need > means.arena {
                     let least = Plan::least(wanted, means)?;
                     return Err(plan.too_large(batch, need, means.arena, least + beside));
@@ -99,7 +99,7 @@ impl Plan {
         let graph = Graph::of(wanted, means)?;
         for arena in steps().filter(|&step| step > means.arena) {
             for plan in graph.plans(Means { arena, ..means }) {
-                if plan?.totals.largest_task <= arena {
+                if plan?.needed() <= arena {
                     return Ok(arena);
                 }
             }

@@ -427,6 +427,27 @@ impl Plan {
         found
     }
 
+    /// The least arena in which every task fits, beside the records of the chunks that wait.
+    pub(crate) fn needed(&self) -> u64 {
+        self.totals.largest_task.saturating_add(self.records())
+    }
+
+    /// Bytes that a run's records of chunks take, of those that wait all at once: the pieces of
+    /// shuffles, and what is kept. What they take of the reserve anyway is left out.
+    pub(crate) fn records(&self) -> u64 {
+        /// Of one chunk: entries of the schedule's, the store's and scratch's tables, which double as they
+        /// grow. 270,000 pieces took 82 MiB.
+        const RECORD: u64 = 384;
+        const IN_RESERVE: u64 = 8 << 20;
+        let chunks = self.ports.iter().map(|port| match &port.holds {
+            Holds::Pieces { grid, .. } => grid.len(),
+            _ if port.kept => self.stages[port.stage as usize].batches(),
+            _ => 0,
+        });
+        let bytes = chunks.fold(0, u64::saturating_add).saturating_mul(RECORD);
+        bytes.saturating_sub(IN_RESERVE)
+    }
+
     /// Bytes in which so many workers run without waiting for memory.
     pub(crate) fn comfortable(&self, workers: usize) -> u64 {
         let running = self.totals.largest_task.saturating_mul(2 * workers as u64 + 1);
@@ -460,7 +481,8 @@ impl Plan {
             true => 0,
             false => self.totals.written,
         };
-        let used = self.comfortable(workers).saturating_add(results).saturating_add(reserve);
+        let beside = results.saturating_add(reserve).saturating_add(self.records());
+        let used = self.comfortable(workers).saturating_add(beside);
         self.totals.peak = used.min(memory);
     }
 

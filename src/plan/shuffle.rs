@@ -10,6 +10,7 @@
 use super::{
     Plan,
     edges::blocks_read,
+    reading::LONG_RUN,
     split::divided,
     stage::{Feed, Holds, Input, PortId, Stage, StageId, Work},
 };
@@ -74,7 +75,9 @@ fn before(plan: &mut Plan, number: usize, input: usize, port: PortId, share: u64
     };
     let most = share / (2 * size);
     let taken = match plain {
-        true => blocks_to_take(&divided(&grid, most), &cuts, most),
+        true => {
+            blocks_to_take(&divided(&in_runs(&grid, &cuts, LONG_RUN / size), most), &cuts, most)
+        }
         false => blocks_to_take(&grid, &cuts, most),
     };
     let pieces = pieces(&taken, &cuts, PIECE / size, share / (2 * size));
@@ -126,6 +129,21 @@ fn cuts_of_reader(access: &Access, wanted: &Grid, grid: &Grid) -> Grid {
             _ => AxisGrid::whole(own.len()),
         }
     }))
+}
+
+/// The chunks of `grid` cut as the reader's blocks are, along the outermost axis along which these
+/// are shorter, into runs of at least `least` elements: the less is taken of each chunk, the more
+/// chunks are taken at once, and the larger are the pieces.
+fn in_runs(grid: &Grid, cuts: &Grid, least: u64) -> Grid {
+    let (lengths, wanted) = (grid.max_chunk(), cuts.max_chunk());
+    let Some(axis) = (0..grid.rank()).find(|&axis| wanted[axis] < lengths[axis]) else {
+        return grid.clone();
+    };
+    let run: u64 = wanted[axis] * lengths[axis + 1..].iter().product::<u64>();
+    let cut = joined(&cuts.axes()[axis], least.div_ceil(run.max(1)).max(1));
+    let mut axes: Vec<AxisGrid> = grid.axes().to_vec();
+    axes[axis] = axes[axis].common(&cut);
+    Grid::new(axes)
 }
 
 /// Blocks of whole chunks of `grid`, of up to `most` elements: chunks are joined along the
@@ -187,7 +205,20 @@ mod tests {
         let columns = Grid::regular(&[512, 2048, 2048], &[512, 64, 64]);
         let taken = blocks_to_take(&frames, &columns, 25 << 20);
         assert_eq!(taken.max_chunk().as_slice(), [6, 2048, 2048]);
-        let pieces = pieces(&taken, &columns, PIECE / 4, 25 << 20);
-        assert_eq!(pieces.max_chunk().as_slice(), [6, 64, 128]);
+        let cut = pieces(&taken, &columns, PIECE / 4, 25 << 20);
+        assert_eq!(cut.max_chunk().as_slice(), [6, 64, 128]);
+
+        // Parts of plain frames are read at once from more of them, however little memory there is.
+        let bands = in_runs(&frames, &columns, LONG_RUN / 4);
+        assert_eq!(bands.max_chunk().as_slice(), [1, 64, 2048]);
+        for (most, frames, pixels) in [(25 << 20, 200, 64), (3 << 20, 24, 64)] {
+            let taken = blocks_to_take(&divided(&bands, most), &columns, most);
+            assert_eq!(taken.max_chunk().as_slice(), [frames, 64, 2048]);
+            let cut = pieces(&taken, &columns, PIECE / 4, most);
+            assert_eq!(cut.max_chunk().as_slice(), [frames, 64, pixels]);
+        }
+        // Nor is anything cut that the reader takes whole.
+        let rows = Grid::regular(&[512, 2048, 2048], &[512, 2048, 2048]);
+        assert_eq!(in_runs(&frames, &rows, LONG_RUN / 4), frames);
     }
 }

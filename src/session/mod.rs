@@ -362,6 +362,7 @@ impl Session {
         let means = self.means(beside);
         let arena = means.arena;
         let mut plan = Plan::fitting(wanted, means, beside)?;
+        let arena = arena.saturating_sub(plan.records());
         plan.project(self.memory, RESERVE, self.threads);
         self.arena.resize(arena);
         self.make_room(plan.comfortable(self.threads), arena)?;
