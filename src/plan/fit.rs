@@ -107,3 +107,31 @@ impl Plan {
         Ok(u64::MAX)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::array::zeros;
+    use freeboard_formats::Grid;
+
+    #[test]
+    fn what_pieces_are_known_by_has_to_fit_as_well() {
+        let frames = Grid::regular(&[512, 2048, 2048], &[1, 2048, 2048]);
+        let columns = Grid::regular(&[512, 2048, 2048], &[512, 64, 64]);
+        let here = std::panic::Location::caller();
+        let x = zeros::<f64>([512, 2048, 2048]) + 1.0;
+        let expr = x.expr().rechunk(frames, here).rechunk(columns.clone(), here);
+        let root = Root { grid: columns, kept: false, stored: true };
+        let wanted = [Wanted { expr, root, sink: None }];
+        let means = |arena| Means { arena, workers: 2, fuse: false, reproducible: false };
+        // Half a million pieces of 32 KiB fit but for their records.
+        let little = 160 << 20;
+        let error = Plan::fitting(&wanted, means(little), 0).unwrap_err();
+        assert_eq!(error.kind(), crate::ErrorKind::Budget, "{error}");
+        let least = Plan::least(&wanted, means(little)).unwrap();
+        let plan = Plan::fitting(&wanted, means(least), 0).unwrap();
+        assert!(plan.records() > 0);
+        assert!(plan.totals.largest_task + plan.records() <= least);
+        assert!(plan.totals.largest_task < little);
+    }
+}
