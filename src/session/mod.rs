@@ -118,7 +118,7 @@ impl Session {
     /// If the expression has a mistake, the work does not fit in memory, or reading fails.
     pub fn compute<C: Compute>(&self, what: C) -> Result<C::Output> {
         // Without a report the kernel need not be asked how much was held.
-        self.computed(what).map(|(output, _)| output)
+        self.computed(what, false).map(|(output, _)| output)
     }
 
     /// [`Session::compute`], and what it took.
@@ -127,16 +127,16 @@ impl Session {
     /// As for [`Session::compute`].
     pub fn compute_reported<C: Compute>(&self, what: C) -> Result<(C::Output, Report)> {
         let started = Instant::now();
-        memory::reset_peak();
-        let (output, ran) = self.computed(what)?;
+        let (output, ran) = self.computed(what, true)?;
         Ok((output, self.report(&ran, started)))
     }
 
-    fn computed<C: Compute>(&self, what: C) -> Result<(C::Output, Ran)> {
+    /// `measured`: whether what is held at the most is wanted.
+    fn computed<C: Compute>(&self, what: C, measured: bool) -> Result<(C::Output, Ran)> {
         let mut roots = Vec::new();
         what.roots(&mut roots);
         let graph = Graph::of(roots)?;
-        let (elements, ran) = self.compute_arrays(&graph.exprs)?;
+        let (elements, ran) = self.compute_arrays(&graph.exprs, measured)?;
         let mut results = self.finish(&graph, elements)?.into_iter();
         Ok((what.finish(&mut results)?, ran))
     }
@@ -151,7 +151,7 @@ impl Session {
     }
 
     /// The elements of some arrays, and their shapes.
-    fn compute_arrays(&self, exprs: &[Expr]) -> Result<(Vec<Elements>, Ran)> {
+    fn compute_arrays(&self, exprs: &[Expr], measured: bool) -> Result<(Vec<Elements>, Ran)> {
         let metas = exprs
             .iter()
             .map(|expr| expr.meta().map(|meta| (meta.dtype, meta.shape().to_vec())))
@@ -163,7 +163,7 @@ impl Session {
             results.push(AnyVec::zeroed(*dtype, shape.iter().product::<u64>() as usize));
         }
         let buffers: Vec<&mut [u8]> = results.iter_mut().map(AnyVec::as_bytes_mut).collect();
-        let ran = self.compute_roots(exprs, buffers, bytes)?;
+        let ran = self.compute_roots(exprs, buffers, bytes, measured)?;
         let shapes = metas.into_iter().map(|(_, shape)| shape);
         Ok((results.into_iter().zip(shapes).collect(), ran))
     }
@@ -198,11 +198,17 @@ impl Session {
         for page in bytes.chunks_mut(PAGE) {
             page[0] = std::hint::black_box(page[0]);
         }
-        self.compute_roots(&[array.expr().clone()], vec![bytes], 0)?;
+        self.compute_roots(&[array.expr().clone()], vec![bytes], 0, false)?;
         Ok(())
     }
 
-    fn compute_roots(&self, roots: &[Expr], buffers: Vec<&mut [u8]>, bytes: u64) -> Result<Ran> {
+    fn compute_roots(
+        &self,
+        roots: &[Expr],
+        buffers: Vec<&mut [u8]>,
+        bytes: u64,
+        measured: bool,
+    ) -> Result<Ran> {
         if roots.is_empty() {
             // Functions alone: the memory of runs of arrays is not waited for.
             run::refuse_inside_task()?;
@@ -219,7 +225,13 @@ impl Session {
                 Target::Collect(Collected::new(dtype, &wanted.root.grid, buffer))
             })
             .collect();
-        self.run(run, &targets)
+        if measured {
+            memory::reset_peak();
+        }
+        let counts = self.run(&run, &targets)?;
+        // Before another run may begin.
+        let peak = measured.then(memory::peak_resident).flatten();
+        Ok(Ran { plan: run.plan, counts, peak })
     }
 
     /// What computing would do, and take, before any of it is done.
@@ -284,15 +296,16 @@ impl Session {
         wanted.sink = Some(sink.clone());
         let wanted = [wanted];
         let run = Begun { cancel, ..self.begin(&wanted, 0)? };
-        let ran = self
-            .run(run, &[Target::Store(sink.clone(), done)])
-            .and_then(|ran| {
+        let counts = self
+            .run(&run, &[Target::Store(sink.clone(), done)])
+            .and_then(|counts| {
                 sink.seal()?;
                 sink.publish()?;
-                Ok(ran)
+                Ok(counts)
             })
             .map_err(|error| resume::kept(&*sink, error))?;
-        Ok(self.report(&ran, started))
+        let peak = memory::peak_resident();
+        Ok(self.report(&Ran { plan: run.plan, counts, peak }, started))
     }
 
     /// Computes an array and keeps its chunks: in memory while there is room, else on scratch.
@@ -412,14 +425,14 @@ impl Session {
         }
     }
 
-    fn run(&self, begun: Begun, targets: &[Target<'_>]) -> Result<Ran> {
+    fn run(&self, begun: &Begun, targets: &[Target<'_>]) -> Result<run::Counts> {
         let (_, counts) =
             run::run(&self.engine(begun.memory, &begun.cancel), &begun.plan, targets)?;
-        Ok(Ran { plan: begun.plan, counts })
+        Ok(counts)
     }
 
     fn report(&self, ran: &Ran, started: Instant) -> Report {
-        let Ran { plan, counts } = ran;
+        let Ran { plan, counts, peak } = ran;
         let missing = plan.missing_files();
         Report {
             seconds: started.elapsed().as_secs_f64(),
@@ -427,7 +440,7 @@ impl Session {
             read: counts.read,
             written: counts.written,
             spilled: counts.spilled_bytes,
-            peak: memory::peak_resident(),
+            peak: *peak,
             memory: self.memory,
             missing: missing.iter().map(|files| files.count()).sum(),
             missing_reasons: missing.iter().flat_map(|files| files.reasons()).collect(),
@@ -437,7 +450,7 @@ impl Session {
 
 impl Settle for Session {
     fn elements(&self, question: &Expr) -> Result<AnyVec> {
-        let (elements, _) = self.compute_arrays(std::slice::from_ref(question))?;
+        let (elements, _) = self.compute_arrays(std::slice::from_ref(question), false)?;
         let first = elements.into_iter().next().ok_or_else(|| Error::internal("one result"))?;
         Ok(first.0)
     }
@@ -457,6 +470,8 @@ struct Begun {
 struct Ran {
     plan: Plan,
     counts: run::Counts,
+    /// The most that the process held, as far as it was measured.
+    peak: Option<u64>,
 }
 
 /// Bytes of the elements that are handed out.
