@@ -73,11 +73,15 @@ fn before(plan: &mut Plan, number: usize, input: usize, port: PortId, share: u64
         Work::Read(source) => (Feed::Source(source.clone()), source.storage().codec.is_empty()),
         _ => (Feed::Port(port), false),
     };
+    // What is kept comes back from scratch as it went there, whole.
+    let in_files = matches!(&feed, Feed::Source(source) if source.storage().files > 0);
     let most = share / (2 * size);
     let taken = match plain {
-        true => {
-            blocks_to_take(&divided(&in_runs(&grid, &cuts, LONG_RUN / size), most), &cuts, most)
+        true if in_files => {
+            let runs = in_runs(&grid, &cuts, LONG_RUN / size);
+            blocks_to_take(&divided(&runs, most), &cuts, most)
         }
+        true => blocks_to_take(&divided(&grid, most), &cuts, most),
         false => blocks_to_take(&grid, &cuts, most),
     };
     let pieces = pieces(&taken, &cuts, PIECE / size, share / (2 * size));
