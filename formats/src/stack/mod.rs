@@ -82,7 +82,9 @@ impl Opened {
         if let Some(before) = self.files.put(file, source) {
             self.held -= before.held();
         }
+        // The last one stays, however large it is.
         while self.held > KEPT
+            && self.files.len() > 1
             && let Some((_, source)) = self.files.pop_lru()
         {
             self.held -= source.held();

@@ -173,6 +173,34 @@ fn fields_name_the_axes() {
     assert_eq!(toys.stack(folded).unwrap().meta().axes, ["", "", "a1"]);
 }
 
+/// A source that holds more than a stack keeps.
+#[derive(Debug)]
+struct Large(Arc<dyn ChunkSource>);
+
+impl ChunkSource for Large {
+    fn meta(&self) -> &Meta {
+        self.0.meta()
+    }
+    fn cost(&self, region: &Region) -> ReadCost {
+        self.0.cost(region)
+    }
+    fn read(&self, region: &Region, out: ChunkMut<'_>, cx: &mut ReadCx<'_>) -> Result<()> {
+        self.0.read(region, out, cx)
+    }
+    fn fingerprint(&self) -> Result<Fingerprint> {
+        self.0.fingerprint()
+    }
+    fn spec(&self) -> SourceSpec {
+        self.0.spec()
+    }
+    fn storage(&self) -> Storage {
+        self.0.storage()
+    }
+    fn held(&self) -> u64 {
+        KEPT + 1
+    }
+}
+
 /// A source that needs a byte of scratch for each element, times a factor.
 #[derive(Debug)]
 struct Hungry(Arc<dyn ChunkSource>, u64);
@@ -345,4 +373,21 @@ fn opened_files_are_kept_as_long_as_they_are_small_together() {
     assert_eq!(opened_by(fits + 1..=fits + 1), 1);
     assert_eq!(opened_by(2..=fits), 0);
     assert_eq!(opened_by(1..=1), 1);
+}
+
+#[test]
+fn a_file_that_holds_more_than_is_kept_stays_until_the_next() {
+    let toys = toys(&["int32 1 0", "int32 1 1", "int32 1 2"]);
+    let opened = Arc::new(AtomicUsize::new(0));
+    let counter = opened.clone();
+    let opener = move |path: &Path| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        Ok(Arc::new(Large(open_toy(path)?)) as Arc<dyn ChunkSource>)
+    };
+    let stack = Stack::open(toys.paths.clone(), Arc::new(opener), StackOptions::default()).unwrap();
+    for (file, so_far) in [(1, 2), (1, 2), (2, 3), (2, 3), (1, 4)] {
+        let region = Region { start: [file as u64, 0][..].into(), shape: [1, 1][..].into() };
+        assert_eq!(read(&stack, &region).unwrap(), [file]);
+        assert_eq!(opened.load(Ordering::Relaxed), so_far);
+    }
 }

@@ -3,6 +3,7 @@
 //! Keys are those of the Zarr specification, `group/array/c/0/1`. An object that is not there
 //! is not an error: it stands for a chunk of fill values.
 
+use super::hierarchy::DOCUMENTS;
 use crate::{
     aside,
     error::{ErrorKind, FormatError, Result},
@@ -129,10 +130,11 @@ impl Store {
         for entry in fs::read_dir(&path).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             let is_link = entry.file_type().map_err(failed)?.is_symlink();
-            let restored = match aside::target_of(&entry.path()) {
-                Some(target) if aside::restore(&target)? => Some(target),
-                _ => None,
-            };
+            // One that cannot be given back, as on a disk that is read-only, hides no other.
+            let is_node =
+                !is_link && DOCUMENTS.iter().any(|name| entry.path().join(name).is_file());
+            let restored = aside::target_of(&entry.path())
+                .filter(|target| is_node && aside::restore(target).unwrap_or(false));
             let child = restored.unwrap_or_else(|| entry.path());
             if let Some(name) = child.file_name().and_then(|name| name.to_str())
                 && !name.starts_with('.')
