@@ -153,12 +153,13 @@ impl Frames {
                 view.restride(offset, shape, &view.strides()[1..]).copy_run(start, out);
             }
         };
-        let whole = frames.as_bytes().filter(|_| raw.is_empty()).map(bytemuck::cast_slice);
+        let as_it_is = self.work() == self.dtype && !frames.is_empty();
+        let whole = frames.as_bytes().filter(|_| as_it_is).map(bytemuck::cast_slice);
         for start in (0..places).step_by(parts.places) {
             let some = parts.places.min(places - start);
             // The places of a frame lie `pitch` after those of the one before it.
             let (elements, pitch): (&[W], usize) = if let Some(whole) = whole {
-                (&whole[start.min(whole.len())..], places)
+                (&whole[start..], places)
             } else {
                 let gathered = &mut gathered[..count * some * size_of::<W>()];
                 if raw.is_empty() {

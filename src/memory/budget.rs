@@ -48,8 +48,7 @@ pub fn resident() -> Option<u64> {
     if !cfg!(target_os = "linux") {
         return None;
     }
-    let mut room = [0; 256];
-    let text = told("/proc/self/statm", &mut room)?;
+    let text = told("/proc/self/statm")?;
     let pages: u64 = text.split_ascii_whitespace().nth(1)?.parse().ok()?;
     pages.checked_mul(rustix::param::page_size() as u64)
 }
@@ -59,14 +58,15 @@ pub fn peak_resident() -> Option<u64> {
     if !cfg!(target_os = "linux") {
         return None;
     }
-    kib_field(told("/proc/self/status", &mut [0; 4096])?, "VmHWM:")
+    kib_field(&told("/proc/self/status")?, "VmHWM:")
 }
 
-/// What the kernel tells in a short file, by one read: what grows with what it finds takes seven, and
-/// the answers of small runs wait for it.
-fn told<'a>(path: &str, room: &'a mut [u8]) -> Option<&'a str> {
-    let len = std::fs::File::open(path).ok()?.read(room).ok()?;
-    std::str::from_utf8(&room[..len]).ok()
+/// What the kernel tells in a short file, by two reads where it is as short as it mostly is: what grows with
+/// what it finds takes eight, and the answers of small runs wait for it.
+fn told(path: &str) -> Option<String> {
+    let mut text = String::with_capacity(4096);
+    std::fs::File::open(path).ok()?.take(u64::MAX).read_to_string(&mut text).ok()?;
+    Some(text)
 }
 
 /// Starts [`peak_resident`] anew from what is held now, and says whether it could.
