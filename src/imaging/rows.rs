@@ -184,12 +184,12 @@ impl Any for () {}
 /// What makes some elements of a result that lie side by side. A trait and not closures, which are
 /// functions of their own that the compiler may not inline, and then compiles without AVX2.
 trait Lanes {
-    fn make<const N: usize>(&self, at: usize) -> [f64; N];
+    fn make<const N: usize>(&mut self, at: usize) -> [f64; N];
 }
 
 /// Fills `out` by whole registers, and what is left one by one.
 #[inline(always)]
-fn fill(out: &mut [f64], lanes: &impl Lanes) {
+fn fill(out: &mut [f64], mut lanes: impl Lanes) {
     let (head, tail) = out.as_chunks_mut::<LANES>();
     let whole = head.len() * LANES;
     for (number, out) in head.iter_mut().enumerate() {
@@ -208,7 +208,7 @@ struct Paired<'a, P> {
 
 impl<P: Pair> Lanes for Paired<'_, P> {
     #[inline(always)]
-    fn make<const N: usize>(&self, at: usize) -> [f64; N] {
+    fn make<const N: usize>(&mut self, at: usize) -> [f64; N] {
         let Paired { rows, weights, .. } = self;
         let half = weights.len() / 2;
         let mut sums = *rows.lanes::<N>(half, at);
@@ -228,7 +228,7 @@ impl<P: Pair> Lanes for Paired<'_, P> {
 
 #[inline(always)]
 fn paired_loop<P: Pair>(rows: Rows<'_>, weights: &[f64], out: &mut [f64]) {
-    fill(out, &Paired { rows, weights, pair: PhantomData::<P> });
+    fill(out, Paired { rows, weights, pair: PhantomData::<P> });
 }
 
 with_avx2! {
@@ -243,7 +243,7 @@ struct Single<'a> {
 
 impl Lanes for Single<'_> {
     #[inline(always)]
-    fn make<const N: usize>(&self, at: usize) -> [f64; N] {
+    fn make<const N: usize>(&mut self, at: usize) -> [f64; N] {
         let mut sums = [0.0; N];
         for (row, weight) in self.weights.iter().enumerate() {
             let row = self.rows.lanes::<N>(row, at);
@@ -257,7 +257,7 @@ impl Lanes for Single<'_> {
 
 #[inline(always)]
 fn single_loop<A: Any>(rows: Rows<'_>, weights: &[f64], out: &mut [f64]) {
-    fill(out, &Single { rows, weights });
+    fill(out, Single { rows, weights });
 }
 
 with_avx2! {
@@ -272,7 +272,7 @@ struct Extreme<'a, O> {
 
 impl<O: Order> Lanes for Extreme<'_, O> {
     #[inline(always)]
-    fn make<const N: usize>(&self, at: usize) -> [f64; N] {
+    fn make<const N: usize>(&mut self, at: usize) -> [f64; N] {
         let mut best = *self.rows.lanes::<N>(0, at);
         for row in 1..self.rows.len() {
             let row = self.rows.lanes::<N>(row, at);
@@ -286,7 +286,7 @@ impl<O: Order> Lanes for Extreme<'_, O> {
 
 #[inline(always)]
 fn extreme_loop<O: Order>(rows: Rows<'_>, out: &mut [f64]) {
-    fill(out, &Extreme { rows, order: PhantomData::<O> });
+    fill(out, Extreme { rows, order: PhantomData::<O> });
 }
 
 with_avx2! {
@@ -294,42 +294,41 @@ with_avx2! {
     fn extreme<O: Order>(rows: Rows<'_>, out: &mut [f64]) = extreme_loop
 }
 
-#[inline(always)]
-fn rank_lanes<const N: usize, O: Order>(
-    rows: Rows<'_>,
+struct Rank<'a, O> {
+    rows: Rows<'a>,
     rank: usize,
-    at: usize,
-    scratch: &mut [f64],
-) -> [f64; N] {
-    let (columns, _) = scratch.as_chunks_mut::<N>();
-    let columns = &mut columns[..rows.len()];
-    columns.iter_mut().enumerate().for_each(|(row, to)| *to = *rows.lanes::<N>(row, at));
-    // Each turn brings the first of what is left to the front, as bubble sort does.
-    for front in 0..=rank {
-        let (done, rest) = columns.split_at_mut(front + 1);
-        let first = &mut done[front];
-        for other in rest {
-            for i in 0..N {
-                let (a, b) = (first[i], other[i]);
-                let swap = O::first(b, a);
-                first[i] = if swap { b } else { a };
-                other[i] = if swap { a } else { b };
+    scratch: &'a mut [f64],
+    order: PhantomData<O>,
+}
+
+impl<O: Order> Lanes for Rank<'_, O> {
+    #[inline(always)]
+    fn make<const N: usize>(&mut self, at: usize) -> [f64; N] {
+        let (columns, _) = self.scratch.as_chunks_mut::<N>();
+        let columns = &mut columns[..self.rows.len()];
+        for (row, to) in columns.iter_mut().enumerate() {
+            *to = *self.rows.lanes::<N>(row, at);
+        }
+        // Each turn brings the first of what is left to the front, as bubble sort does.
+        for front in 0..=self.rank {
+            let (done, rest) = columns.split_at_mut(front + 1);
+            let first = &mut done[front];
+            for other in rest {
+                for i in 0..N {
+                    let (a, b) = (first[i], other[i]);
+                    let swap = O::first(b, a);
+                    first[i] = if swap { b } else { a };
+                    other[i] = if swap { a } else { b };
+                }
             }
         }
+        columns[self.rank]
     }
-    columns[rank]
 }
 
 #[inline(always)]
 fn rank_loop<O: Order>(rows: Rows<'_>, rank: usize, out: &mut [f64], scratch: &mut [f64]) {
-    let whole = out.len() / LANES * LANES;
-    let (head, tail) = out.split_at_mut(whole);
-    for (number, out) in head.chunks_exact_mut(LANES).enumerate() {
-        out.copy_from_slice(&rank_lanes::<LANES, O>(rows, rank, number * LANES, scratch));
-    }
-    for (number, out) in tail.iter_mut().enumerate() {
-        [*out] = rank_lanes::<1, O>(rows, rank, whole + number, scratch);
-    }
+    fill(out, Rank { rows, rank, scratch, order: PhantomData::<O> });
 }
 
 with_avx2! {

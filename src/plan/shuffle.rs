@@ -67,26 +67,25 @@ fn before(plan: &mut Plan, number: usize, input: usize, port: PortId, share: u64
     let (grid, size) = (grid.clone(), dtype.size() as u64);
     let cuts = cuts_of_reader(&reader.inputs[input].access, &reader.input_cuts(input), &grid);
     let maker = &plan.stages[plan.ports[port as usize].stage as usize];
-    // A source is read by the shuffle itself, chunk by chunk, or, where elements lie as they
-    // are, a part of a chunk at a time.
-    let (feed, plain) = match &maker.work {
-        Work::Read(source) => (Feed::Source(source.clone()), source.storage().codec.is_empty()),
-        _ => (Feed::Port(port), false),
-    };
-    // What is kept comes back from scratch as it went there, whole.
-    let in_files = matches!(&feed, Feed::Source(source) if source.storage().files > 0);
     let most = share / (2 * size);
-    let taken = match plain {
-        true if in_files => {
-            let runs = in_runs(&grid, &cuts, LONG_RUN / size);
-            blocks_to_take(&divided(&runs, most), &cuts, most)
+    // A source is read by the shuffle itself: chunk by chunk, or, where elements lie as they are, a
+    // part of a chunk at a time. What is kept comes back from scratch as it went there, whole.
+    let (feed, parts) = match &maker.work {
+        Work::Read(source) => {
+            let storage = source.storage();
+            let parts = match storage.codec.is_empty() {
+                true if storage.files > 0 => divided(&in_runs(&grid, &cuts, LONG_RUN / size), most),
+                true => divided(&grid, most),
+                false => grid,
+            };
+            (Feed::Source(source.clone()), parts)
         }
-        true => blocks_to_take(&divided(&grid, most), &cuts, most),
-        false => blocks_to_take(&grid, &cuts, most),
+        _ => (Feed::Port(port), grid),
     };
-    let pieces = pieces(&taken, &cuts, PIECE / size, share / (2 * size));
+    let taken = blocks_to_take(&parts, &cuts, most);
+    let pieces = pieces(&taken, &cuts, PIECE / size, most);
     let origin = reader.origin;
-    let access = Access::identity(grid.rank());
+    let access = Access::identity(taken.rank());
     let demanded = Region::whole(&taken.counts());
     let stage = plan.stages.len() as StageId;
     let shuffled = plan.ports.len() as PortId;

@@ -209,10 +209,14 @@ impl Session {
         bytes: u64,
         measured: bool,
     ) -> Result<Ran> {
+        if measured {
+            memory::reset_peak();
+        }
+        let peak = || measured.then(memory::peak_resident).flatten();
         if roots.is_empty() {
             // Functions alone: the memory of runs of arrays is not waited for.
             run::refuse_inside_task()?;
-            return Ok(Ran::default());
+            return Ok(Ran { peak: peak(), ..Ran::default() });
         }
         let wanted =
             roots.iter().map(|root| wanted_here(root, false)).collect::<Result<Vec<_>>>()?;
@@ -225,12 +229,9 @@ impl Session {
                 Target::Collect(Collected::new(dtype, &wanted.root.grid, buffer))
             })
             .collect();
-        if measured {
-            memory::reset_peak();
-        }
         let counts = self.run(&run, &targets)?;
         // Before another run may begin.
-        let peak = measured.then(memory::peak_resident).flatten();
+        let peak = peak();
         Ok(Ran { plan: run.plan, counts, peak })
     }
 
@@ -247,10 +248,7 @@ impl Session {
             roots.iter().map(|root| wanted_here(root, false)).collect::<Result<Vec<_>>>()?;
         let bytes = results_of(roots)?;
         self.check_results(bytes)?;
-        let beside = self.beside() + bytes;
-        let mut plan = Plan::fitting(&wanted, self.means(beside), beside)?;
-        plan.project(self.memory, RESERVE, self.threads);
-        Ok(plan)
+        self.planned(&wanted, bytes).map(|(plan, _)| plan)
     }
 
     /// What storing would do, and take.
@@ -259,10 +257,7 @@ impl Session {
     /// If the expression has a mistake, or the writer cannot write such an array.
     pub fn plan_store<T: Kind>(&self, array: &Array<T>, writer: &dyn Writer) -> Result<Plan> {
         let wanted = [wanted_by(array.expr(), writer)?];
-        let beside = self.beside();
-        let mut plan = Plan::fitting(&wanted, self.means(beside), beside)?;
-        plan.project(self.memory, RESERVE, self.threads);
-        Ok(plan)
+        self.planned(&wanted, 0).map(|(plan, _)| plan)
     }
 
     /// Writes an array to storage, chunk by chunk; it is visible when it is whole.
@@ -286,8 +281,7 @@ impl Session {
         memory::reset_peak();
         let mut wanted = wanted_by(array.expr(), writer)?;
         // Refused before the output is begun, if it cannot fit.
-        let beside = self.beside();
-        drop(Plan::fitting(std::slice::from_ref(&wanted), self.means(beside), beside)?);
+        drop(self.planned(std::slice::from_ref(&wanted), 0)?);
         let sink: Arc<dyn ChunkSink> = {
             let meta = wanted.expr.meta()?;
             writer.create(meta)?
@@ -354,14 +348,19 @@ impl Session {
         RESERVE.max(resident + RESERVE / 4)
     }
 
-    /// What a run has beside which `beside` bytes are held.
-    fn means(&self, beside: u64) -> Means {
-        Means {
+    /// The plan of a run with results of `bytes`, which fits, and the arena that it has.
+    fn planned(&self, wanted: &[Wanted], bytes: u64) -> Result<(Plan, u64)> {
+        let beside = self.beside() + bytes;
+        let means = Means {
             arena: self.memory.saturating_sub(beside),
             workers: self.threads,
             fuse: self.fuse,
             reproducible: self.reproducible,
-        }
+        };
+        let mut plan = Plan::fitting(wanted, means, beside)?;
+        plan.project(self.memory, RESERVE, self.threads);
+        let arena = means.arena.saturating_sub(plan.records());
+        Ok((plan, arena))
     }
 
     /// Plans a run, checks that it fits, and waits until it may begin. Results of `bytes`
@@ -371,12 +370,7 @@ impl Session {
         let cancel = lock(&self.cancel).clone();
         let turn = Turn::alone();
         memory::trim_others(&self.arena);
-        let beside = self.beside() + bytes;
-        let means = self.means(beside);
-        let arena = means.arena;
-        let mut plan = Plan::fitting(wanted, means, beside)?;
-        let arena = arena.saturating_sub(plan.records());
-        plan.project(self.memory, RESERVE, self.threads);
+        let (plan, arena) = self.planned(wanted, bytes)?;
         self.arena.resize(arena);
         self.make_room(plan.comfortable(self.threads), arena)?;
         let memory = arena.saturating_sub(self.arena.live());

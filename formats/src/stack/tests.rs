@@ -173,57 +173,36 @@ fn fields_name_the_axes() {
     assert_eq!(toys.stack(folded).unwrap().meta().axes, ["", "", "a1"]);
 }
 
-/// A source that holds more than a stack keeps.
+/// A source that takes memory: so many bytes of scratch for each element, and so many while it is open.
 #[derive(Debug)]
-struct Large(Arc<dyn ChunkSource>);
-
-impl ChunkSource for Large {
-    fn meta(&self) -> &Meta {
-        self.0.meta()
-    }
-    fn cost(&self, region: &Region) -> ReadCost {
-        self.0.cost(region)
-    }
-    fn read(&self, region: &Region, out: ChunkMut<'_>, cx: &mut ReadCx<'_>) -> Result<()> {
-        self.0.read(region, out, cx)
-    }
-    fn fingerprint(&self) -> Result<Fingerprint> {
-        self.0.fingerprint()
-    }
-    fn spec(&self) -> SourceSpec {
-        self.0.spec()
-    }
-    fn storage(&self) -> Storage {
-        self.0.storage()
-    }
-    fn held(&self) -> u64 {
-        KEPT + 1
-    }
+struct Hungry {
+    inner: Arc<dyn ChunkSource>,
+    scratch: u64,
+    held: u64,
 }
-
-/// A source that needs a byte of scratch for each element, times a factor.
-#[derive(Debug)]
-struct Hungry(Arc<dyn ChunkSource>, u64);
 
 impl ChunkSource for Hungry {
     fn meta(&self) -> &Meta {
-        self.0.meta()
+        self.inner.meta()
     }
     fn cost(&self, region: &Region) -> ReadCost {
-        ReadCost { scratch: region.volume() * self.1, ..self.0.cost(region) }
+        ReadCost { scratch: region.volume() * self.scratch, ..self.inner.cost(region) }
     }
     fn read(&self, region: &Region, out: ChunkMut<'_>, cx: &mut ReadCx<'_>) -> Result<()> {
         assert!(cx.scratch.len() as u64 >= self.cost(region).scratch, "scratch as declared");
-        self.0.read(region, out, cx)
+        self.inner.read(region, out, cx)
     }
     fn fingerprint(&self) -> Result<Fingerprint> {
-        self.0.fingerprint()
+        self.inner.fingerprint()
     }
     fn spec(&self) -> SourceSpec {
-        self.0.spec()
+        self.inner.spec()
     }
     fn storage(&self) -> Storage {
-        self.0.storage()
+        self.inner.storage()
+    }
+    fn held(&self) -> u64 {
+        self.held
     }
 }
 
@@ -232,7 +211,8 @@ fn a_file_that_needs_more_scratch_is_read_in_parts() {
     let toys = toys(&["int32 4,5 0", "int32 4,5 20"]);
     let opener = |path: &Path| {
         let factor = if path.ends_with("0.toy") { 1 } else { 3 };
-        Ok(Arc::new(Hungry(open_toy(path)?, factor)) as Arc<dyn ChunkSource>)
+        Ok(Arc::new(Hungry { inner: open_toy(path)?, scratch: factor, held: 0 })
+            as Arc<dyn ChunkSource>)
     };
     let stack = Stack::open(toys.paths.clone(), Arc::new(opener), StackOptions::default()).unwrap();
     let whole = Region::whole(&stack.meta().shape());
@@ -382,7 +362,8 @@ fn a_file_that_holds_more_than_is_kept_stays_until_the_next() {
     let counter = opened.clone();
     let opener = move |path: &Path| {
         counter.fetch_add(1, Ordering::Relaxed);
-        Ok(Arc::new(Large(open_toy(path)?)) as Arc<dyn ChunkSource>)
+        Ok(Arc::new(Hungry { inner: open_toy(path)?, scratch: 0, held: KEPT + 1 })
+            as Arc<dyn ChunkSource>)
     };
     let stack = Stack::open(toys.paths.clone(), Arc::new(opener), StackOptions::default()).unwrap();
     for (file, so_far) in [(1, 2), (1, 2), (2, 3), (2, 3), (1, 4)] {
