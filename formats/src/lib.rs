@@ -31,6 +31,7 @@ pub mod stored;
 mod arrange;
 mod aside;
 mod cf;
+mod direct;
 #[cfg(any(feature = "fits", feature = "images"))]
 mod each;
 #[cfg(feature = "fits")]

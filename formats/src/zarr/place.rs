@@ -12,6 +12,7 @@ use super::{
     store::{Store, below, join},
 };
 use crate::{
+    direct::DirectWrites,
     error::{ErrorKind, FormatError, Result},
     journal::{Journal, Noted, hash_of},
     remote::Upload,
@@ -38,6 +39,7 @@ pub(super) struct Place {
     /// How many of the parts of that path are groups that are there already (the root not
     /// counted), `None` where not even the root is.
     present: Option<usize>,
+    direct: DirectWrites,
 }
 
 /// How it appears.
@@ -48,23 +50,25 @@ enum Target {
 }
 
 /// An object that is being written.
-pub(super) struct Out {
-    to: To,
+pub(super) struct Out<'a> {
+    to: To<'a>,
     len: u64,
     hash: Xxh3,
 }
 
 /// Where its bytes go.
-enum To {
-    File(File),
+enum To<'a> {
+    File(File, &'a DirectWrites),
     Upload(Upload),
 }
 
-impl Out {
+impl Out<'_> {
     /// Appends bytes.
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<()> {
         match &mut self.to {
-            To::File(file) => file.write_all(bytes).map_err(FormatError::io)?,
+            To::File(file, direct) => {
+                direct.append(file, self.len, bytes).map_err(FormatError::io)?;
+            }
             To::Upload(upload) => upload.write(bytes)?,
         }
         self.len += bytes.len() as u64;
@@ -134,7 +138,8 @@ impl Place {
             }
         };
         let version = group.or(version).unwrap_or(3);
-        Ok(Place { target, store, version, node: node.to_owned(), present })
+        let direct = DirectWrites::default();
+        Ok(Place { target, store, version, node: node.to_owned(), present, direct })
     }
 
     /// The version of Zarr that the output has.
@@ -148,8 +153,9 @@ impl Place {
     }
 
     /// Makes the staged folder, unless it is gone on with. The metadata tell all that decides
-    /// what is stored for a chunk: a store that resumes asks for the same.
-    pub(super) fn begin(mut self, documents: &Named) -> Result<Place> {
+    /// what is stored for a chunk: a store that resumes asks for the same. The array is of about
+    /// `bytes` bytes.
+    pub(super) fn begin(mut self, documents: &Named, bytes: u64) -> Result<Place> {
         self.target = match self.target {
             Target::Staged(staging) => {
                 let layout: String =
@@ -164,6 +170,7 @@ impl Place {
             fs::create_dir_all(self.staged_path(staging, &self.node))
                 .map_err(|e| FormatError::io(e).at(self.name()).help("is the folder writable?"))?;
         }
+        self.direct = DirectWrites::of_output(bytes);
         Ok(self)
     }
 
@@ -225,10 +232,11 @@ impl Place {
 
     /// Begins an object of the array, of at most `bound` bytes; what was written under the key
     /// before is forgotten.
-    pub(super) fn object(&self, key: &str, bound: u64) -> Result<Out> {
+    pub(super) fn object(&self, key: &str, bound: u64) -> Result<Out<'_>> {
         let to = match &self.target {
             Target::Staged(staging) => {
-                To::File(create(&self.staged_path(staging, &self.node).join(key))?)
+                let file = create(&self.staged_path(staging, &self.node).join(key))?;
+                To::File(file, &self.direct)
             }
             Target::InPlace(place) => To::Upload(place.object(key, bound)),
         };

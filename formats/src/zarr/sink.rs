@@ -95,7 +95,7 @@ impl ZarrSink {
     /// array, and appends it to `out`; how many bytes it took.
     fn append(
         &self,
-        out: &mut Out,
+        out: &mut Out<'_>,
         shape: &[u64],
         data: &ChunkView<'_>,
         cx: &mut ReadCx<'_>,
@@ -128,7 +128,7 @@ impl ZarrSink {
     /// Writes the inner chunks of a shard of `shape`, and its index behind them.
     fn append_shard(
         &self,
-        out: &mut Out,
+        out: &mut Out<'_>,
         shape: &[u64],
         inner: &[u64],
         data: &ChunkView<'_>,

@@ -322,7 +322,7 @@ impl Writer for ZarrWriter {
             fill,
         }
         .make();
-        let place = place.begin(&documents)?;
+        let place = place.begin(&documents, bytes(&meta.shape())?)?;
         let sink = ZarrSink::new(meta, objects, inner, self.codec, fill, place, documents);
         Ok(Arc::new(sink))
     }
