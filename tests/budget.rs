@@ -1,12 +1,16 @@
 //! The promise itself: whatever is computed, the process stays under its memory, as the
 //! operating system counts it. Each case is a process of its own.
 
+use freeboard::{
+    ErrorKind, Session,
+    array::{Array, Chunks, random},
+};
 use serde_json::Value;
 use std::{
     fs::File,
     io::Write,
     path::Path,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 const MIB: u64 = 1 << 20;
@@ -98,4 +102,63 @@ fn the_process_stays_under_its_memory() {
     assert!(unit.starts_with("MiB") && peak.parse::<f64>().unwrap() <= 96.0, "{told:?}");
     let leftovers = std::fs::read_dir(folder.path()).unwrap().count();
     assert_eq!(leftovers, 10, "the input and nine outputs: nothing of scratch, nothing staged");
+}
+
+/// Arrays of so many chunks of 128 bytes that what is known of those that wait takes more than they do:
+/// with a million tasks, of which many chunks wait for their other half; and where all wait for the mean of all.
+fn tiny(case: &str) -> Array<f64> {
+    match case {
+        "transpose" => {
+            let x = random(1).normal([2800, 2800]).rechunk([4, 4]);
+            let x = x.map_blocks(Chunks::same(), |block, _| block.to_owned()).declare_scratch(0);
+            (&x + x.t()).mean(..)
+        }
+        _ => {
+            let x = random(1).normal([16 * 150_000]).rechunk([16]);
+            let x = x.map_blocks(Chunks::same(), |block, _| block.to_owned()).declare_scratch(0);
+            (&x - x.mean(..)).max(..)
+        }
+    }
+}
+
+const CASE: &str = "FREEBOARD_TEST_TINY_CHUNKS";
+
+#[test]
+#[ignore = "a process of its own, begun by `records_of_tiny_chunks_are_in_the_memory`"]
+fn computes_tiny_chunks() {
+    let case = std::env::var(CASE).unwrap();
+    let (case, memory) = case.split_once(',').unwrap();
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let session = Session::builder().memory(memory.parse::<u64>().unwrap()).threads(2);
+    let session = session.scratch(folder.path()).build().unwrap();
+    match session.compute_reported(&tiny(case)) {
+        Ok((_, report)) => println!("\npeak {}", report.peak.expect("Linux tells")),
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::Budget, "{error}");
+            println!("\npeak {}\nrefused: {error}", freeboard::memory::peak_resident().unwrap());
+        }
+    }
+}
+
+#[test]
+fn records_of_tiny_chunks_are_in_the_memory() {
+    let cases = [("transpose", 96, false), ("mean", 112, true)].map(|(case, mib, fits)| {
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "computes_tiny_chunks", "--ignored", "--nocapture"])
+            .env(CASE, format!("{case},{}", mib * MIB))
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        (format!("{case} in {mib} MiB"), mib * MIB, fits, child)
+    });
+    for (name, memory, fits, child) in cases {
+        let output = child.wait_with_output().unwrap();
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{name}: {told}");
+        let peak = told.lines().find_map(|line| line.strip_prefix("peak ")).unwrap();
+        let peak = peak.parse::<u64>().unwrap();
+        assert!(peak <= memory, "{name}: {} MiB", peak / MIB);
+        assert_eq!(!told.contains("refused"), fits, "{name}: {told}");
+        println!("{name}: {} MiB", peak / MIB);
+    }
 }

@@ -48,7 +48,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// Bytes of buffers that somebody owns.
+    /// Bytes of buffers that somebody owns, and those that count as such.
     live: u64,
     /// Bytes of ranges on the idle list.
     idle: u64,
@@ -125,7 +125,7 @@ impl Arena {
     /// who was granted the bytes; or if the operating system refuses memory.
     pub fn alloc(&self, len: usize) -> Result<Buffer> {
         let size = Arena::rounded(len as u64);
-        let reused = self.reserve(size)?;
+        let reused = self.reserve(size, true)?;
         let block = match reused {
             Some(range) => Ok(Block::Mapped(range)),
             None if len < MAPPED => Ok(Block::Heap(Heap::new(len))),
@@ -147,16 +147,26 @@ impl Arena {
         }
     }
 
-    /// Counts `size` bytes as live. With a range of that size where one is idle or empty; else
-    /// nothing is mapped yet, but there is room for it.
-    fn reserve(&self, size: u64) -> Result<Option<Range>> {
+    /// Counts `bytes` as live that lie elsewhere.
+    pub(super) fn count(&self, bytes: u64) -> Result<()> {
+        self.reserve(bytes, false).map(drop)
+    }
+
+    /// Counts so many of these no longer.
+    pub(super) fn discount(&self, bytes: u64) {
+        self.0.lock().live -= bytes;
+    }
+
+    /// Counts `size` bytes as live. Where they are for a buffer, with a range of that size if one is idle or
+    /// empty; else nothing is mapped yet, but there is room for it.
+    fn reserve(&self, size: u64, buffer: bool) -> Result<Option<Range>> {
         let mut state = self.0.lock();
         loop {
             let live = state.live.saturating_add(size);
             if live > self.0.limit() {
                 return Err(self.exceeded(size, state.live));
             }
-            if let Some(range) = state.take_idle(size) {
+            if buffer && let Some(range) = state.take_idle(size) {
                 state.live = live;
                 return Ok(Some(range));
             }
@@ -169,7 +179,8 @@ impl Arena {
             } else {
                 state.live = live;
                 state.saw_peak();
-                return Ok(state.empty.get_mut(&size).and_then(Vec::pop));
+                let empty = state.empty.get_mut(&size).filter(|_| buffer);
+                return Ok(empty.and_then(Vec::pop));
             }
         }
     }
@@ -187,7 +198,7 @@ impl Arena {
         .help("give more memory, or smaller chunks")
     }
 
-    /// Accounted bytes of buffers that somebody owns.
+    /// Accounted bytes of buffers that somebody owns, and those that are held for what lies elsewhere.
     pub fn live(&self) -> u64 {
         self.0.lock().live
     }

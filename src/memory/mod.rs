@@ -6,6 +6,7 @@
 //! | [`size`] | sizes as people write them: `2GiB`, `61 MiB`, a fraction of the machine |
 //! | [`budget`] | the facts: the container's limit, the machine's memory, this process's resident size |
 //! | [`arena`] | [`Arena`] and [`Buffer`]: every chunk-sized allocation, under one limit |
+//! | [`hold`] | [`Hold`]: bytes under that limit that lie elsewhere |
 //! | `pages` | the memory itself: anonymous mappings, huge pages, aligned heap blocks |
 //! | [`extents`] | which parts of a slab are taken; pure |
 //! | `slab` | the scratch file: nameless, opened for direct I/O too |
@@ -35,6 +36,7 @@
 pub mod arena;
 pub mod budget;
 pub mod extents;
+pub mod hold;
 mod pages;
 pub mod size;
 mod slab;
@@ -43,5 +45,6 @@ pub mod spill;
 pub(crate) use arena::trim_others;
 pub use arena::{Arena, Buffer};
 pub use budget::{Machine, peak_resident, reset_peak, resident};
+pub use hold::Hold;
 pub use size::{GIB, KIB, MIB, Memory, TIB, format_bytes, parse_bytes};
 pub use spill::{Extent, Spill, SpillStats, default_scratch};

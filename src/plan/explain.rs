@@ -127,7 +127,7 @@ impl fmt::Display for Fed {
 }
 
 /// What a stage is called; one that only moves elements has no name of its own.
-pub(super) fn name_of(stage: &Stage) -> &str {
+pub(crate) fn name_of(stage: &Stage) -> &str {
     match &*stage.name {
         "" => "copy",
         name => name,

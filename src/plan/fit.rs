@@ -133,5 +133,7 @@ mod tests {
         assert!(plan.records() > 0);
         assert!(plan.totals.largest_task + plan.records() <= least);
         assert!(plan.totals.largest_task < little);
+        let text = error.to_string();
+        assert!(text.contains("to keep track of") && text.contains("larger chunks"), "{text}");
     }
 }

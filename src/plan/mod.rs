@@ -26,6 +26,7 @@ mod stage;
 pub(crate) use bands::band_of;
 pub(crate) use bands::{Band, bands, slab};
 pub(crate) use edges::blocks_read;
+pub(crate) use explain::name_of;
 pub(crate) use identity::provenance;
 pub(crate) use lower::Root;
 pub(crate) use program::{Program, Value};
@@ -111,6 +112,15 @@ const LEAST_BLOCK: u64 = 512;
 const BATCH_BYTES: u64 = 64 << 10;
 /// The most units that are bundled.
 const BATCH_UNITS: u64 = 512;
+
+/// Bytes of a run's records that are not taken from the arena: there is room for them in what a
+/// session keeps beside it.
+pub(crate) const RECORDS_IN_RESERVE: u64 = 8 << 20;
+/// So many of these are for batches, and for what is taken before it is needed.
+const OTHER_RECORDS: u64 = 3 << 20;
+/// What a chunk that waits takes at the most, in bytes: entries of the schedule's, the store's and
+/// scratch's tables (a test of the schedule's `records` adds them up).
+pub(crate) const RECORD: u64 = 480;
 
 impl Plan {
     fn cut(
@@ -432,20 +442,21 @@ impl Plan {
         self.totals.largest_task.saturating_add(self.records())
     }
 
-    /// Bytes that a run's records of chunks take, of those that wait all at once: the pieces of
-    /// shuffles, and what is kept. What they take of the reserve anyway is left out.
+    /// Bytes of the arena that a run's records of chunks will take, of those that wait all at once.
+    /// Of others it is not known beforehand how many wait; the schedule takes what they need when they do.
     pub(crate) fn records(&self) -> u64 {
-        /// Of one chunk: entries of the schedule's, the store's and scratch's tables, which double as they
-        /// grow. 270,000 pieces took 82 MiB.
-        const RECORD: u64 = 384;
-        const IN_RESERVE: u64 = 8 << 20;
+        let bytes = self.kept_waiting().saturating_mul(RECORD);
+        bytes.saturating_sub(RECORDS_IN_RESERVE - OTHER_RECORDS)
+    }
+
+    /// How many chunks wait all at once: the pieces of shuffles, and what is kept.
+    fn kept_waiting(&self) -> u64 {
         let chunks = self.ports.iter().map(|port| match &port.holds {
             Holds::Pieces { grid, .. } => grid.len(),
             _ if port.kept => self.stages[port.stage as usize].batches(),
             _ => 0,
         });
-        let bytes = chunks.fold(0, u64::saturating_add).saturating_mul(RECORD);
-        bytes.saturating_sub(IN_RESERVE)
+        chunks.fold(0, u64::saturating_add)
     }
 
     /// Bytes in which so many workers run without waiting for memory.
@@ -497,16 +508,27 @@ impl Plan {
                 crate::expr::shape_text(&stage.region(stage.units_of(batch.index).start).shape)
             ),
         };
+        let (records, remedy) = match self.records() {
+            0 => (String::new(), "smaller"),
+            bytes => {
+                let records = format!(
+                    ", {} of it to keep track of {} chunks that wait",
+                    format_bytes(bytes),
+                    self.kept_waiting(),
+                );
+                (records, if bytes > need / 2 { "larger" } else { "smaller" })
+            }
+        };
         Error::new(
             ErrorKind::Budget,
             format!(
-                "`{}`{chunk} needs {} at once, and the budget leaves {}",
-                explain::name_of(stage),
+                "`{}`{chunk} needs {} at once{records}, and the budget leaves {}",
+                name_of(stage),
                 format_bytes(need),
                 format_bytes(arena),
             ),
         )
         .at(stage.origin)
-        .help(format!("a memory of {smallest} MiB would do, or smaller chunks"))
+        .help(format!("a memory of {smallest} MiB would do, or {remedy} chunks"))
     }
 }

@@ -25,13 +25,14 @@ pub(crate) use calls::{Admission, call};
 pub(crate) use results::Collected;
 pub(crate) use retry::Retry;
 pub use schedule::Eviction;
+pub(crate) use schedule::Table;
 pub(crate) use task::Target;
 use task::TaskCx;
 
 use crate::{
     error::{Error, ErrorKind, Result},
     event::{Event, Observer},
-    memory::{Arena, Buffer, Extent, Spill},
+    memory::{Arena, Buffer, Extent, Hold, Spill},
     plan::{Batch, Key, Plan, Stage},
     sync::{Condvar, Mutex, MutexGuard, lock, others_first},
 };
@@ -126,7 +127,9 @@ enum Outcome {
 
 struct State<'p> {
     schedule: Schedule<'p>,
-    store: Map<Key, Slot>,
+    store: Table<Slot>,
+    /// What the schedule takes of the arena for what is known of all this.
+    records: Hold,
     failed: Option<Error>,
     sleeping: usize,
     tasks_done: u64,
@@ -148,7 +151,7 @@ pub(crate) fn run(
     engine: &Engine<'_>,
     plan: &Plan,
     targets: &[Target<'_>],
-) -> Result<(Map<Key, Slot>, Counts)> {
+) -> Result<(Table<Slot>, Counts)> {
     let spilled_before = engine.spill.stats().bytes_written;
     engine.files.begin();
     // A plan of few tasks is done before a second thread has begun.
@@ -173,7 +176,8 @@ pub(crate) fn run(
         },
         state: Mutex::new(State {
             schedule: Schedule::new(plan, engine.memory, threads, engine.eviction, done.collect()),
-            store: Map::default(),
+            store: Table::default(),
+            records: Hold::new(engine.arena),
             failed: None,
             sleeping: 0,
             tasks_done: 0,
@@ -202,9 +206,7 @@ pub(crate) fn run(
     // are counted than there are.
     let failed = state.failed.take().or_else(|| engine.files.verify().err().map(Error::from));
     let stays = |key: &Key| failed.is_none() && plan.ports[key.port as usize].kept;
-    for (_, slot) in state.store.extract_if(|key, _| !stays(key)) {
-        slot.free_extent(engine.spill);
-    }
+    state.store.remove_unless(stays, |slot| slot.free_extent(engine.spill));
     match failed {
         Some(error) => Err(error),
         None => Ok((state.store, counts)),
@@ -317,6 +319,14 @@ impl<'a> Run<'a, '_> {
                 slot.buffer = None;
             }
         }
+        // After that, as the bytes may be those of chunks that were just dropped.
+        let records = state.schedule.records();
+        if records != state.records.bytes()
+            && let Err(error) = state.records.resize(records)
+        {
+            state.failed.get_or_insert(error.into());
+            return;
+        }
         for job in jobs {
             let assigned = self.prepare(state, job);
             others_first();
@@ -343,7 +353,7 @@ impl<'a> Run<'a, '_> {
     }
 
     /// A chunk for a task: the buffer itself if it is a state, which has one reader.
-    fn lend(&self, store: &mut Map<Key, Slot>, key: Key) -> Lent {
+    fn lend(&self, store: &mut Table<Slot>, key: Key) -> Lent {
         let slot = store.get_mut(&key).expect("in the store");
         if self.cx.plan.is_carried(key) {
             match Arc::try_unwrap(slot.buffer.take().expect("in memory")) {
@@ -411,7 +421,7 @@ impl<'a> Run<'a, '_> {
                 progress = Some(done.min(self.tasks));
             }
             Outcome::Remade(key, buffer) => {
-                state.store.entry(key).or_default().buffer = Some(Arc::new(buffer));
+                state.store.get_mut(&key).expect("away").buffer = Some(Arc::new(buffer));
                 state.schedule.returned(key);
             }
             Outcome::Spilled(key, extent) => {
@@ -424,7 +434,7 @@ impl<'a> Run<'a, '_> {
                 }
             }
             Outcome::Loaded(key, buffer) => {
-                state.store.entry(key).or_default().buffer = Some(Arc::new(buffer));
+                state.store.get_mut(&key).expect("away").buffer = Some(Arc::new(buffer));
                 state.schedule.returned(key);
             }
         }

@@ -14,22 +14,27 @@
 //! one that is needed last first ([`Eviction`]); while others run, none that is needed before
 //! it. What a source gives again is dropped, other chunks are spilled once. A running batch never
 //! waits for memory, and a batch that fits alone is granted when nothing else runs, so there
-//! is no deadlock (the plan was checked for that).
+//! is no deadlock (the plan was checked for that). What is known of batches and chunks takes memory
+//! too ([`records`]); where that leaves too little, the run ends with an error.
 
 mod company;
 mod evict;
+mod records;
 mod skip;
+mod table;
 
 pub use evict::Eviction;
+pub(crate) use table::Table;
 
 use super::Map;
 use crate::{
-    error::{Error, Result},
-    memory::{Arena, format_bytes},
+    error::Result,
+    memory::Arena,
     plan::{Batch, Key, Plan, StageId, Work},
 };
 use company::Company;
 use freeboard_formats::ChunkSet;
+use records::Records;
 use smallvec::SmallVec;
 use std::{
     cmp::Reverse,
@@ -76,14 +81,27 @@ struct Chunk {
     clean: bool,
     /// Priorities about which the batches that are known to read it run.
     uses: SmallVec<[u64; 2]>,
-    /// How many readers it had when it was entered; and, where they are few, those that have
-    /// asked for it.
-    expected: u64,
-    asked: SmallVec<[Batch; 2]>,
     /// When it was used last, as a running number.
     touched: u64,
-    /// Batches that wait for it.
-    waiting: SmallVec<[Batch; 2]>,
+    /// How many readers it had when it was entered, as far as a byte can tell; none once all
+    /// have asked for it.
+    expected: u8,
+    /// While it is not made, who waits for it; then, where its readers are few, who has asked
+    /// for it, until all have.
+    asked: SmallVec<[Batch; 1]>,
+}
+
+impl Chunk {
+    /// Forgets who has asked for it, which it is, where that is of no use any more: it is made, and its
+    /// readers are many or have all asked. How many are forgotten but the first, which is part of the record.
+    fn forget_who_asked(&mut self) -> usize {
+        let all = self.asked.len() >= usize::from(self.expected);
+        if Company::is_worth(self.expected) && !all {
+            return 0;
+        }
+        self.expected = 0;
+        std::mem::take(&mut self.asked).len().saturating_sub(1)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,7 +140,7 @@ const UNFOLDED: usize = 4096;
 /// See the module.
 pub(crate) struct Schedule<'p> {
     plan: &'p Plan,
-    /// Bytes that may be given out, and bytes that are: to granted batches, and held by chunks.
+    /// Bytes that may be given out, and bytes that are: to granted batches, held by chunks, and for records.
     arena: u64,
     used: u64,
     /// How many batches are kept ready.
@@ -136,7 +154,10 @@ pub(crate) struct Schedule<'p> {
     company: Company,
     path: Vec<Frame>,
     tasks: Map<Batch, Task>,
-    chunks: Map<Key, Chunk>,
+    chunks: Table<Chunk>,
+    /// Granted batches that wait for chunks on their way back.
+    returning: Map<Key, SmallVec<[Batch; 2]>>,
+    records: Records,
     ready: BinaryHeap<Reverse<(u64, Batch)>>,
     /// Granted batches whose inputs are all back.
     granted: VecDeque<Batch>,
@@ -180,7 +201,9 @@ impl<'p> Schedule<'p> {
             forgone: Map::default(),
             path: Vec::new(),
             tasks: Map::default(),
-            chunks: Map::default(),
+            chunks: Table::default(),
+            returning: Map::default(),
+            records: Records::default(),
             ready: BinaryHeap::new(),
             granted: VecDeque::new(),
             eviction,
@@ -217,7 +240,8 @@ impl<'p> Schedule<'p> {
     /// for them, and those that nobody will read any more, are added to `freed`.
     ///
     /// # Errors
-    /// If nothing runs and nothing can begin: the plan's check was wrong.
+    /// If nothing runs and nothing can begin: the records of chunks that wait leave no room, or
+    /// the plan's check was wrong.
     pub fn next(&mut self, most: usize, jobs: &mut Vec<Job>, freed: &mut Vec<Key>) -> Result<()> {
         while jobs.len() < most {
             if let Some(batch) = self.granted.pop_front() {
@@ -225,11 +249,11 @@ impl<'p> Schedule<'p> {
                 jobs.push(Job::Run(batch));
                 continue;
             }
-            self.unfold(freed);
+            self.unfold(jobs, freed)?;
             let Some(&Reverse((_, batch))) = self.ready.peek() else { break };
             if !self.grant(batch, jobs, freed) {
                 if self.running == 0 && jobs.is_empty() {
-                    return Err(self.stuck(batch));
+                    return Err(self.stuck(batch.stage));
                 }
                 break;
             }
@@ -238,18 +262,12 @@ impl<'p> Schedule<'p> {
         Ok(())
     }
 
-    fn stuck(&self, batch: Batch) -> Error {
-        Error::internal(format!(
-            "`{}` cannot be given memory: {} of {} are held and nothing runs",
-            self.plan.stages[batch.stage as usize].name,
-            format_bytes(self.used),
-            format_bytes(self.arena),
-        ))
-    }
-
     /// Follows the graph from the roots until enough batches are ready.
-    fn unfold(&mut self, freed: &mut Vec<Key>) {
+    fn unfold(&mut self, jobs: &mut Vec<Job>, freed: &mut Vec<Key>) -> Result<()> {
         while self.ready.len() < self.ahead && self.may_unfold() {
+            if !self.may_record(jobs, freed)? {
+                break;
+            }
             let Some(frame) = self.path.last_mut() else {
                 match self.next_root() {
                     Some(batch) if self.was_early(batch) => continue,
@@ -261,7 +279,7 @@ impl<'p> Schedule<'p> {
                         self.enter(batch);
                         continue;
                     }
-                    None => return,
+                    None => break,
                 }
             };
             let batch = frame.batch;
@@ -281,13 +299,18 @@ impl<'p> Schedule<'p> {
             self.accompany(batch, &frame.needs);
             self.tasks.get_mut(&batch).expect("entered").needs = frame.needs.into_boxed_slice();
         }
+        Ok(())
     }
 
     /// Whether more may be unfolded: tasks that wait for the same chunk are not unfolded by
     /// the million while it is made. Where nothing runs, the path must lead to a task that can.
     fn may_unfold(&self) -> bool {
-        self.tasks.len() < UNFOLDED
-            || (self.running == 0 && self.ready.is_empty() && self.granted.is_empty())
+        self.tasks.len() < UNFOLDED || self.is_idle()
+    }
+
+    /// Whether nothing runs, and nothing that is unfolded could.
+    fn is_idle(&self) -> bool {
+        self.running == 0 && self.ready.is_empty() && self.granted.is_empty()
     }
 
     /// The next batch of the root that is least far along: several roots advance together,
@@ -308,6 +331,7 @@ impl<'p> Schedule<'p> {
     fn enter(&mut self, batch: Batch) {
         let mut needs = Vec::new();
         self.plan.batch_needs(batch, &mut needs);
+        self.records.listed(needs.len());
         let scratch = Arena::rounded(self.plan.batch_scratch(batch));
         let task = Task {
             priority: 0,
@@ -325,13 +349,12 @@ impl<'p> Schedule<'p> {
                 state: State::Pending,
                 bytes: Arena::rounded(self.plan.buffer_bytes(key)),
                 readers: (expected + kept).saturating_sub(self.forgone.remove(&key).unwrap_or(0)),
-                expected,
+                expected: u8::try_from(expected).unwrap_or(u8::MAX),
                 asked: SmallVec::new(),
                 pins: 0,
                 clean: false,
                 uses: SmallVec::new(),
                 touched: 0,
-                waiting: SmallVec::new(),
             };
             self.chunks.insert(key, chunk);
         }
@@ -350,15 +373,18 @@ impl<'p> Schedule<'p> {
             self.evictable.remove(&(self.eviction.rank(chunk), key));
         }
         chunk.uses.push(about);
-        if Company::is_worth(chunk.expected) {
-            chunk.asked.push(batch);
-        }
         if listed {
             self.evictable.insert((self.eviction.rank(chunk), key));
         }
+        chunk.asked.push(batch);
+        if chunk.asked.len() > 1 {
+            self.records.listed(1);
+        }
         if chunk.state == State::Pending {
-            chunk.waiting.push(batch);
             self.tasks.get_mut(&batch).expect("on the path").missing += 1;
+        } else {
+            let forgotten = chunk.forget_who_asked();
+            self.records.unlisted(forgotten);
         }
     }
 
@@ -396,7 +422,7 @@ impl<'p> Schedule<'p> {
             match chunk.state {
                 State::Away => {
                     chunk.state = State::Returning;
-                    chunk.waiting.push(batch);
+                    self.returning.entry(key).or_default().push(batch);
                     returning += 1;
                     self.running += 1;
                     jobs.push(match remade {
@@ -408,7 +434,7 @@ impl<'p> Schedule<'p> {
                     });
                 }
                 State::Returning => {
-                    chunk.waiting.push(batch);
+                    self.returning.entry(key).or_default().push(batch);
                     returning += 1;
                 }
                 State::Resident | State::Spilling => {}
@@ -446,6 +472,7 @@ impl<'p> Schedule<'p> {
         self.running -= 1;
         self.counts.batches += 1;
         let task = self.tasks.remove(&batch).expect("it ran");
+        self.records.unlisted(task.needs.len());
         self.used -= task.scratch;
         // What became a result in place is given back below as an input, and stays as a result.
         self.used += self.carried(batch).sum::<u64>();
@@ -466,15 +493,18 @@ impl<'p> Schedule<'p> {
         for key in self.plan.made_by(batch) {
             let chunk = self.chunks.get_mut(&key).expect("entered");
             chunk.state = State::Resident;
+            self.records.made();
             self.list(key);
             let chunk = self.chunks.get_mut(&key).expect("entered");
-            for waiting in std::mem::take(&mut chunk.waiting) {
+            for &waiting in &chunk.asked {
                 let task = self.tasks.get_mut(&waiting).expect("it waits");
                 task.missing -= 1;
                 if task.missing == 0 && task.unfolded {
                     self.ready.push(Reverse((task.priority, waiting)));
                 }
             }
+            let forgotten = chunk.forget_who_asked();
+            self.records.unlisted(forgotten);
             self.free_unread(key, freed);
         }
     }
@@ -488,6 +518,8 @@ impl<'p> Schedule<'p> {
             self.used -= chunk.bytes;
             self.evictable.remove(&(self.eviction.rank(chunk), key));
         }
+        self.records.unlisted(chunk.asked.len().saturating_sub(1));
+        self.records.forgotten();
         self.chunks.remove(&key);
         freed.push(key);
     }
@@ -520,7 +552,7 @@ impl<'p> Schedule<'p> {
         }
         let chunk = self.chunks.get_mut(&key).expect("returning");
         chunk.state = State::Resident;
-        for waiting in std::mem::take(&mut chunk.waiting) {
+        for waiting in self.returning.remove(&key).unwrap_or_default() {
             let task = self.tasks.get_mut(&waiting).expect("granted");
             task.missing -= 1;
             if task.missing == 0 {
@@ -543,7 +575,9 @@ impl<'p> Schedule<'p> {
             .filter(|c| matches!(c.state, State::Resident | State::Spilling))
             .map(|chunk| chunk.bytes)
             .sum();
+        let held = held + self.records();
         assert!(held <= self.used, "held {held}, used {}", self.used);
+        self.check_records();
         assert!(self.used <= self.arena, "used {} of {}", self.used, self.arena);
         for (_, key) in &self.evictable {
             let chunk = &self.chunks[key];

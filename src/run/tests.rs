@@ -6,6 +6,7 @@ mod graphs;
 #[cfg(feature = "shuttle")]
 mod model;
 mod order;
+mod records;
 mod simulated;
 mod verbs;
 mod workers;

@@ -40,7 +40,7 @@ use std::{
 use turns::Turn;
 
 /// What the process may hold beside the arena, in bytes, before the arena is made smaller for
-/// it: code, stacks, the graph, codecs' state, headers, open files.
+/// it: code, stacks, the graph, codecs' state, headers, open files, the first records of a run.
 pub const RESERVE: u64 = 48 * MIB;
 
 /// The least that an operating system counts, in bytes.
@@ -359,8 +359,7 @@ impl Session {
         };
         let mut plan = Plan::fitting(wanted, means, beside)?;
         plan.project(self.memory, RESERVE, self.threads);
-        let arena = means.arena.saturating_sub(plan.records());
-        Ok((plan, arena))
+        Ok((plan, means.arena))
     }
 
     /// Plans a run, checks that it fits, and waits until it may begin. Results of `bytes`
@@ -372,11 +371,13 @@ impl Session {
         memory::trim_others(&self.arena);
         let (plan, arena) = self.planned(wanted, bytes)?;
         self.arena.resize(arena);
-        self.make_room(plan.comfortable(self.threads), arena)?;
+        let comfortable = plan.comfortable(self.threads).saturating_add(plan.records());
+        self.make_room(comfortable, arena)?;
         let memory = arena.saturating_sub(self.arena.live());
-        if plan.may_spill(memory) {
+        let chunks = memory.saturating_sub(plan.records());
+        if plan.may_spill(chunks) {
             self.spill.probe(0)?;
-            let (most, available) = (plan.most_spilled(memory), self.spill.available());
+            let (most, available) = (plan.most_spilled(chunks), self.spill.available());
             if most > available {
                 self.observer.observe(&Event::ScratchSmall {
                     folder: self.spill.dir(),

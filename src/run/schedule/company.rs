@@ -37,8 +37,8 @@ impl Company {
     }
 
     /// Whether it is worth noting who asks for a chunk with so many readers.
-    pub(super) fn is_worth(readers: u64) -> bool {
-        (1..=MOST as u64).contains(&readers)
+    pub(super) fn is_worth(readers: u8) -> bool {
+        (1..=MOST).contains(&usize::from(readers))
     }
 
     /// Whether a root's batch was unfolded before its turn.
@@ -58,7 +58,9 @@ impl Schedule<'_> {
         let mut found: Vec<Batch> = Vec::new();
         for key in needs.iter().chain(&made) {
             let chunk = &self.chunks[key];
-            if !Company::is_worth(chunk.expected) || chunk.asked.len() as u64 >= chunk.expected {
+            if !Company::is_worth(chunk.expected)
+                || chunk.asked.len() >= usize::from(chunk.expected)
+            {
                 continue;
             }
             let mut others: Vec<Batch> = Vec::new();

@@ -16,11 +16,18 @@ pub(super) struct Simulated {
     pub dropped: u64,
     /// How long it took.
     pub ended: u64,
+    /// Bytes of the arena that records took.
+    pub records: u64,
 }
 
 /// Carries out the plan for some roots with simulated workers. Each job takes 100, and up to `uneven` more, as chance
 /// has it.
 pub(super) fn simulated(wanted: &[Wanted], how: How, uneven: u64) -> Simulated {
+    simulated_if_it_fits(wanted, how, uneven).expect("it goes on")
+}
+
+/// [`simulated`], of what may not be able to go on.
+pub(super) fn simulated_if_it_fits(wanted: &[Wanted], how: How, uneven: u64) -> Result<Simulated> {
     let plan = Plan::fitting(wanted, how.means(), 0).expect("it fits");
     let done = plan.roots.iter().map(|_| None).collect();
     let mut schedule = Schedule::new(&plan, how.memory, how.threads, how.eviction, done);
@@ -42,7 +49,8 @@ pub(super) fn simulated(wanted: &[Wanted], how: How, uneven: u64) -> Simulated {
             // Up to two jobs of its own, the first of which it takes; or another's first.
             let mut jobs = Vec::new();
             let most = 2usize.saturating_sub(deques[worker].len());
-            schedule.next(most, &mut jobs, &mut freed).expect("it goes on");
+            schedule.next(most, &mut jobs, &mut freed)?;
+            schedule.check();
             deques[worker].extend(jobs);
             let job = (0..how.threads)
                 .map(|at| (worker + at) % how.threads)
@@ -69,5 +77,6 @@ pub(super) fn simulated(wanted: &[Wanted], how: How, uneven: u64) -> Simulated {
     }
     assert!(schedule.is_done());
     let counts = schedule.counts();
-    Simulated { spilled: counts.spilled, dropped: counts.dropped, ..out }
+    let records = schedule.records();
+    Ok(Simulated { spilled: counts.spilled, dropped: counts.dropped, records, ..out })
 }
