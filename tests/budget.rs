@@ -142,7 +142,7 @@ fn computes_tiny_chunks() {
 
 #[test]
 fn records_of_tiny_chunks_are_in_the_memory() {
-    let cases = [("transpose", 96, false), ("mean", 112, true)].map(|(case, mib, fits)| {
+    let cases = [("transpose", 96, false), ("mean", 160, true)].map(|(case, mib, fits)| {
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "computes_tiny_chunks", "--ignored", "--nocapture"])
             .env(CASE, format!("{case},{}", mib * MIB))

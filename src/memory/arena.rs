@@ -117,6 +117,12 @@ impl Arena {
         }
     }
 
+    /// Whether a buffer that is accounted at `size` is a block of the heap: what the allocator keeps of it when
+    /// it is freed stays resident.
+    pub(crate) fn is_heap(size: u64) -> bool {
+        !size.is_multiple_of(LINE as u64)
+    }
+
     /// A buffer of `len` bytes, their values unspecified. Waits at most for idle ranges to be
     /// given back.
     ///
@@ -439,6 +445,8 @@ mod tests {
         ];
         for (len, rounded) in table {
             assert_eq!(Arena::rounded(len), rounded, "{len}");
+            let heap = (1..4 * KIB).contains(&len);
+            assert!(Arena::is_heap(rounded) == heap || len == u64::MAX, "{len}");
         }
     }
 

@@ -494,6 +494,7 @@ impl<'p> Schedule<'p> {
             let chunk = self.chunks.get_mut(&key).expect("entered");
             chunk.state = State::Resident;
             self.records.made();
+            self.records.came(chunk.bytes);
             self.list(key);
             let chunk = self.chunks.get_mut(&key).expect("entered");
             for &waiting in &chunk.asked {
@@ -516,6 +517,7 @@ impl<'p> Schedule<'p> {
         }
         if chunk.state == State::Resident {
             self.used -= chunk.bytes;
+            self.records.left(chunk.bytes);
             self.evictable.remove(&(self.eviction.rank(chunk), key));
         }
         self.records.unlisted(chunk.asked.len().saturating_sub(1));
@@ -541,6 +543,7 @@ impl<'p> Schedule<'p> {
         }
         chunk.state = State::Away;
         self.used -= chunk.bytes;
+        self.records.left(chunk.bytes);
         true
     }
 
@@ -552,6 +555,7 @@ impl<'p> Schedule<'p> {
         }
         let chunk = self.chunks.get_mut(&key).expect("returning");
         chunk.state = State::Resident;
+        self.records.came(chunk.bytes);
         for waiting in self.returning.remove(&key).unwrap_or_default() {
             let task = self.tasks.get_mut(&waiting).expect("granted");
             task.missing -= 1;

@@ -70,6 +70,7 @@ impl Schedule<'_> {
             if droppable || chunk.clean {
                 chunk.state = State::Away;
                 self.used -= chunk.bytes;
+                self.records.left(chunk.bytes);
                 self.counts.dropped += 1;
                 freed.push(key);
             } else {
