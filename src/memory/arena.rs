@@ -14,16 +14,20 @@
 //! it happens without the lock; whoever needs those very bytes waits for that call, and for
 //! nothing else.
 
+mod buffer;
+
+pub use buffer::Buffer;
+
 use super::{
     format_bytes,
     pages::{HEAP_OVERHEAD, Heap, LINE, Range, page},
 };
 use crate::sync::{Condvar, Mutex, MutexGuard, lock};
+use buffer::Block;
 use freeboard_formats::{ErrorKind, FormatError, Result};
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     fmt,
-    ops::{Deref, DerefMut},
     sync::{
         Arc, PoisonError, Weak,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -138,7 +142,7 @@ impl Arena {
             None => Range::map(size).map(Block::Mapped),
         };
         match block {
-            Ok(block) => Ok(Buffer { block: Some(block), len, arena: self.0.clone() }),
+            Ok(block) => Ok(Buffer::new(block, len, self.0.clone())),
             Err(error) => {
                 self.0.lock().live -= size;
                 Err(FormatError::new(
@@ -323,102 +327,6 @@ impl fmt::Debug for Arena {
             .field("leaving", &state.leaving)
             .field("peak", &state.peak)
             .finish()
-    }
-}
-
-/// Bytes of an arena, start aligned to 64 (4096 where it is a mapping); given back on drop.
-pub struct Buffer {
-    /// Present until the buffer is dropped.
-    block: Option<Block>,
-    len: usize,
-    arena: Arc<Shared>,
-}
-
-enum Block {
-    Mapped(Range),
-    Heap(Heap),
-}
-
-impl Block {
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Block::Mapped(range) => range.bytes(),
-            Block::Heap(heap) => heap.bytes(),
-        }
-    }
-
-    fn bytes_mut(&mut self) -> &mut [u8] {
-        match self {
-            Block::Mapped(range) => range.bytes_mut(),
-            Block::Heap(heap) => heap.bytes_mut(),
-        }
-    }
-}
-
-impl Buffer {
-    /// The bytes, as many as were asked for.
-    pub fn as_slice(&self) -> &[u8] {
-        &self.padded()[..self.len]
-    }
-
-    /// The bytes, to be written.
-    pub fn as_mut_slice(&mut self) -> &mut [u8] {
-        let len = self.len;
-        &mut self.padded_mut()[..len]
-    }
-
-    /// The bytes and the padding behind them, of unspecified value: whole pages, page
-    /// aligned, where the buffer is a mapping, so that direct I/O can move them as they are.
-    pub fn padded(&self) -> &[u8] {
-        self.block.as_ref().map_or(&[], Block::bytes)
-    }
-
-    /// As [`Buffer::padded`], to be written.
-    pub fn padded_mut(&mut self) -> &mut [u8] {
-        self.block.as_mut().map_or(&mut [], Block::bytes_mut)
-    }
-
-    /// The bytes that this buffer is accounted at.
-    pub fn accounted(&self) -> u64 {
-        Arena::rounded(self.len as u64)
-    }
-}
-
-impl Deref for Buffer {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        self.as_slice()
-    }
-}
-
-impl DerefMut for Buffer {
-    fn deref_mut(&mut self) -> &mut [u8] {
-        self.as_mut_slice()
-    }
-}
-
-impl Drop for Buffer {
-    fn drop(&mut self) {
-        let size = self.accounted();
-        match self.block.take() {
-            Some(Block::Mapped(range)) => {
-                let mut state = self.arena.lock();
-                state.live -= size;
-                state.put_idle(range);
-            }
-            heap => {
-                // Freed before it is no longer counted.
-                drop(heap);
-                self.arena.lock().live -= size;
-            }
-        }
-    }
-}
-
-impl fmt::Debug for Buffer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Buffer").field("len", &self.len).finish_non_exhaustive()
     }
 }
 
