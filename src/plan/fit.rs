@@ -110,7 +110,10 @@ impl Plan {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::{RECORD, RECORDS_IN_RESERVE},
+        *,
+    };
     use crate::array::zeros;
     use freeboard_formats::Grid;
 
@@ -135,5 +138,20 @@ mod tests {
         assert!(plan.totals.largest_task < little);
         let text = error.to_string();
         assert!(text.contains("to keep track of") && text.contains("larger chunks"), "{text}");
+    }
+
+    #[test]
+    fn what_is_known_of_many_inputs_has_to_fit_as_well() {
+        use crate::imaging::label;
+        let x = zeros::<f64>([400, 400]).rechunk([2, 2]).greater(0.5);
+        let (labels, _) = label(&x, None);
+        let root = Root { grid: labels.meta().unwrap().grid.clone(), kept: false, stored: true };
+        let wanted = [Wanted { expr: labels.expr().clone(), root, sink: None }];
+        let means = |arena| Means { arena, workers: 2, fuse: true, reproducible: false };
+        // The tables of 40,000 chunks are joined by one task.
+        let least = Plan::least(&wanted, means(1)).unwrap();
+        let plan = Plan::fitting(&wanted, means(least), 0).unwrap();
+        assert!(plan.records() > 40_000 * RECORD - RECORDS_IN_RESERVE, "{}", plan.records());
+        assert!(plan.totals.largest_task + plan.records() <= least);
     }
 }

@@ -56,6 +56,8 @@ pub struct Plan {
     /// Which roots are stored: their sink may not be there yet.
     stored: Vec<bool>,
     totals: Totals,
+    /// See [`Plan::records`].
+    most_taken: u64,
 }
 
 /// What a plan takes altogether.
@@ -121,6 +123,8 @@ const OTHER_RECORDS: u64 = 3 << 20;
 /// What a chunk that waits takes at the most, in bytes: entries of the schedule's, the store's and
 /// scratch's tables (a test of the schedule's `records` adds them up).
 pub(crate) const RECORD: u64 = 480;
+/// What its places in the lists of the batch that takes it add to that.
+const LISTED: u64 = 160;
 
 impl Plan {
     fn cut(
@@ -143,6 +147,7 @@ impl Plan {
         plan.demand();
         plan.bundle();
         plan.totals = plan.total();
+        plan.most_taken = plan.most_taken();
         Ok(plan)
     }
 
@@ -385,6 +390,23 @@ impl Plan {
         totals
     }
 
+    /// The most chunks that a batch takes at once, but for those that wait all at once anyway;
+    /// none where that makes no difference.
+    fn most_taken(&self) -> u64 {
+        let chunks = self.stages.iter().map(Stage::batches).fold(0, u64::saturating_add);
+        if chunks < RECORDS_IN_RESERVE / (4 * RECORD) {
+            return 0; // all of them together are part of the reserve
+        }
+        let mut needs = Vec::new();
+        let mut taken = |batch| {
+            self.batch_needs(batch, &mut needs);
+            needs.iter().filter(|key| self.waiting_in(key.port) == 0).count() as u64
+        };
+        let stages = 0..self.stages.len() as StageId;
+        let all = stages.flat_map(|stage| self.samples(stage));
+        all.map(&mut taken).max().unwrap_or(0)
+    }
+
     /// Bytes that a batch fetches from storage.
     fn read_by(&self, batch: Batch) -> u64 {
         let stage = &self.stages[batch.stage as usize];
@@ -445,18 +467,26 @@ impl Plan {
     /// Bytes of the arena that a run's records of chunks will take, of those that wait all at once.
     /// Of others it is not known beforehand how many wait; the schedule takes what they need when they do.
     pub(crate) fn records(&self) -> u64 {
-        let bytes = self.kept_waiting().saturating_mul(RECORD);
+        let taken = self.most_taken.saturating_mul(RECORD + LISTED);
+        let bytes = self.kept_waiting().saturating_mul(RECORD).saturating_add(taken);
         bytes.saturating_sub(RECORDS_IN_RESERVE - OTHER_RECORDS)
     }
 
     /// How many chunks wait all at once: the pieces of shuffles, and what is kept.
     fn kept_waiting(&self) -> u64 {
-        let chunks = self.ports.iter().map(|port| match &port.holds {
+        (0..self.ports.len() as PortId)
+            .map(|port| self.waiting_in(port))
+            .fold(0, u64::saturating_add)
+    }
+
+    /// How many of these are in a port.
+    fn waiting_in(&self, port: PortId) -> u64 {
+        let port = &self.ports[port as usize];
+        match &port.holds {
             Holds::Pieces { grid, .. } => grid.len(),
             _ if port.kept => self.stages[port.stage as usize].batches(),
             _ => 0,
-        });
-        chunks.fold(0, u64::saturating_add)
+        }
     }
 
     /// Bytes in which so many workers run without waiting for memory.
@@ -514,7 +544,7 @@ impl Plan {
                 let records = format!(
                     ", {} of it to keep track of {} chunks that wait",
                     format_bytes(bytes),
-                    self.kept_waiting(),
+                    self.kept_waiting() + self.most_taken,
                 );
                 (records, if bytes > need / 2 { "larger" } else { "smaller" })
             }
