@@ -8,7 +8,8 @@ use columns::{Columns, LANES, Row, Work};
 use freeboard_formats::{ChunkMut, ChunkView, DType, Region, Scalar, region::volume};
 use std::{borrow::Cow, sync::Arc};
 
-/// Bytes of elements that are gathered at a time: they stay in the second-level cache.
+/// Bytes of elements that are gathered at a time: they stay in the second-level cache, but where frames
+/// are so many that those of [`LANES`] places take more.
 const GATHERED: usize = 256 << 10;
 
 /// What frames are combined to.
@@ -271,7 +272,6 @@ impl BlockKernel for Frames {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use smallvec::smallvec;
 
     /// Numbers of all magnitudes, many of them equal, and some that are rejected.
     fn element() -> impl Strategy<Value = f64> {
@@ -297,17 +297,21 @@ mod tests {
             scale: [].into(),
         };
         let shape = [(frames.len() / places) as u64, places as u64];
-        let (all, out) = (Region::whole(&shape), Region::whole(&shape[1..]));
-        let size = kernel.output().size();
+        combined(&kernel, &[ChunkView::of(frames, &shape)])
+    }
+
+    /// What a kernel makes of frames, and of a mask.
+    fn combined(kernel: &Frames, inputs: &[ChunkView<'_>]) -> Vec<f64> {
+        let all: Vec<Region> = inputs.iter().map(|view| Region::whole(view.shape())).collect();
+        let out = Region::whole(&inputs[0].shape()[1..]);
+        let (size, places) = (kernel.output().size(), out.volume() as usize);
         // Wide enough for the alignment of any element.
-        let mut scratch =
-            vec![0u64; kernel.scratch(std::slice::from_ref(&all), &out).div_ceil(8) as usize];
+        let mut scratch = vec![0u64; kernel.scratch(&all, &out).div_ceil(8) as usize];
         let mut made = vec![0u64; places];
-        let cx = BlockCx { index: vec![0], region: out.clone(), inputs: smallvec![all] };
+        let cx = BlockCx { index: vec![0], region: out.clone(), inputs: all.into() };
         let bytes = &mut bytemuck::cast_slice_mut(&mut made)[..places * size];
         let target = ChunkMut::new(kernel.output(), bytes, &out.shape);
-        let scratch = bytemuck::cast_slice_mut(&mut scratch);
-        kernel.run(&[ChunkView::of(frames, &shape)], target, scratch, &cx).unwrap();
+        kernel.run(inputs, target, bytemuck::cast_slice_mut(&mut scratch), &cx).unwrap();
         match kernel.output() {
             DType::F32 => {
                 let made: &[f32] = bytemuck::cast_slice(&made);
@@ -355,5 +359,69 @@ mod tests {
                 prop_assert!(same(got, want), "{got} is not {want}");
             }
         }
+    }
+
+    /// Frames that lie apart, some thousand places of them, and the same ones side by side.
+    fn lie_apart<T: freeboard_formats::Element<Repr = T> + bytemuck::Pod>(
+        dtype: DType,
+        element: impl Fn(usize) -> T,
+    ) {
+        let (outer, shape) = ([40, 47, 83], [37, 45, 80]);
+        let part = Region::new(&[2u64, 1, 3][..], &shape[..]);
+        let all: Vec<T> = (0..outer.iter().product::<u64>() as usize).map(element).collect();
+        let masked: Vec<u8> = (0..all.len()).map(|at| u8::from(at * at % 11 == 3)).collect();
+        let (all, masked) =
+            (ChunkView::of(&all, &outer), ChunkView::new(DType::Bool, &masked, &outer));
+        let side_by_side = |view: &ChunkView<'_>| {
+            let mut bytes = vec![0u64; (part.volume() as usize * view.dtype().size()).div_ceil(8)];
+            let len = part.volume() as usize * view.dtype().size();
+            let own = &mut bytemuck::cast_slice_mut(&mut bytes)[..len];
+            ChunkMut::new(view.dtype(), own, &shape).assign(&view.sub(&part));
+            bytes
+        };
+        let (near, near_mask) = (side_by_side(&all), side_by_side(&masked));
+        for scaled in [false, true] {
+            for combination in [Combination::Mean, Combination::Median] {
+                let factors = if scaled { shape[0] } else { 0 };
+                let clip = SigmaClip {
+                    low: 2.0,
+                    high: 1.5,
+                    center: Center::Median,
+                    deviation: Deviation::Std,
+                    iterations: None,
+                };
+                let kernel = Frames {
+                    dtype,
+                    combination,
+                    limits: None,
+                    clip: Some(clip),
+                    weights: [].into(),
+                    scale: (0..factors).map(|n| 1.0 + n as f64 / 64.0).collect(),
+                };
+                let apart = combined(&kernel, &[all.sub(&part), masked.sub(&part)]);
+                let len = |size: usize| part.volume() as usize * size;
+                let near = ChunkView::new(
+                    dtype,
+                    &bytemuck::cast_slice(&near)[..len(dtype.size())],
+                    &shape,
+                );
+                let near_mask = ChunkView::new(
+                    DType::Bool,
+                    &bytemuck::cast_slice(&near_mask)[..len(1)],
+                    &shape,
+                );
+                let bits =
+                    |values: Vec<f64>| values.into_iter().map(f64::to_bits).collect::<Vec<_>>();
+                assert!(bits(apart) == bits(combined(&kernel, &[near, near_mask])), "{kernel:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn frames_that_lie_apart_give_the_same_bits() {
+        let element = |at: usize| (at * 7919 % 4099) as f64 / 17.0 - 90.0;
+        lie_apart(DType::F64, element);
+        lie_apart(DType::F32, |at| if at % 97 == 5 { f32::NAN } else { element(at) as f32 });
+        lie_apart(DType::U16, |at| (at * 7919 % 4099) as u16);
     }
 }
