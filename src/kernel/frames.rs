@@ -372,14 +372,16 @@ mod tests {
         let masked: Vec<u8> = (0..all.len()).map(|at| u8::from(at * at % 11 == 3)).collect();
         let (all, masked) =
             (ChunkView::of(&all, &outer), ChunkView::new(DType::Bool, &masked, &outer));
-        let side_by_side = |view: &ChunkView<'_>| {
-            let mut bytes = vec![0u64; (part.volume() as usize * view.dtype().size()).div_ceil(8)];
-            let len = part.volume() as usize * view.dtype().size();
-            let own = &mut bytemuck::cast_slice_mut(&mut bytes)[..len];
-            ChunkMut::new(view.dtype(), own, &shape).assign(&view.sub(&part));
-            bytes
-        };
-        let (near, near_mask) = (side_by_side(&all), side_by_side(&masked));
+        let (apart, apart_mask) = (all.sub(&part), masked.sub(&part));
+        let len = part.volume() as usize;
+        // Wide enough for the alignment of any element.
+        let (mut near, mut near_mask) = (vec![0u64; len], vec![0u8; len]);
+        let near = &mut bytemuck::cast_slice_mut(&mut near)[..len * dtype.size()];
+        ChunkMut::new(dtype, near, &shape).assign(&apart);
+        ChunkMut::new(DType::Bool, &mut near_mask, &shape).assign(&apart_mask);
+        let near = ChunkView::new(dtype, near, &shape);
+        let near_mask = ChunkView::new(DType::Bool, &near_mask, &shape);
+        let bits = |values: Vec<f64>| values.into_iter().map(f64::to_bits).collect::<Vec<_>>();
         for scaled in [false, true] {
             for combination in [Combination::Mean, Combination::Median] {
                 let factors = if scaled { shape[0] } else { 0 };
@@ -398,21 +400,9 @@ mod tests {
                     weights: [].into(),
                     scale: (0..factors).map(|n| 1.0 + n as f64 / 64.0).collect(),
                 };
-                let apart = combined(&kernel, &[all.sub(&part), masked.sub(&part)]);
-                let len = |size: usize| part.volume() as usize * size;
-                let near = ChunkView::new(
-                    dtype,
-                    &bytemuck::cast_slice(&near)[..len(dtype.size())],
-                    &shape,
-                );
-                let near_mask = ChunkView::new(
-                    DType::Bool,
-                    &bytemuck::cast_slice(&near_mask)[..len(1)],
-                    &shape,
-                );
-                let bits =
-                    |values: Vec<f64>| values.into_iter().map(f64::to_bits).collect::<Vec<_>>();
-                assert!(bits(apart) == bits(combined(&kernel, &[near, near_mask])), "{kernel:?}");
+                let [apart, near] = [(&apart, &apart_mask), (&near, &near_mask)]
+                    .map(|(frames, mask)| combined(&kernel, &[frames.clone(), mask.clone()]));
+                assert!(bits(apart) == bits(near), "{kernel:?}");
             }
         }
     }

@@ -124,6 +124,8 @@ impl Arena {
     /// Whether a buffer that is accounted at `size` is a block of the heap: what the allocator keeps of it when
     /// it is freed stays resident.
     pub(crate) fn is_heap(size: u64) -> bool {
+        // Pages are whole lines; whole lines and the overhead of a block are not.
+        const { assert!(!HEAP_OVERHEAD.is_multiple_of(LINE)) };
         !size.is_multiple_of(LINE as u64)
     }
 

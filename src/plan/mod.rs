@@ -56,7 +56,8 @@ pub struct Plan {
     /// Which roots are stored: their sink may not be there yet.
     stored: Vec<bool>,
     totals: Totals,
-    /// See [`Plan::records`].
+    /// The most chunks that a batch takes at once, but for those that wait all at once anyway; 0 where it makes
+    /// no difference.
     most_taken: u64,
 }
 
@@ -146,8 +147,7 @@ impl Plan {
         plan.align();
         plan.demand();
         plan.bundle();
-        plan.totals = plan.total();
-        plan.most_taken = plan.most_taken();
+        plan.total();
         Ok(plan)
     }
 
@@ -361,8 +361,13 @@ impl Plan {
         }
     }
 
-    fn total(&self) -> Totals {
-        let mut totals = Totals::default();
+    /// Adds up what the stages take.
+    fn total(&mut self) {
+        let (mut totals, mut most_taken) = (Totals::default(), 0);
+        let mut needs = Vec::new();
+        // Of fewer chunks, what is known of all of them together is part of the reserve.
+        let batches = self.stages.iter().map(Stage::batches).fold(0, u64::saturating_add);
+        let many = batches >= RECORDS_IN_RESERVE / (4 * RECORD);
         for (number, stage) in self.stages.iter().enumerate() {
             let samples = self.samples(number as StageId);
             let tasks = self.tasks_of(stage);
@@ -386,25 +391,13 @@ impl Plan {
             }
             let largest = samples.iter().map(|&batch| self.most_needed(batch)).max().unwrap_or(0);
             totals.largest_task = totals.largest_task.max(largest);
+            for &batch in samples.iter().filter(|_| many) {
+                self.batch_needs(batch, &mut needs);
+                let taken = needs.iter().filter(|key| self.waiting_in(key.port) == 0).count();
+                most_taken = most_taken.max(taken as u64);
+            }
         }
-        totals
-    }
-
-    /// The most chunks that a batch takes at once, but for those that wait all at once anyway;
-    /// none where that makes no difference.
-    fn most_taken(&self) -> u64 {
-        let chunks = self.stages.iter().map(Stage::batches).fold(0, u64::saturating_add);
-        if chunks < RECORDS_IN_RESERVE / (4 * RECORD) {
-            return 0; // all of them together are part of the reserve
-        }
-        let mut needs = Vec::new();
-        let mut taken = |batch| {
-            self.batch_needs(batch, &mut needs);
-            needs.iter().filter(|key| self.waiting_in(key.port) == 0).count() as u64
-        };
-        let stages = 0..self.stages.len() as StageId;
-        let all = stages.flat_map(|stage| self.samples(stage));
-        all.map(&mut taken).max().unwrap_or(0)
+        (self.totals, self.most_taken) = (totals, most_taken);
     }
 
     /// Bytes that a batch fetches from storage.

@@ -92,11 +92,15 @@ struct Chunk {
 }
 
 impl Chunk {
+    /// Whether readers that have not asked for it yet are worth looking for.
+    fn lacks_readers(&self) -> bool {
+        Company::is_worth(self.expected) && self.asked.len() < usize::from(self.expected)
+    }
+
     /// Forgets who has asked for it, which it is, where that is of no use any more: it is made, and its
     /// readers are many or have all asked. How many are forgotten but the first, which is part of the record.
     fn forget_who_asked(&mut self) -> usize {
-        let all = self.asked.len() >= usize::from(self.expected);
-        if Company::is_worth(self.expected) && !all {
+        if self.lacks_readers() {
             return 0;
         }
         self.expected = 0;

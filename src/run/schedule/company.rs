@@ -58,9 +58,7 @@ impl Schedule<'_> {
         let mut found: Vec<Batch> = Vec::new();
         for key in needs.iter().chain(&made) {
             let chunk = &self.chunks[key];
-            if !Company::is_worth(chunk.expected)
-                || chunk.asked.len() >= usize::from(chunk.expected)
-            {
+            if !chunk.lacks_readers() {
                 continue;
             }
             let mut others: Vec<Batch> = Vec::new();
