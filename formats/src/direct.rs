@@ -7,6 +7,7 @@
 //! goes directly, as long as that does not take much longer than the copies do. On a disk that
 //! is slow, or a file system that refuses, everything is copied.
 
+use crate::wait::wait;
 use std::{
     fs::File,
     io::{self, Write},
@@ -55,7 +56,7 @@ impl DirectWrites {
         let begun = Instant::now();
         let whole = bytes.len() / ALIGN * ALIGN;
         let written = match direct {
-            true => write_direct(file, &bytes[..whole]),
+            true => wait(|| write_direct(file, &bytes[..whole])),
             false => file.write_all(&bytes[..whole]).map(|()| whole),
         };
         let spent = begun.elapsed();

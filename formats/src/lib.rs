@@ -10,7 +10,7 @@
 //! | layer | modules |
 //! |---|---|
 //! | 0 vocabulary | [`dtype`], [`region`], [`grid`], [`error`], `url`, [`view`] |
-//! | 1 the seam | [`source`], [`files`], [`stored`], `remote`, [`journal`], [`missing`] |
+//! | 1 the seam | [`source`], [`files`], [`stored`], [`wait`], `remote`, [`journal`], [`missing`] |
 //! | 2 adapters | [`memory`], `fits`, `zarr`, `hdf5`, `npy`, `images`, `arrange`, `cf`, `pattern`, [`stack`], [`wrap`] |
 //! | 3 | [`registry`], [`headers`], [`conformance`], `codecs` |
 
@@ -27,6 +27,7 @@ pub mod missing;
 mod remote;
 pub mod source;
 pub mod stored;
+pub mod wait;
 
 mod arrange;
 mod aside;

@@ -1,5 +1,6 @@
 //! The file that scratch lies in: without a name, and opened for direct I/O too where that works.
 
+use freeboard_formats::wait::wait;
 use std::{
     fs::{File, OpenOptions},
     io,
@@ -34,6 +35,7 @@ impl Slab {
         mut io: impl FnMut(&File, bool) -> io::Result<()>,
     ) -> io::Result<()> {
         let direct = self.direct.as_ref().filter(|_| aligned && !self.refused.load(Relaxed));
+        let mut io = |file: &File, direct| wait(|| io(file, direct));
         match direct.map(|file| io(file, true)) {
             // Also what is said to the rest of a transfer that was cut short at an odd place.
             Some(Err(error)) if error.kind() == io::ErrorKind::InvalidInput => {

@@ -54,7 +54,7 @@ pub(crate) fn call(
     run.leaves.append(&mut ready);
     let threads = engine.threads.min(order.tasks().len()).max(1);
     let deques: Vec<Worker<u32>> = (0..threads).map(|_| Worker::new_lifo()).collect();
-    on_workers(deques, |own, stealers| run.work(&own, stealers));
+    on_workers(deques, Vec::new(), |own, stealers, _| run.work(&own, stealers));
     if let Some(error) = lock(&run.idle).failed.take() {
         return Err(error);
     }

@@ -15,6 +15,7 @@ mod reduce;
 mod results;
 mod retry;
 mod schedule;
+mod seats;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -37,8 +38,9 @@ use crate::{
     sync::{Condvar, Mutex, MutexGuard, lock, others_first},
 };
 use crossbeam::deque::{Stealer, Worker};
-use freeboard_formats::{Cancel, FileCache};
+use freeboard_formats::{Cancel, FileCache, wait::seated};
 use schedule::{Job, Schedule};
+use seats::Seats;
 use std::{
     cell::Cell,
     collections::HashMap,
@@ -47,6 +49,10 @@ use std::{
 };
 use task::{Inputs, Lent, run_batch};
 use workers::{on_workers, pop_or_steal};
+
+/// The least number of workers that stand in for those who wait, where there are several: so
+/// many requests keep a disk or a server busy, however few compute.
+const STAND_INS: usize = 4;
 
 /// Keys come from no stranger, and are looked up for every batch.
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
@@ -140,6 +146,7 @@ struct Run<'a, 't> {
     cx: TaskCx<'a, 't>,
     state: Mutex<State<'a>>,
     wake: Condvar,
+    seats: Arc<Seats>,
     tasks: u64,
 }
 
@@ -183,11 +190,17 @@ pub(crate) fn run(
             tasks_done: 0,
         }),
         wake: Condvar::new(),
+        seats: Arc::new(Seats::new(threads)),
         tasks: plan.totals().tasks,
     };
-    let deques: Vec<Worker<Assigned>> = (0..threads).map(|_| Worker::new_fifo()).collect();
+    // One thread does all by itself, in one order.
+    let stand_ins = if threads > 1 { threads.max(STAND_INS) } else { 0 };
+    let deques = |count| (0..count).map(|_| Worker::new_fifo()).collect::<Vec<_>>();
     // Jobs that were given out and not begun hold extents: the deques end with this call.
-    on_workers(deques, |own, stealers| run.work(own, stealers));
+    on_workers(deques(threads), deques(stand_ins), |own, stealers, stand_in| {
+        let _guard = Abandon(&run);
+        seated(run.seats.clone(), || run.work(&own, stealers, stand_in));
+    });
     let counts = |schedule: &Schedule<'_>| {
         let counts = schedule.counts();
         Counts {
@@ -219,12 +232,14 @@ impl<'a> Run<'a, '_> {
     }
 
     /// What a worker does until the run is over.
-    fn work(&self, own: Worker<Assigned>, stealers: &[Stealer<Assigned>]) {
-        let _guard = Abandon(self);
+    fn work(&self, own: &Worker<Assigned>, stealers: &[Stealer<Assigned>], stand_in: &dyn Fn()) {
+        if !self.seats.take() {
+            return;
+        }
         loop {
-            let job = match pop_or_steal(&own, stealers) {
+            let job = match pop_or_steal(own, stealers) {
                 Some(job) => job,
-                None => match self.wait(&own, stealers) {
+                None => match self.wait(own, stealers) {
                     Some(job) => job,
                     None => return,
                 },
@@ -243,11 +258,12 @@ impl<'a> Run<'a, '_> {
                     state.failed.get_or_insert(error.at(stage.origin));
                 }
             }
-            self.assign(&mut state, &own);
+            self.assign(&mut state, own);
             let over = self.is_over(&state);
             if state.sleeping > 0 && (own.len() > 1 || over) {
                 self.wake.notify_all();
             }
+            let nobody_sleeps = state.sleeping == 0;
             drop(state);
             if let Some(done) = progress {
                 let event = Event::Progress { done, of: self.tasks };
@@ -260,6 +276,13 @@ impl<'a> Run<'a, '_> {
                 }
             }
             if over {
+                self.seats.close();
+                return;
+            }
+            if self.seats.missed() && nobody_sleeps {
+                stand_in();
+            }
+            if !self.seats.make_room() {
                 return;
             }
         }
@@ -275,6 +298,7 @@ impl<'a> Run<'a, '_> {
         loop {
             if self.is_over(&state) {
                 self.wake.notify_all();
+                self.seats.close();
                 return None;
             }
             if let Err(error) = self.engine.cancel.check() {
@@ -293,8 +317,14 @@ impl<'a> Run<'a, '_> {
                 continue;
             }
             state.sleeping += 1;
+            self.seats.leave_idle();
             state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
             state.sleeping -= 1;
+            drop(state);
+            if !self.seats.take() {
+                return None;
+            }
+            state = self.lock();
         }
     }
 
@@ -464,6 +494,7 @@ impl Drop for Abandon<'_, '_, '_> {
         if std::thread::panicking() {
             self.0.lock().failed.get_or_insert_with(|| Error::internal("a worker panicked"));
             self.0.wake.notify_all();
+            self.0.seats.close();
         }
     }
 }

@@ -26,7 +26,7 @@ fn runtime() -> Result<&'static Runtime, Error> {
 /// be a thread of another runtime, in which tokio's own `block_on` would panic.
 pub(super) fn wait<T>(request: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let _entered = runtime()?.enter();
-    pollster::block_on(request)
+    crate::wait::wait(|| pollster::block_on(request))
 }
 
 /// `None` of what is not there.
