@@ -11,7 +11,9 @@ use crate::{
     dtype::{DType, Element, Scalar},
     error::{ErrorKind, FormatError, Result},
     region::Region,
-    source::{ChunkSource, Fingerprint, Labels, Meta, ReadCost, ReadCx, SourceSpec, Storage},
+    source::{
+        ChunkSource, FileCache, Fingerprint, Labels, Meta, ReadCost, ReadCx, SourceSpec, Storage,
+    },
     view::ChunkMut,
     with_dtype,
 };
@@ -260,6 +262,10 @@ impl ChunkSource for Decoded {
         Ok(self.packed.fingerprint()?.and(Fingerprint::of(OPTION.as_bytes())))
     }
 
+    fn version(&self, region: &Region, files: &FileCache) -> Result<Option<Fingerprint>> {
+        self.packed.version(region, files)
+    }
+
     fn spec(&self) -> SourceSpec {
         let mut spec = self.packed.spec();
         spec.options.insert(OPTION.to_owned(), "true".to_owned());
@@ -274,11 +280,7 @@ impl ChunkSource for Decoded {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        grid::Grid,
-        memory::MemorySource,
-        source::{Cancel, FileCache},
-    };
+    use crate::{grid::Grid, memory::MemorySource, source::Cancel};
     use serde_json::json;
 
     fn source(dtype: DType, bytes: &[u8], attributes: Value) -> Result<Arc<dyn ChunkSource>> {

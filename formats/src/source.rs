@@ -340,6 +340,16 @@ pub trait ChunkSource: fmt::Debug + Send + Sync {
     /// If a file's metadata have to be read and cannot be.
     fn fingerprint(&self) -> Result<Fingerprint>;
 
+    /// What is stored for `region` now: another number once that has changed since this source was opened. It is asked
+    /// whenever a copy of the elements could do instead of reading them, so it costs no more than opening a
+    /// file. `None` where reading costs little more than copying, or is the only way to know.
+    ///
+    /// # Errors
+    /// As reading: if the file is missing, or not what it was where this source insists on that.
+    fn version(&self, _region: &Region, _files: &FileCache) -> Result<Option<Fingerprint>> {
+        Ok(None)
+    }
+
     /// Whether equal fingerprints mean equal data whatever program made them; of a source that calls a
     /// program's functions they do in that program alone.
     fn is_named(&self) -> bool {

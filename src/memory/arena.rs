@@ -15,8 +15,10 @@
 //! nothing else.
 
 mod buffer;
+mod copies;
 
 pub use buffer::Buffer;
+pub(crate) use copies::{Age, CopyOf};
 
 use super::{
     format_bytes,
@@ -56,14 +58,17 @@ struct State {
     live: u64,
     /// Bytes of ranges on the idle list.
     idle: u64,
-    /// Bytes taken off the idle list and not yet given back.
+    /// Bytes taken off the idle list and not yet given back; and those of copies that are made or read.
     leaving: u64,
     /// The most that `live + idle + leaving` has been.
     peak: u64,
     /// Idle ranges by the time at which they became so, a running number.
     by_age: BTreeMap<u64, Range>,
-    /// Those numbers, oldest first, by accounted size.
+    /// Those numbers, oldest first, by accounted size; without those of copies.
     by_size: HashMap<u64, VecDeque<u64>>,
+    /// The numbers of the ranges that are copies, with when they were made; and what they are of.
+    copies: HashMap<CopyOf, (u64, Age)>,
+    copied: HashMap<u64, CopyOf>,
     clock: u64,
     /// Ranges that have addresses and no memory, by accounted size.
     empty: HashMap<u64, Vec<Range>>,
@@ -184,6 +189,11 @@ impl Arena {
             }
             // Both below the limit, thus far from overflow.
             let excess = (live + state.idle).saturating_sub(self.0.limit());
+            if excess > 0 && buffer && state.is_oldest_of(size) {
+                // A copy, which has to go in any case.
+                state.live = live;
+                return Ok(state.oldest());
+            }
             if excess > 0 {
                 state = self.0.give_back(state, excess);
             } else if live + state.idle + state.leaving > self.0.limit() {
@@ -293,11 +303,17 @@ impl State {
         self.by_age.remove(&age)
     }
 
+    fn is_oldest_of(&self, size: u64) -> bool {
+        self.by_age.first_key_value().is_some_and(|(_, range)| range.size() == size)
+    }
+
     fn oldest(&mut self) -> Option<Range> {
-        let (_, range) = self.by_age.pop_first()?;
+        let (age, range) = self.by_age.pop_first()?;
         let size = range.size();
         // The oldest of all is the oldest of its size.
-        if let Some(ages) = self.by_size.get_mut(&size) {
+        if let Some(of) = self.copied.remove(&age) {
+            self.copies.remove(&of);
+        } else if let Some(ages) = self.by_size.get_mut(&size) {
             ages.pop_front();
             if ages.is_empty() {
                 self.by_size.remove(&size);
@@ -307,10 +323,17 @@ impl State {
         Some(range)
     }
 
-    fn put_idle(&mut self, range: Range) {
+    /// A range becomes idle, with what it is a copy of, and since when.
+    fn put_idle(&mut self, range: Range, copy: Option<(CopyOf, Age)>) {
         self.clock += 1;
         self.idle += range.size();
-        self.by_size.entry(range.size()).or_default().push_back(self.clock);
+        match copy {
+            Some((of, made)) => {
+                self.copies.insert(of, (self.clock, made));
+                self.copied.insert(self.clock, of);
+            }
+            None => self.by_size.entry(range.size()).or_default().push_back(self.clock),
+        }
         self.by_age.insert(self.clock, range);
     }
 

@@ -42,7 +42,7 @@ pub mod size;
 mod slab;
 pub mod spill;
 
-pub(crate) use arena::trim_others;
+pub(crate) use arena::{Age, CopyOf, trim_others};
 pub use arena::{Arena, Buffer};
 pub use budget::{Machine, peak_resident, reset_peak, resident};
 pub use hold::Hold;

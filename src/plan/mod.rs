@@ -38,7 +38,7 @@ use crate::{
     expr::Expr,
     memory::format_bytes,
 };
-use freeboard_formats::{ChunkSink, DType, MissingFiles, Region};
+use freeboard_formats::{ChunkSink, ChunkSource, DType, MissingFiles, Region};
 use share::Shared;
 use stage::Port;
 use std::sync::Arc;
@@ -434,7 +434,17 @@ impl Plan {
     /// The tallies of missing files of all sources that are read, each once.
     pub(crate) fn missing_files(&self) -> Vec<&MissingFiles> {
         let mut found: Vec<&MissingFiles> = Vec::new();
-        for stage in &self.stages {
+        for files in self.sources().filter_map(|source| source.missing_files()) {
+            if !found.iter().any(|have| std::ptr::eq(*have, files)) {
+                found.push(files);
+            }
+        }
+        found
+    }
+
+    /// All sources that are read, those that are read by several stages more than once.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = &Arc<dyn ChunkSource>> {
+        self.stages.iter().flat_map(|stage| {
             let fed = stage.inputs.iter().filter_map(|input| match &input.feed {
                 Feed::Source(source) => Some(source),
                 Feed::Port(_) => None,
@@ -443,13 +453,8 @@ impl Plan {
                 Work::Read(source) => Some(source),
                 _ => None,
             };
-            for files in own.into_iter().chain(fed).filter_map(|source| source.missing_files()) {
-                if !found.iter().any(|have| std::ptr::eq(*have, files)) {
-                    found.push(files);
-                }
-            }
-        }
-        found
+            own.into_iter().chain(fed)
+        })
     }
 
     /// The least arena in which every task fits, beside the records of the chunks that wait.

@@ -1,14 +1,13 @@
 //! How a task's inputs reach it: lent by the store as they are, or put together in its
-//! scratch, at once or band by band; and how it reads a source.
+//! scratch, at once or band by band.
 
 use super::task::{Inputs, Lent, UnitTask, block, carve, lent};
 use crate::{
     error::Result,
     plan::{Band, Feed, Fetch, Key, Program, bands, blocks_read},
 };
-use freeboard_formats::{ChunkMut, ChunkSource, ChunkView, ReadCx, Region};
+use freeboard_formats::{ChunkMut, ChunkView, Region};
 use smallvec::SmallVec;
-use std::sync::atomic::Ordering;
 
 /// Scratch of a task that computes elements.
 pub(super) struct Room<'b> {
@@ -21,27 +20,6 @@ pub(super) struct Room<'b> {
 }
 
 impl<'a> UnitTask<'a, '_> {
-    /// Reads a box of a source.
-    pub(super) fn read(
-        &self,
-        source: &dyn ChunkSource,
-        region: &Region,
-        mut out: ChunkMut<'_>,
-        scratch: &mut [u8],
-    ) -> Result<()> {
-        let cx = self.cx;
-        cx.retry.run(cx.observer, cx.files, cx.cancel, || {
-            cx.read.fetch_add(source.cost(region).bytes, Ordering::Relaxed);
-            let mut read = ReadCx {
-                scratch: &mut *scratch,
-                limit: cx.limit,
-                files: cx.files,
-                cancel: cx.cancel,
-            };
-            source.read(region, out.reborrow(), &mut read)
-        })
-    }
-
     /// The inputs with these numbers, which are all that the unit has, as views of what is
     /// computed; those that are not whole somewhere are put together in `landings`.
     pub(super) fn fetch_all<'b>(
@@ -169,7 +147,11 @@ impl<'a> UnitTask<'a, '_> {
         codec: &mut [u8],
     ) -> Result<()> {
         match &self.stage.inputs[number].feed {
-            Feed::Source(source) => self.read(&**source, held, target, codec),
+            Feed::Source(source) => {
+                let input = &self.stage.inputs[number];
+                let whole = || input.access.region(&self.stage.input_region(number, self.unit));
+                self.read(&**source, held, whole, target, codec)
+            }
             Feed::Port(port) => {
                 let this = &self.plan.ports[*port as usize];
                 let (grid, dtype) = this.array();

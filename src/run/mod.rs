@@ -9,6 +9,7 @@
 //! work and never the order in which memory is given.
 
 mod calls;
+mod copies;
 mod fetch;
 mod fold;
 mod reduce;
@@ -23,6 +24,7 @@ mod tile;
 mod workers;
 
 pub(crate) use calls::{Admission, call};
+pub(crate) use copies::Known;
 pub(crate) use results::Collected;
 pub(crate) use retry::Retry;
 pub use schedule::Eviction;
@@ -79,6 +81,7 @@ pub(crate) struct Engine<'a> {
     pub memory: u64,
     pub spill: &'a Spill,
     pub files: &'a FileCache,
+    pub known: &'a Known,
     pub cancel: &'a Cancel,
     pub threads: usize,
     pub observer: &'a dyn Observer,
@@ -97,6 +100,8 @@ pub struct Counts {
     pub batches: u64,
     /// Bytes fetched from storage.
     pub read: u64,
+    /// Bytes of elements of which an earlier run had left copies in memory.
+    pub reused: u64,
     /// Bytes handed to storage.
     pub written: u64,
     /// Chunks that were written to scratch to make room.
@@ -178,7 +183,9 @@ pub(crate) fn run(
             observer: engine.observer,
             retry: engine.retry,
             limit: engine.memory,
+            copies: engine.known.begin(plan, engine.arena),
             read: AtomicU64::new(0),
+            reused: AtomicU64::new(0),
             written: AtomicU64::new(0),
         },
         state: Mutex::new(State {
@@ -206,6 +213,7 @@ pub(crate) fn run(
         Counts {
             batches: counts.batches,
             read: run.cx.read.load(Ordering::Relaxed),
+            reused: run.cx.reused.load(Ordering::Relaxed),
             written: run.cx.written.load(Ordering::Relaxed),
             spilled: counts.spilled,
             spilled_bytes: engine.spill.stats().bytes_written - spilled_before,

@@ -1,6 +1,6 @@
 //! Running one batch: its units one after the other, each from its inputs to its results.
 
-use super::{fetch::Room, results::Collected, retry::Retry, tile::Evaluator};
+use super::{copies::Copies, fetch::Room, results::Collected, retry::Retry, tile::Evaluator};
 use crate::{
     error::{Error, ErrorKind, Result},
     event::Observer,
@@ -39,7 +39,9 @@ pub(crate) struct TaskCx<'a, 't> {
     pub retry: Retry,
     /// No size found in a file may be larger.
     pub limit: u64,
+    pub copies: Copies,
     pub read: AtomicU64,
+    pub reused: AtomicU64,
     pub written: AtomicU64,
 }
 
@@ -171,7 +173,7 @@ impl<'a> UnitTask<'a, '_> {
         match &self.stage.work {
             Work::Read(source) => {
                 let out = block_mut(source.meta().dtype, outs[0], &self.region.shape);
-                self.read(&**source, self.region, out, scratch)
+                self.read(&**source, self.region, || self.region.clone(), out, scratch)
             }
             Work::Shuffle => self.shuffle(inputs, outs, scratch),
             Work::Combine { fold, level } => {
@@ -335,7 +337,8 @@ impl<'a> UnitTask<'a, '_> {
                 for index in Coordinates::of(grid.covering(region)) {
                     let Some(at) = grid.region(&index).intersection(region) else { continue };
                     let landing = &mut landing[..at.volume() as usize * dtype.size()];
-                    self.read(&**source, &at, ChunkMut::new(dtype, landing, &at.shape), codec)?;
+                    let out = ChunkMut::new(dtype, landing, &at.shape);
+                    self.read(&**source, &at, || at.clone(), out, codec)?;
                     cut(&at, &ChunkView::new(dtype, landing, &at.shape));
                 }
             }

@@ -11,7 +11,7 @@ mod simulated;
 mod verbs;
 mod workers;
 
-use super::{Admission, Collected, Counts, Engine, Eviction, Retry, Target, run};
+use super::{Admission, Collected, Counts, Engine, Eviction, Known, Retry, Target, run};
 use crate::{
     array::{AnyVec, Array},
     error::Result,
@@ -78,6 +78,7 @@ fn on_engine<R>(how: How, cancel: &Cancel, work: impl FnOnce(&Engine<'_>) -> R) 
         memory: how.memory,
         spill: &spill,
         files: &FileCache::default(),
+        known: &Known::default(),
         cancel,
         threads: how.threads,
         observer: &Silent,

@@ -135,6 +135,7 @@ impl Builder {
             arena: Arc::new(arena),
             spill: Arc::new(Spill::new(scratch, quota)),
             files: Arc::default(),
+            known: Arc::default(),
             observer: self.observer,
             fuse: self.fuse,
             reproducible: self.reproducible,

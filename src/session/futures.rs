@@ -213,6 +213,7 @@ impl Session {
             arena: self.arena.clone(),
             spill: self.spill.clone(),
             files: self.files.clone(),
+            known: self.known.clone(),
             observer: self.observer.clone(),
             fuse: self.fuse,
             reproducible: self.reproducible,

@@ -25,7 +25,7 @@ use crate::{
     expr::Expr,
     memory::{self, Arena, MIB, Spill, format_bytes},
     plan::{Means, Plan, Root, Wanted},
-    run::{self, Admission, Collected, Engine, Retry, Target},
+    run::{self, Admission, Collected, Engine, Known, Retry, Target},
     sync::{Mutex, lock},
 };
 use freeboard_formats::{Cancel, ChunkSink, Element, FileCache, Writer};
@@ -57,6 +57,7 @@ pub struct Session {
     arena: Arc<Arena>,
     spill: Arc<Spill>,
     files: Arc<FileCache>,
+    known: Arc<Known>,
     observer: Arc<dyn Observer>,
     fuse: bool,
     reproducible: bool,
@@ -411,6 +412,7 @@ impl Session {
             memory,
             spill: &self.spill,
             files: &self.files,
+            known: &self.known,
             cancel,
             admission: &self.admission,
             threads: self.threads,
@@ -433,6 +435,7 @@ impl Session {
             seconds: started.elapsed().as_secs_f64(),
             predicted: plan.totals(),
             read: counts.read,
+            reused: counts.reused,
             written: counts.written,
             spilled: counts.spilled_bytes,
             peak: *peak,

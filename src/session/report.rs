@@ -14,6 +14,8 @@ pub struct Report {
     pub predicted: Totals,
     /// Bytes fetched from storage.
     pub read: u64,
+    /// Bytes of elements that were not read, as an earlier run of the session had left copies of them in memory.
+    pub reused: u64,
     /// Bytes handed to storage.
     pub written: u64,
     /// Bytes written to scratch.
@@ -29,13 +31,14 @@ pub struct Report {
 }
 
 impl Report {
-    /// The report as JSON, for programs: `seconds`, `read`, `written`, `spilled`, `peak` (null
+    /// The report as JSON, for programs: `seconds`, `read`, `reused`, `written`, `spilled`, `peak` (null
     /// where it is not known) and `memory` in bytes, how many files were taken as `missing`, and
     /// what was `predicted`, as [`Totals::to_json`] has it.
     pub fn to_json(&self) -> Value {
         json!({
             "seconds": self.seconds,
             "read": self.read,
+            "reused": self.reused,
             "written": self.written,
             "spilled": self.spilled,
             "peak": self.peak,

@@ -14,7 +14,10 @@ use crate::{
     error::{ErrorKind, FormatError, Result},
     missing::Blank,
     region::{Coordinates, Dims, Region, checked_volume, volume},
-    source::{Attributes, ChunkSource, Fingerprint, Meta, ReadCost, ReadCx, SourceSpec, Storage},
+    source::{
+        Attributes, ChunkSource, FileCache, Fingerprint, Meta, ReadCost, ReadCx, SourceSpec,
+        Storage,
+    },
     view::ChunkMut,
 };
 use std::{path::Path, sync::Arc};
@@ -253,6 +256,14 @@ impl ChunkSource for Image {
 
     fn fingerprint(&self) -> Result<Fingerprint> {
         Ok(self.origin.fingerprint(&self.convert))
+    }
+
+    fn version(&self, _: &Region, files: &FileCache) -> Result<Option<Fingerprint>> {
+        if !self.origin.is_zipped() {
+            return Ok(None);
+        }
+        // It is as it was opened, or refused.
+        self.origin.open(files).map(|_| Some(Fingerprint::default()))
     }
 
     fn spec(&self) -> SourceSpec {

@@ -60,6 +60,10 @@ impl Origin {
         files.open_unchanged(&self.path, self.stamp)
     }
 
+    pub(super) fn is_zipped(&self) -> bool {
+        self.zipped.is_some()
+    }
+
     /// The bytes of the open file.
     pub(super) fn input<'a>(&'a self, file: &'a StoredFile) -> Input<'a> {
         match &self.zipped {

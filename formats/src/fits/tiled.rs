@@ -20,7 +20,10 @@ use crate::{
     grid::Grid,
     missing::Blank,
     region::{Coordinates, Region, volume},
-    source::{Attributes, ChunkSource, Fingerprint, Meta, ReadCost, ReadCx, SourceSpec, Storage},
+    source::{
+        Attributes, ChunkSource, FileCache, Fingerprint, Meta, ReadCost, ReadCx, SourceSpec,
+        Storage,
+    },
     view::{ChunkMut, ChunkView},
 };
 use std::{path::Path, sync::Arc};
@@ -360,6 +363,11 @@ impl ChunkSource for Tiled {
 
     fn fingerprint(&self) -> Result<Fingerprint> {
         Ok(self.origin.fingerprint(&self.codec.convert))
+    }
+
+    fn version(&self, _: &Region, files: &FileCache) -> Result<Option<Fingerprint>> {
+        // It is as it was opened, or refused.
+        self.origin.open(files).map(|_| Some(Fingerprint::default()))
     }
 
     fn spec(&self) -> SourceSpec {

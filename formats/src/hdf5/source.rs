@@ -11,7 +11,7 @@ use crate::{
     files::Stamp,
     raw::{RawArray, read_exact, window_bytes},
     region::{Coordinates, Region},
-    source::{ChunkSource, Fingerprint, Meta, ReadCost, ReadCx, SourceSpec, Storage},
+    source::{ChunkSource, FileCache, Fingerprint, Meta, ReadCost, ReadCx, SourceSpec, Storage},
     stored::{ReadAt, StoredFile, foreign_bytes},
     view::{ChunkMut, ChunkView},
 };
@@ -222,6 +222,16 @@ impl ChunkSource for Source {
             Layout::External(slots) => own.and(slots.fingerprint()?),
             _ => own,
         })
+    }
+
+    fn version(&self, _: &Region, files: &FileCache) -> Result<Option<Fingerprint>> {
+        match &self.index.layout {
+            // It is as it was opened, or refused.
+            Layout::Chunked(chunks) if !chunks.pipeline.is_empty() => {
+                files.open_unchanged(&self.path, self.stamp).map(|_| Some(Fingerprint::default()))
+            }
+            _ => Ok(None),
+        }
     }
 
     fn spec(&self) -> SourceSpec {

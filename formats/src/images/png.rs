@@ -11,8 +11,8 @@ use crate::{
     error::{ErrorKind, FormatError, Result},
     region::Region,
     source::{
-        ChunkSource, Fingerprint, Format, Item, Meta, ReadCost, ReadCx, SourceSpec, Storage,
-        WriteOptions, Writer,
+        ChunkSource, FileCache, Fingerprint, Format, Item, Meta, ReadCost, ReadCx, SourceSpec,
+        Storage, WriteOptions, Writer,
     },
     stored::{StoredFile, foreign_bytes},
     view::{ChunkMut, ChunkView},
@@ -225,6 +225,11 @@ impl ChunkSource for Picture {
 
     fn fingerprint(&self) -> Result<Fingerprint> {
         Ok(self.file.fingerprint())
+    }
+
+    fn version(&self, _: &Region, files: &FileCache) -> Result<Option<Fingerprint>> {
+        // It is as it was opened, or refused.
+        self.file.open(files).map(|_| Some(Fingerprint::default()))
     }
 
     fn spec(&self) -> SourceSpec {

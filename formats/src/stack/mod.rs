@@ -26,7 +26,9 @@ use crate::{
     grid::{AxisGrid, Grid},
     missing::{Blank, Missing, MissingFiles},
     region::{Coordinates, Dims, Region, checked_volume},
-    source::{ChunkSource, Fingerprint, Labels, Meta, ReadCost, ReadCx, SourceSpec, Storage},
+    source::{
+        ChunkSource, FileCache, Fingerprint, Labels, Meta, ReadCost, ReadCx, SourceSpec, Storage,
+    },
     view::ChunkMut,
 };
 use files::Files;
@@ -508,6 +510,21 @@ impl ChunkSource for Stack {
 
     fn fingerprint(&self) -> Result<Fingerprint> {
         self.files.fingerprint()
+    }
+
+    fn version(&self, region: &Region, files: &FileCache) -> Result<Option<Fingerprint>> {
+        let mut version = Fingerprint::default();
+        let outer = Region::new(&region.start[..self.outer], &region.shape[..self.outer]);
+        for at in Coordinates::of(outer) {
+            let file = self.file_of(&at);
+            self.files.check_unchanged(file, &self.files.path(file))?;
+            let source = self.source(file)?;
+            let leading = source.meta().grid.rank() + self.outer - self.meta.grid.rank();
+            let inner = self.inner_region(region, leading);
+            let Some(one) = source.version(&inner, files)? else { return Ok(None) };
+            version = version.and(one);
+        }
+        Ok(Some(version))
     }
 
     fn spec(&self) -> SourceSpec {

@@ -18,7 +18,7 @@ use crate::{
     grid::Grid,
     raw::{RawArray, fetched_bytes, to_native, window_bytes},
     region::{Coordinates, Dims, Region},
-    source::{ChunkSource, Fingerprint, Meta, ReadCost, ReadCx, SourceSpec, Storage},
+    source::{ChunkSource, FileCache, Fingerprint, Meta, ReadCost, ReadCx, SourceSpec, Storage},
     view::{ChunkMut, ChunkView},
 };
 
@@ -372,6 +372,18 @@ impl ChunkSource for ZarrSource {
     fn fingerprint(&self) -> Result<Fingerprint> {
         let document = if self.layout.version == 3 { "zarr.json" } else { ".zarray" };
         self.store.fingerprint(&self.node, document)
+    }
+
+    fn version(&self, region: &Region, _: &FileCache) -> Result<Option<Fingerprint>> {
+        if self.layout.chain.is_raw() && !self.store.is_remote() {
+            return Ok(None);
+        }
+        let mut version = Fingerprint::default();
+        for index in Coordinates::of(self.objects.covering(region)) {
+            let Some(one) = self.store.version(&self.key(&index))? else { return Ok(None) };
+            version = version.and(one);
+        }
+        Ok(Some(version))
     }
 
     fn spec(&self) -> SourceSpec {

@@ -7,6 +7,7 @@ use super::hierarchy::DOCUMENTS;
 use crate::{
     aside,
     error::{ErrorKind, FormatError, Result},
+    files::Stamp,
     remote::{self, Prefix},
     source::Fingerprint,
     stored::ReadAt,
@@ -166,6 +167,22 @@ impl Store {
                 Ok(document.and(Fingerprint::of_folder(&below(root, node))?))
             }
             Store::Remote(prefix) => prefix.object(&document).fingerprint(),
+        }
+    }
+
+    /// What an object is now; `None` if it is not there.
+    pub(super) fn version(&self, key: &str) -> Result<Option<Fingerprint>> {
+        let path = match self {
+            Store::Folder(root) => below(root, key),
+            Store::Remote(prefix) => {
+                let object = prefix.object(key);
+                return object.len()?.map(|_| object.fingerprint()).transpose();
+            }
+        };
+        match fs::metadata(&path) {
+            Ok(meta) => Ok(Some(Stamp::from(&meta).fingerprint(&path))),
+            Err(e) if is_absent(&e) => Ok(None),
+            Err(e) => Err(FormatError::io(e).at_path(&path)),
         }
     }
 

@@ -93,7 +93,7 @@ impl Drop for Buffer {
             Some(Block::Mapped(range)) => {
                 let mut state = self.arena.lock();
                 state.live -= size;
-                state.put_idle(range);
+                state.put_idle(range, None);
             }
             heap => {
                 // Freed before it is no longer counted.

@@ -22,8 +22,8 @@ use crate::{
     raw::{RawArray, window_bytes},
     region::Region,
     source::{
-        Attributes, ChunkSource, Fingerprint, Format, Item, Meta, ReadCost, ReadCx, SourceSpec,
-        Storage, WriteOptions, Writer,
+        Attributes, ChunkSource, FileCache, Fingerprint, Format, Item, Meta, ReadCost, ReadCx,
+        SourceSpec, Storage, WriteOptions, Writer,
     },
     stored::{StoredFile, foreign_bytes},
     view::{ChunkMut, ChunkView},
@@ -409,6 +409,14 @@ impl ChunkSource for Pages {
 
     fn fingerprint(&self) -> Result<Fingerprint> {
         Ok(self.stamp.fingerprint(&self.path))
+    }
+
+    fn version(&self, _: &Region, files: &FileCache) -> Result<Option<Fingerprint>> {
+        if self.layout.is_raw() {
+            return Ok(None);
+        }
+        // It is as it was opened, or refused.
+        files.open_unchanged(&self.path, self.stamp).map(|_| Some(Fingerprint::default()))
     }
 
     fn spec(&self) -> SourceSpec {
