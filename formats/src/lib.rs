@@ -59,8 +59,7 @@ pub mod stack;
     feature = "zarr"
 ))]
 mod staging;
-#[cfg(any(feature = "h5", feature = "zarr"))]
-mod transform;
+pub mod transform;
 pub mod wrap;
 #[cfg(feature = "zarr")]
 pub mod zarr;
