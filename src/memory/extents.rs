@@ -4,6 +4,7 @@
 //! exactly, and the slab stays as long as the most that was ever live. Freed neighbours are joined at once.
 //! The slab only grows; its end never passes the quota.
 
+use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Extents start at, and are as long as, multiples of this: what direct I/O asks for.
@@ -69,10 +70,45 @@ impl Extents {
         Some(offset)
     }
 
+    /// New extents of at least `len` bytes together, as (offset, length): one, unless only
+    /// several shorter ones can be had. `None`, and nothing taken, if they are not [`Extents::available`].
+    pub fn gather(&mut self, len: u64) -> Option<SmallVec<[(u64, u64); 1]>> {
+        let mut left =
+            len.checked_next_multiple_of(ALIGN).filter(|len| *len <= self.available())?;
+        let mut all = SmallVec::new();
+        while left > 0 {
+            let part = left.min(self.longest());
+            all.push((self.alloc(part)?, part));
+            left -= part;
+        }
+        Some(all)
+    }
+
+    /// Gives the end of the extent at `offset` back, so that `len` bytes of it stay, and says
+    /// whether there was one of more than these.
+    pub fn shrink(&mut self, offset: u64, len: u64) -> bool {
+        let len = len.next_multiple_of(ALIGN);
+        match self.live.get_mut(&offset) {
+            Some(had) if len < *had && len > 0 => {
+                let rest = std::mem::replace(had, len) - len;
+                self.live_bytes -= rest;
+                self.join(offset + len, rest);
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Gives the extent at `offset` back, and says whether there was one.
     pub fn free(&mut self, offset: u64) -> bool {
-        let Some(mut len) = self.live.remove(&offset) else { return false };
+        let Some(len) = self.live.remove(&offset) else { return false };
         self.live_bytes -= len;
+        self.join(offset, len);
+        true
+    }
+
+    /// Makes what is live no more a free extent, one with its neighbours.
+    fn join(&mut self, offset: u64, mut len: u64) {
         let mut start = offset;
         if let Some(after) = self.free.get(&(offset + len)).copied() {
             self.remove_free(offset + len, after);
@@ -85,7 +121,6 @@ impl Extents {
             len += before;
         }
         self.insert_free(start, len);
-        true
     }
 
     /// The most bytes that the slab may have.
@@ -103,8 +138,13 @@ impl Extents {
         self.end
     }
 
-    /// The longest extent that could be had now.
+    /// Bytes that could be had now, in one extent or in several.
     pub fn available(&self) -> u64 {
+        self.quota - self.live_bytes
+    }
+
+    /// The longest extent that could be had now.
+    fn longest(&self) -> u64 {
         let longest = self.by_len.last().map_or(0, |(len, _)| *len);
         longest.max(self.quota - self.end + self.tail())
     }
@@ -185,7 +225,7 @@ mod tests {
         extents.free(at[2]);
         extents.free(at[1]);
         extents.check().unwrap();
-        assert_eq!(extents.available(), (1 << 20) - 8 * ALIGN);
+        assert_eq!(extents.longest(), (1 << 20) - 8 * ALIGN);
         // 3 + 1 + 2 have become one hole of six.
         assert_eq!(extents.alloc(6 * ALIGN), Some(0));
         assert_eq!((extents.live(), extents.end()), (8 * ALIGN, 8 * ALIGN));
@@ -206,30 +246,73 @@ mod tests {
         extents.check().unwrap();
     }
 
+    #[test]
+    fn what_is_not_to_be_had_in_one_is_gathered() {
+        let mut extents = Extents::new(10 * ALIGN);
+        let at: Vec<u64> = [2, 1, 3, 1, 3].map(|n| extents.alloc(n * ALIGN).unwrap()).into();
+        for i in [0, 2] {
+            assert!(extents.free(at[i]));
+        }
+        assert_eq!(extents.alloc(4 * ALIGN), None);
+        assert_eq!((extents.gather(5 * ALIGN + 1), extents.live()), (None, 5 * ALIGN));
+        let got = extents.gather(4 * ALIGN + 1).unwrap();
+        assert_eq!(got[..], [(at[2], 3 * ALIGN), (at[0], 2 * ALIGN)]);
+        assert_eq!((extents.gather(1), extents.gather(0)), (None, Some(SmallVec::new())));
+        extents.check().unwrap();
+        // The end of one, beside a free neighbour.
+        assert!(extents.free(at[3]));
+        assert!(extents.shrink(at[2], ALIGN + 1));
+        extents.check().unwrap();
+        assert_eq!((extents.longest(), extents.available()), (2 * ALIGN, 2 * ALIGN));
+        assert!(!extents.shrink(at[2], 2 * ALIGN) && !extents.shrink(at[3], ALIGN));
+        assert_eq!(extents.alloc(2 * ALIGN), Some(at[2] + 2 * ALIGN));
+    }
+
     proptest! {
         #[test]
         fn random_use_keeps_the_invariants(
             quota in 0..200 * ALIGN,
-            steps in prop::collection::vec((any::<bool>(), 0..20 * ALIGN, any::<prop::sample::Index>()), 0..300),
+            steps in prop::collection::vec((0..5u8, 0..20 * ALIGN, any::<prop::sample::Index>()), 0..300),
         ) {
             let mut extents = Extents::new(quota);
             let mut live: Vec<(u64, u64)> = Vec::new();
-            for (alloc, len, pick) in steps {
-                if alloc || live.is_empty() {
-                    let available = extents.available();
-                    match extents.alloc(len) {
-                        Some(_) if len == 0 => {}
-                        Some(at) => {
-                            let len = len.next_multiple_of(ALIGN);
-                            prop_assert!(len <= available);
-                            prop_assert!(live.iter().all(|(a, l)| at + len <= *a || a + l <= at));
-                            live.push((at, len));
+            for (step, len, pick) in steps {
+                let rounded = len.next_multiple_of(ALIGN);
+                let mut got = Vec::new();
+                match step {
+                    0 | 1 => {
+                        let longest = extents.longest();
+                        match extents.alloc(len) {
+                            Some(_) if len == 0 => {}
+                            Some(at) => got.push((at, rounded)),
+                            None => prop_assert!(len > longest),
                         }
-                        None => prop_assert!(len > available),
+                        prop_assert!(got.is_empty() || len <= longest);
                     }
-                } else {
-                    let (at, _) = live.swap_remove(pick.index(live.len()));
-                    prop_assert!(extents.free(at));
+                    2 => {
+                        let available = extents.available();
+                        match extents.gather(len) {
+                            Some(parts) => got.extend(parts),
+                            None => prop_assert!(rounded > available),
+                        }
+                        let sum = got.iter().map(|(_, len)| len).sum::<u64>();
+                        prop_assert!(got.is_empty() || sum == rounded);
+                    }
+                    _ if live.is_empty() => {}
+                    3 => {
+                        let (at, had) = pick.get_mut(&mut live[..]);
+                        let shrunk = extents.shrink(*at, len);
+                        prop_assert_eq!(shrunk, rounded > 0 && rounded < *had);
+                        *had = if shrunk { rounded } else { *had };
+                    }
+                    _ => {
+                        let (at, _) = live.swap_remove(pick.index(live.len()));
+                        prop_assert!(extents.free(at));
+                    }
+                }
+                for (at, len) in got {
+                    prop_assert!(live.iter().all(|(a, l)| at + len <= *a || a + l <= at));
+                    live.push((at, len));
                 }
                 prop_assert_eq!(extents.check(), Ok(()));
                 prop_assert_eq!(extents.live(), live.iter().map(|(_, l)| l).sum::<u64>());
