@@ -10,7 +10,7 @@
 //! | `pages` | the memory itself: anonymous mappings, huge pages, aligned heap blocks |
 //! | [`extents`] | which parts of a slab are taken; pure |
 //! | `slab` | the scratch file: nameless, opened for direct I/O too |
-//! | [`spill`] | [`Spill`]: one nameless file of such extents, verified on the way back |
+//! | [`spill`] | [`Spill`]: one nameless file of such extents, packed where that pays, verified on the way back |
 //!
 //! # How the accounting matches what the operating system counts
 //!

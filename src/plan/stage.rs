@@ -416,6 +416,14 @@ impl Port {
         }
     }
 
+    /// The bytes of the elements that its chunks are made of; of most that is in a fold's states.
+    pub fn element_size(&self) -> usize {
+        match &self.holds {
+            Holds::Blocks { dtype, .. } | Holds::Pieces { dtype, .. } => dtype.size(),
+            Holds::Fold { .. } => 8,
+        }
+    }
+
     /// The unit that makes the block with the number `block` of [`Port::array`].
     pub fn unit_of(&self, block: u64) -> u64 {
         match &self.holds {

@@ -108,6 +108,8 @@ pub struct Counts {
     pub spilled: u64,
     /// Their bytes.
     pub spilled_bytes: u64,
+    /// What these took on scratch.
+    pub stored_bytes: u64,
     /// Chunks that were dropped to make room, to be read again.
     pub dropped: u64,
 }
@@ -164,7 +166,7 @@ pub(crate) fn run(
     plan: &Plan,
     targets: &[Target<'_>],
 ) -> Result<(Table<Slot>, Counts)> {
-    let spilled_before = engine.spill.stats().bytes_written;
+    let before = engine.spill.stats();
     engine.files.begin();
     // A plan of few tasks is done before a second thread has begun.
     let threads = engine.threads.min((plan.totals().tasks as usize).div_ceil(2)).max(1);
@@ -209,14 +211,15 @@ pub(crate) fn run(
         seated(run.seats.clone(), || run.work(&own, stealers, stand_in));
     });
     let counts = |schedule: &Schedule<'_>| {
-        let counts = schedule.counts();
+        let (counts, spill) = (schedule.counts(), engine.spill.stats());
         Counts {
             batches: counts.batches,
             read: run.cx.read.load(Ordering::Relaxed),
             reused: run.cx.reused.load(Ordering::Relaxed),
             written: run.cx.written.load(Ordering::Relaxed),
             spilled: counts.spilled,
-            spilled_bytes: engine.spill.stats().bytes_written - spilled_before,
+            spilled_bytes: spill.bytes_written - before.bytes_written,
+            stored_bytes: spill.bytes_stored - before.bytes_stored,
             dropped: counts.dropped,
         }
     };
@@ -427,7 +430,8 @@ impl<'a> Run<'a, '_> {
                 Ok(Outcome::Remade(Key { port, index: batch.index }, buffer))
             }
             Assigned::Spill(key, buffer) => {
-                let extent = self.engine.spill.write(&buffer)?;
+                let element = plan.ports[key.port as usize].element_size();
+                let extent = self.engine.spill.write(&buffer, element)?;
                 drop(buffer);
                 Ok(Outcome::Spilled(key, extent))
             }

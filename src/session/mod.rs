@@ -438,6 +438,7 @@ impl Session {
             reused: counts.reused,
             written: counts.written,
             spilled: counts.spilled_bytes,
+            scratch: counts.stored_bytes,
             peak: *peak,
             memory: self.memory,
             missing: missing.iter().map(|files| files.count()).sum(),

@@ -59,7 +59,7 @@ impl Persisted {
             let mut slot = chunk.write().unwrap_or_else(PoisonError::into_inner);
             let Some(buffer) = slot.buffer.take() else { continue };
             if slot.extent.is_none() {
-                match self.spill.write(&buffer) {
+                match self.spill.write(&buffer, self.meta.dtype.size()) {
                     Ok(extent) => slot.extent = Some(Arc::new(extent)),
                     Err(error) => {
                         slot.buffer = Some(buffer);

@@ -18,8 +18,10 @@ pub struct Report {
     pub reused: u64,
     /// Bytes handed to storage.
     pub written: u64,
-    /// Bytes written to scratch.
+    /// Bytes of chunks that were written to scratch.
     pub spilled: u64,
+    /// What these took there: less, where they were packed.
+    pub scratch: u64,
     /// The most that the process held, as the operating system counts it; `None` where it does not tell.
     pub peak: Option<u64>,
     /// What it was allowed to hold.
@@ -31,8 +33,8 @@ pub struct Report {
 }
 
 impl Report {
-    /// The report as JSON, for programs: `seconds`, `read`, `reused`, `written`, `spilled`, `peak` (null
-    /// where it is not known) and `memory` in bytes, how many files were taken as `missing`, and
+    /// The report as JSON, for programs: `seconds`, `read`, `reused`, `written`, `spilled`, `scratch`,
+    /// `peak` (null where it is not known) and `memory` in bytes, how many files were taken as `missing`, and
     /// what was `predicted`, as [`Totals::to_json`] has it.
     pub fn to_json(&self) -> Value {
         json!({
@@ -41,6 +43,7 @@ impl Report {
             "reused": self.reused,
             "written": self.written,
             "spilled": self.spilled,
+            "scratch": self.scratch,
             "peak": self.peak,
             "memory": self.memory,
             "missing": self.missing,
@@ -66,6 +69,9 @@ impl fmt::Display for Report {
             " · spilled {}",
             if self.spilled == 0 { "0".into() } else { format_bytes(self.spilled).to_string() }
         )?;
+        if self.scratch < self.spilled {
+            write!(f, " as {}", format_bytes(self.scratch))?;
+        }
         match self.missing {
             0 => Ok(()),
             1 => write!(f, " · 1 file missing"),

@@ -140,7 +140,7 @@ fn reduce_prints_or_stores() {
     let folder = tempfile::tempdir().unwrap();
     let output = at(&folder, "mean.npy");
     let report = json(&["reduce", "nanmean", VISP, "--axis", "0,2", "-o", &output, "--json"]);
-    for key in ["seconds", "read", "written", "spilled", "peak", "memory", "predicted"] {
+    for key in ["seconds", "read", "written", "spilled", "scratch", "peak", "memory", "predicted"] {
         assert!(report.get(key).is_some(), "{key} in {report}");
     }
     assert_eq!(json(&["stats", &output, "--json"])["shape"], json!([20, 120]));
