@@ -229,9 +229,10 @@ impl FileCache {
 }
 
 impl Default for FileCache {
-    /// At most 128 files.
+    /// At most 512 files: half of what a process may commonly have open, and eight, which a task may
+    /// read in turn, for each of 64 threads.
     fn default() -> FileCache {
-        FileCache::new(NonZeroUsize::new(128).expect("not zero"))
+        FileCache::new(NonZeroUsize::new(512).expect("not zero"))
     }
 }
 

@@ -132,12 +132,11 @@ impl Plan {
                 // What is carried on comes first: whoever follows the needs depth first comes to
                 // the beginning of a chain before it reads a chunk of the middle.
                 for fold in folds.iter().filter(|fold| fold.chain) {
-                    for unit in units.clone() {
-                        let (block, position) = fold.geometry.place(unit);
-                        if position % fold.fan_in != 0 {
-                            let before = fold.geometry.chunk(block, position - 1);
-                            each(fold.port(1), before..before + 1);
-                        }
+                    // The units of a batch that follow the first hand it on among themselves.
+                    let (block, position) = fold.geometry.place(units.start);
+                    if position % fold.fan_in != 0 {
+                        let before = fold.geometry.chunk(block, position - 1);
+                        each(fold.port(1), before..before + 1);
                     }
                 }
                 self.units_read(this, &program.inputs, units, &mut each);
@@ -218,7 +217,8 @@ impl Plan {
         if !plan.chain && level == plan.last_level() {
             return self.blocks_readers(port, units, &mut each); // one state a block
         }
-        let mut next = units.start;
+        // Of a chain, what the last unit left is there.
+        let mut next = if plan.chain { units.end - 1 } else { units.start };
         while next < units.end {
             let unit = next;
             let (block, position) = plan.place(level, unit);
@@ -338,48 +338,10 @@ impl Plan {
     }
 
     /// The units whose results lie in a buffer.
-    fn units_in(&self, key: Key) -> Range<u64> {
+    pub(super) fn units_in(&self, key: Key) -> Range<u64> {
         match self.ports[key.port as usize].holds {
             Holds::Pieces { .. } => key.index..key.index + 1,
             _ => self.stages[self.ports[key.port as usize].stage as usize].units_of(key.index),
-        }
-    }
-
-    /// Whether a buffer holds the state of a chained fold, which its one reader changes in place.
-    pub(crate) fn is_carried(&self, key: Key) -> bool {
-        match &self.ports[key.port as usize].holds {
-            Holds::Fold { plan, level } if plan.chain => {
-                let (block, position) = plan.place(*level, key.index);
-                !plan.is_last(*level, block, position)
-            }
-            _ => false,
-        }
-    }
-
-    /// The buffer that becomes the one that a batch puts into `port`: a chained fold's state,
-    /// which is changed in place until it is finished.
-    pub(crate) fn carried_into(&self, batch: Batch, port: PortId) -> Option<Key> {
-        let Holds::Fold { plan: fold, level } = &self.ports[port as usize].holds else {
-            return None;
-        };
-        if !fold.chain {
-            return None;
-        }
-        let (block, position) = fold.place(*level, batch.index);
-        if fold.is_last(*level, block, position) {
-            return None;
-        }
-        match (&self.stages[batch.stage as usize].work, position % fold.fan_in) {
-            (Work::Visit { .. }, 0) => None,
-            (Work::Visit { .. }, _) => {
-                Some(Key { port, index: fold.geometry.chunk(block, position - 1) })
-            }
-            // The first state of a group is handed on as it is.
-            (_, 0) => {
-                let below = level - 1;
-                Some(Key { port: fold.port(below), index: fold.unit(below, block, position) })
-            }
-            (_, _) => Some(Key { port, index: batch.index - 1 }),
         }
     }
 

@@ -5,6 +5,7 @@
 //! nothing that grows with the number of chunks.
 
 mod bands;
+mod chain;
 mod compile;
 mod edges;
 mod explain;
@@ -322,6 +323,16 @@ impl Plan {
     fn bundle(&mut self) {
         for number in 0..self.stages.len() {
             let stage = &self.stages[number];
+            // Only where all units run: else a bundle would ask for what nobody counts.
+            let whole = |stage: &Stage| stage.demanded.volume() == stage.units;
+            // Chunks that outlive the run are handed out one by one.
+            let kept = stage.ports.iter().any(|&port| self.ports[port as usize].kept);
+            if stage.carries() {
+                if whole(stage) && !kept {
+                    self.stages[number].batch = self.chunks_together(number as StageId);
+                }
+                continue;
+            }
             let bundled = match &stage.work {
                 // What a user's function takes is not known, nor how long a file takes to open.
                 Work::Block { .. } | Work::Shuffle => false,
@@ -331,22 +342,18 @@ impl Plan {
                     stage.root.is_none_or(|root| !self.is_stored(root))
                         && parts.iter().all(|part| program(&part.program))
                 }
-                Work::Visit { folds, .. } => folds.iter().all(|fold| !fold.chain),
+                Work::Visit { .. } => true,
                 Work::Combine { fold, .. } => !fold.chain,
             };
             let reads_files = stage.inputs.iter().any(
                 |input| matches!(&input.feed, Feed::Source(source) if source.storage().files > 0),
             );
-            // Only where all units run: else a bundle would ask for what nobody counts.
-            let whole = |stage: &Stage| stage.demanded.volume() == stage.units;
             let all = match &stage.work {
                 Work::Combine { fold, .. } => {
                     whole(&self.stages[self.ports[fold.ports[0] as usize].stage as usize])
                 }
                 _ => whole(stage),
             };
-            // Chunks that outlive the run are handed out one by one.
-            let kept = stage.ports.iter().any(|&port| self.ports[port as usize].kept);
             if !bundled || reads_files || kept || stage.units < 16 || !all {
                 continue;
             }
@@ -375,12 +382,15 @@ impl Plan {
             if samples.is_empty() {
                 continue;
             }
-            let mean = |bytes: &dyn Fn(Batch) -> u64| {
-                let sum: u128 = samples.iter().map(|&batch| u128::from(bytes(batch))).sum();
-                (sum / samples.len() as u128) as u64
-            };
             let batches = tasks.div_ceil(stage.batch);
-            totals.read += mean(&|batch| self.read_by(batch)) * batches;
+            let units = |&batch: &Batch| {
+                let units = stage.units_of(batch.index);
+                units.end - units.start
+            };
+            // By the unit: the last batch may have fewer.
+            let read: u128 = samples.iter().map(|&batch| u128::from(self.read_by(batch))).sum();
+            let units: u64 = samples.iter().map(units).sum();
+            totals.read += (read * u128::from(tasks) / u128::from(units.max(1))) as u64;
             if let Some(root) = stage.root {
                 totals.written += freeboard_formats::region::volume(&stage.grid.shape())
                     * self.root_dtype(root).size() as u64;

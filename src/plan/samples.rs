@@ -49,6 +49,7 @@ impl Plan {
     fn out_of_phase(&self, stage: &Stage) -> u64 {
         let bundle = |port: PortId| match self.bundled(port) {
             1 => 0,
+            _ if self.is_chain(port) => Arena::rounded(self.ports[port as usize].slot),
             units => Arena::rounded(units * self.ports[port as usize].slot),
         };
         match &stage.work {

@@ -19,8 +19,8 @@ use freeboard_formats::{Dims, Region, region::Coordinates};
 use smallvec::SmallVec;
 
 /// How one unit works, and where things lie in its scratch, as byte offsets; all are multiples
-/// of 64. At the scratch's beginning, inputs that are not whole somewhere are put together, in
-/// their order.
+/// of 64. At the scratch's beginning lie states, and behind them inputs that are not whole
+/// somewhere are put together, in their order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Layout {
     /// How each of the inputs that the unit reads reaches it.
@@ -31,9 +31,9 @@ pub(crate) struct Layout {
     pub band: Dims,
     /// Where the result is made, of a root whose elements do not stay in the store.
     pub result: Option<usize>,
-    /// For each fold of a visit, or the one of a combination: where its state lies, if it
-    /// is finished by the task that begins it.
-    pub states: SmallVec<[Option<usize>; 4]>,
+    /// Bytes of the states that are finished by the batch that begins them: of a visit in the
+    /// order of its folds, of a fold that is not carried one for each unit that works with it.
+    pub states: usize,
     /// The registers of the program, or the scratch of a function.
     pub registers: usize,
     /// What adapters use: from here to the end.
@@ -43,9 +43,16 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// Where what comes behind the landings begins: states, or else registers.
-    pub fn states_start(&self) -> usize {
-        self.states.iter().flatten().copied().min().unwrap_or(self.registers)
+    /// Whether units with these layouts, and blocks of one shape, can go through their bands in
+    /// turn: then at most one band of an input of each is there at a time.
+    pub fn goes_along(&self, other: &Layout) -> bool {
+        let in_turn = |fetch: &Fetch| matches!(fetch, Fetch::InPlace | Fetch::Banded);
+        let places = |layout: &Layout| (layout.states, layout.registers, layout.codec);
+        self.fetches.iter().all(in_turn)
+            && self.fetches == other.fetches
+            && self.landings == other.landings
+            && self.band == other.band
+            && places(self) == places(other)
     }
 }
 
@@ -182,6 +189,15 @@ impl Plan {
             }
             take(&mut at, landing);
         }
+        if let Work::Visit { folds, .. } = &this.work {
+            let units = this.visited_with(unit);
+            for fold in folds {
+                for bytes in fold.begun_and_finished(units.clone()) {
+                    take(&mut at, bytes as u64);
+                }
+            }
+            layout.states = at;
+        }
         if !matches!(this.work, Work::Read(_) | Work::Shuffle | Work::Combine { .. }) {
             let region = this.region(unit);
             let (inputs, program) = self.inputs_of(this, &region);
@@ -217,16 +233,6 @@ impl Plan {
                     codec = codec.max(sink.scratch());
                 }
             }
-            if let Work::Visit { folds, .. } = &this.work {
-                for fold in folds {
-                    let level = u32::from(fold.chain);
-                    let (block, position) = fold.place(level, unit);
-                    let begun = fold.is_last(level, block, position)
-                        && (!fold.chain || position % fold.fan_in == 0);
-                    let bytes = fold.layout(fold.geometry.cells(block)).1 as u64;
-                    layout.states.push(begun.then(|| take(&mut at, bytes)));
-                }
-            }
             if let Some(program) = program {
                 // Inputs that do not lie in runs are copied to registers of their own.
                 let tiles = match (&this.work, program.copied_input()) {
@@ -248,7 +254,8 @@ impl Plan {
         {
             let (block, _) = fold.place(*level, unit);
             let bytes = fold.layout(fold.geometry.cells(block)).1 as u64;
-            layout.states.push(Some(take(&mut at, bytes)));
+            take(&mut at, bytes);
+            layout.states = at;
         }
         layout.codec = at;
         layout.total = at + (codec as usize).next_multiple_of(64);
@@ -275,10 +282,7 @@ impl Plan {
         };
         stage.inputs.iter().all(made)
             && stage.grid.axes().iter().all(|axis| axis.regular_chunk().is_some())
-            && match &stage.work {
-                Work::Visit { folds, .. } => folds.iter().all(|fold| !fold.chain),
-                _ => true,
-            }
+            && !stage.carries()
     }
 
     /// The length of the buffer that a batch puts into a port, in bytes.
@@ -286,6 +290,7 @@ impl Plan {
         let port = &self.ports[key.port as usize];
         match self.bundled(key.port) {
             1 => port.unit_bytes(key.index),
+            _ if self.is_chain(key.port) => port.unit_bytes(self.left_by(key)),
             _ => {
                 let units = self.stages[port.stage as usize].units_of(key.index);
                 (units.end - units.start) * port.slot

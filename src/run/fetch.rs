@@ -41,51 +41,66 @@ impl<'a> UnitTask<'a, '_> {
         Ok(views)
     }
 
-    /// Calls `each` with one band of the unit's block after the other, and with the views of
-    /// the program's inputs that have its shape. What is read by bands is read into the same
-    /// place again and again.
+    /// Calls `each` with one band after the other of the blocks of `tasks`, units whose layouts
+    /// [go along](crate::plan::Layout::goes_along) with each other: with the first band of each block,
+    /// then with the second; and with the number of the block among them, and the views of the program's
+    /// inputs that have the band's shape. What is read by bands is read into the same place again and again.
     pub(super) fn for_each_band(
-        &self,
+        tasks: &[UnitTask<'a, '_>],
         program: &Program,
         inputs: &Inputs,
         room: Room<'_>,
-        mut each: impl FnMut(&Band, &[ChunkView<'_>], &mut [u8]),
+        mut each: impl FnMut(usize, &Band, &[ChunkView<'_>], &mut [u8]),
     ) -> Result<()> {
-        let region = self.region;
-        if region.is_empty() {
+        let Some(first) = tasks.first().filter(|task| !task.region.is_empty()) else {
+            return Ok(());
+        };
+        let Room { mut landings, registers, codec } = room;
+        let (shape, layout) = (&first.region.shape, first.layout);
+        if layout.band == *shape {
+            for (number, task) in tasks.iter().enumerate() {
+                task.cx.cancel.check()?;
+                let mut landings = &mut *landings;
+                let views = task.fetch_all(&program.inputs, inputs, &mut landings, codec)?;
+                each(number, &Band::whole(shape), &views, registers);
+            }
             return Ok(());
         }
-        let Room { mut landings, registers, codec } = room;
-        let one_band = self.layout.band == region.shape;
-        let mut whole: SmallVec<[ChunkView<'_>; 4]> = SmallVec::new();
+        let mut landed: SmallVec<[ChunkView<'_>; 4]> = SmallVec::new();
         let mut banded: SmallVec<[&mut [u8]; 4]> = SmallVec::new();
         for (at, &number) in program.inputs.iter().enumerate() {
-            let landing = carve(&mut landings, self.layout.landings[at]);
-            match self.layout.fetches[at] {
-                Fetch::Banded if !one_band => banded.push(landing),
-                _ => whole.push(self.fetch(at, number, region, inputs, landing, codec)?),
+            let landing = carve(&mut landings, layout.landings[at]);
+            match layout.fetches[at] {
+                Fetch::Banded => banded.push(landing),
+                Fetch::InPlace => {}
+                // Only of a unit by itself.
+                Fetch::Landed | Fetch::Direct => {
+                    landed.push(first.fetch(at, number, first.region, inputs, landing, codec)?);
+                }
             }
         }
-        if one_band {
-            self.cx.cancel.check()?;
-            each(&Band::whole(&region.shape), &whole, registers);
-            return Ok(());
-        }
-        for band in bands(&region.shape, &self.layout.band) {
-            self.cx.cancel.check()?;
-            let part = band.of(region);
-            let (mut whole, mut banded) = (whole.iter(), banded.iter_mut());
-            let mut views: SmallVec<[ChunkView<'_>; 4]> = SmallVec::new();
-            for (at, &number) in program.inputs.iter().enumerate() {
-                views.push(match self.layout.fetches[at] {
-                    Fetch::Banded => {
-                        let landing = banded.next().expect("a landing for each");
-                        self.fetch(at, number, &part, inputs, landing, codec)?
-                    }
-                    _ => whole.next().expect("fetched before").sub(&band.within),
-                });
+        for band in bands(shape, &layout.band) {
+            for (number, task) in tasks.iter().enumerate() {
+                task.cx.cancel.check()?;
+                let part = band.of(task.region);
+                let (mut landed, mut banded) = (landed.iter(), banded.iter_mut());
+                let mut views: SmallVec<[ChunkView<'_>; 4]> = SmallVec::new();
+                for (at, &input) in program.inputs.iter().enumerate() {
+                    views.push(match layout.fetches[at] {
+                        Fetch::Banded => {
+                            let landing = banded.next().expect("a landing for each");
+                            task.fetch(at, input, &part, inputs, landing, codec)?
+                        }
+                        Fetch::InPlace => task
+                            .fetch(at, input, task.region, inputs, &mut [], codec)?
+                            .sub(&band.within),
+                        Fetch::Landed | Fetch::Direct => {
+                            landed.next().expect("fetched before").sub(&band.within)
+                        }
+                    });
+                }
+                each(number, &band, &views, registers);
             }
-            each(&band, &views, registers);
         }
         Ok(())
     }

@@ -21,6 +21,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 mod tile;
+mod visit;
 mod workers;
 
 pub(crate) use calls::{Admission, call};

@@ -1,105 +1,12 @@
-//! The tasks of a reduction: visiting a chunk, and combining states.
+//! Combining the states of a reduction.
 
 use super::{
-    fetch::Room,
-    fold::{Rows, parts, parts_mut},
-    task::{Inputs, Lent, UnitTask, carve, lent},
-    tile::{Evaluator, register_bytes},
+    fold::{parts, parts_mut},
+    task::{Inputs, Lent, UnitTask, lent},
 };
-use crate::{
-    error::Result,
-    memory::Buffer,
-    plan::{FoldPlan, Program},
-};
-use smallvec::SmallVec;
-use std::sync::Arc;
+use crate::plan::FoldPlan;
 
-impl<'a> UnitTask<'a, '_> {
-    pub(super) fn visit(
-        &self,
-        program: &'a Program,
-        folds: &[Arc<FoldPlan>],
-        inputs: &mut Inputs,
-        outs: &mut [&mut [u8]],
-        scratch: &mut [u8],
-    ) -> Result<()> {
-        let region = self.region;
-        let (work, codec) = scratch.split_at_mut(self.layout.codec);
-        let (landings, mut rest) = work.split_at_mut(self.layout.states_start());
-        // States that this task finishes: begun here in scratch, or carried here by a chunk
-        // whose buffer is this task's.
-        let mut taken: SmallVec<[Option<Buffer>; 2]> = SmallVec::new();
-        let mut places: SmallVec<[(u64, u64); 2]> = SmallVec::new();
-        for fold in folds {
-            let (block, position) = fold.place(u32::from(fold.chain), self.unit);
-            let carried =
-                fold.chain && position % fold.fan_in != 0 && fold.is_last(1, block, position);
-            taken.push(carried.then(|| {
-                let chunk = fold.geometry.chunk(block, position - 1);
-                let key = self.plan.key(fold.port(1), chunk);
-                let at = inputs.iter().position(|(have, _)| *have == key).expect("lent");
-                match inputs.remove(at).1 {
-                    Lent::Owned(buffer) => buffer,
-                    Lent::Shared(_) => unreachable!("a state has one reader"),
-                }
-            }));
-            places.push((block, position));
-        }
-        let mut states: SmallVec<[FoldState<'_>; 2]> = SmallVec::new();
-        for (number, ((fold, out), taken)) in
-            folds.iter().zip(outs.iter_mut()).zip(&mut taken).enumerate()
-        {
-            let (block, position) = places[number];
-            let cells = fold.geometry.cells(block);
-            let len = fold.layout(cells).1;
-            let last = fold.is_last(u32::from(fold.chain), block, position);
-            let first = !fold.chain || position % fold.fan_in == 0;
-            let seen = match first {
-                true => 0,
-                false => {
-                    fold.elements_between(block, position / fold.fan_in * fold.fan_in, position)
-                }
-            };
-            let (bytes, result): (&mut [u8], Option<&mut [u8]>) =
-                match (taken, self.layout.states[number]) {
-                    (Some(buffer), _) => (buffer.as_mut_slice(), Some(out)),
-                    (None, Some(_)) => (carve(&mut rest, len), Some(out)),
-                    (None, None) => (&mut out[..len], None),
-                };
-            debug_assert_eq!(result.is_some(), last);
-            let mut parts = parts_mut(fold, cells, bytes);
-            if first {
-                fold.fold.start(&mut parts);
-            }
-            let rows = Rows::new(fold, region, seen);
-            states.push(FoldState { fold, rows, parts, result, block, cells });
-        }
-        let count = region.volume() as usize;
-        debug_assert!(rest.len() >= program.registers as usize * register_bytes(count));
-        let room = Room { landings, registers: rest, codec };
-        self.for_each_band(program, inputs, room, |band, views, registers| {
-            Evaluator::new(program, views, count, registers).for_each_tile(
-                &region.shape,
-                band,
-                |output, start, tile| {
-                    for state in states.iter_mut().filter(|state| state.fold.output == output) {
-                        state.rows.fold(&*state.fold.fold, &mut state.parts, start, tile);
-                    }
-                },
-            );
-        })?;
-        for state in states {
-            if let Some(out) = state.result {
-                let fold = state.fold;
-                let read: SmallVec<[&[u8]; 3]> = state.parts.iter().map(|part| &**part).collect();
-                let len = state.cells as usize * fold.fold.output().size();
-                let elements = fold.elements(fold.last_level(), state.block, 0);
-                fold.fold.finish(&read, elements, &mut out[..len]);
-            }
-        }
-        Ok(())
-    }
-
+impl UnitTask<'_, '_> {
     /// Combines states: of a chain the next one into the one that is carried, else up to
     /// [`fan_in`](FoldPlan::fan_in) of them.
     pub(super) fn combine(
@@ -179,15 +86,4 @@ impl<'a> UnitTask<'a, '_> {
             }
         }
     }
-}
-
-/// A fold at work on one chunk.
-struct FoldState<'a> {
-    fold: &'a FoldPlan,
-    rows: Rows,
-    parts: SmallVec<[&'a mut [u8]; 3]>,
-    /// Where the finished block goes, of a state that is finished here.
-    result: Option<&'a mut [u8]>,
-    block: u64,
-    cells: u64,
 }

@@ -1,6 +1,8 @@
 //! Running one batch: its units one after the other, each from its inputs to its results.
 
-use super::{copies::Copies, fetch::Room, results::Collected, retry::Retry, tile::Evaluator};
+use super::{
+    copies::Copies, fetch::Room, results::Collected, retry::Retry, tile::Evaluator, visit::visit,
+};
 use crate::{
     error::{Error, ErrorKind, Result},
     event::Observer,
@@ -13,9 +15,12 @@ use freeboard_formats::{
     region::{Coordinates, volume},
 };
 use smallvec::SmallVec;
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    slice,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// Where a root's elements go.
@@ -95,6 +100,7 @@ fn block_mut<'a>(dtype: DType, bytes: &'a mut [u8], shape: &[u64]) -> ChunkMut<'
 fn slot(plan: &Plan, port: PortId, unit: u64) -> usize {
     match plan.bundled(port) {
         1 => 0,
+        _ if plan.is_chain(port) => 0,
         bundled => (unit % bundled * plan.ports[port as usize].slot) as usize,
     }
 }
@@ -122,6 +128,10 @@ pub(crate) fn run_batch(
         });
     }
     let mut buffers: Vec<Buffer> = outputs.into_iter().flatten().collect();
+    if stage.carries() {
+        carry(cx, batch, &mut inputs, &mut buffers, &mut scratch)?;
+        return Ok(buffers);
+    }
     // Units of an aligned stage that have one shape have one layout.
     let (mut alike, mut layout): (Option<Dims>, _) = (None, Layout::default());
     for unit in stage.units_of(batch.index) {
@@ -139,6 +149,29 @@ pub(crate) fn run_batch(
         task.run(&mut inputs, &mut slices, scratch)?;
     }
     Ok(buffers)
+}
+
+/// Runs a batch of a stage that carries states: its units are worked on together.
+fn carry(
+    cx: &TaskCx<'_, '_>,
+    batch: Batch,
+    inputs: &mut Inputs,
+    buffers: &mut [Buffer],
+    scratch: &mut [u8],
+) -> Result<()> {
+    let plan = cx.plan;
+    let stage = &plan.stages[batch.stage as usize];
+    let Work::Visit { program, folds } = &stage.work else { unreachable!("visits carry states") };
+    let units = stage.units_of(batch.index);
+    let blocks: SmallVec<[(u64, Region, Layout); 8]> =
+        units.map(|unit| (unit, stage.region(unit), plan.layout(batch.stage, unit))).collect();
+    let tasks: SmallVec<[UnitTask<'_, '_>; 8]> = blocks
+        .iter()
+        .map(|(unit, region, layout)| UnitTask { cx, plan, stage, unit: *unit, region, layout })
+        .collect();
+    let mut outs: SmallVec<[&mut [u8]; 2]> =
+        buffers.iter_mut().map(|buffer| buffer.as_mut_slice()).collect();
+    visit(&tasks, program, folds, inputs, &mut outs, scratch)
 }
 
 /// The state of a chained fold that a batch carries on and hands on, taken from its inputs.
@@ -184,7 +217,9 @@ impl<'a> UnitTask<'a, '_> {
                 let program = &part_of(*axis, parts, self.region).program;
                 self.map(program, inputs, outs, scratch)
             }
-            Work::Visit { program, folds } => self.visit(program, folds, inputs, outs, scratch),
+            Work::Visit { program, folds } => {
+                visit(slice::from_ref(self), program, folds, inputs, outs, scratch)
+            }
             Work::Block { kernel, .. } => {
                 let (work, codec) = scratch.split_at_mut(self.layout.codec);
                 let (mut landings, own) = work.split_at_mut(self.layout.registers);
@@ -301,13 +336,20 @@ impl<'a> UnitTask<'a, '_> {
                 let out = out.with_unit_axes(&held.shape);
                 return self.gather(input, region, &held, out, inputs, room.codec);
             }
-            return self.for_each_band(program, inputs, room, |band, views, _| {
-                out.sub(&band.within).assign(&views[0]);
-            });
+            return Self::for_each_band(
+                slice::from_ref(self),
+                program,
+                inputs,
+                room,
+                |_, band, views, _| {
+                    out.sub(&band.within).assign(&views[0]);
+                },
+            );
         }
         let (count, size) = (region.volume() as usize, program.outputs[0].1.size());
         let bytes = out.as_bytes().expect("results are made in one run");
-        self.for_each_band(program, inputs, room, |band, views, registers| {
+        let tasks = slice::from_ref(self);
+        Self::for_each_band(tasks, program, inputs, room, |_, band, views, registers| {
             let bytes = &mut bytes[band.elements.start * size..band.elements.end * size];
             Evaluator::new(program, views, count, registers).run(&region.shape, band, bytes);
         })

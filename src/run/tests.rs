@@ -1,6 +1,7 @@
 //! Whole runs, on arenas of any size: the same bits whatever the budget, the number of
 //! threads and what was spilled, and nothing left behind.
 
+mod chains;
 mod eviction;
 mod graphs;
 #[cfg(feature = "shuttle")]
@@ -94,7 +95,11 @@ fn on_engine<R>(how: How, cancel: &Cancel, work: impl FnOnce(&Engine<'_>) -> R) 
 
 /// Carries out the plan for some roots, unless it is cancelled.
 fn carried_out_unless(cancel: &Cancel, wanted: &[Wanted], how: How) -> Result<Ran> {
-    let plan = Plan::fitting(wanted, how.means(), 0)?;
+    planned_out_unless(cancel, &Plan::fitting(wanted, how.means(), 0)?, wanted, how)
+}
+
+/// The same, by this plan.
+fn planned_out_unless(cancel: &Cancel, plan: &Plan, wanted: &[Wanted], how: How) -> Result<Ran> {
     let mut outs = Vec::new();
     for wanted in wanted.iter().filter(|wanted| !wanted.root.kept) {
         let count = wanted.root.grid.shape().iter().product::<u64>();
@@ -115,7 +120,7 @@ fn carried_out_unless(cancel: &Cancel, wanted: &[Wanted], how: How) -> Result<Ra
     let chunks = wanted.iter().filter(|wanted| wanted.root.kept);
     let chunks: u64 = chunks.map(|wanted| wanted.root.grid.len()).sum();
     let (counts, peak, loaded) = on_engine(how, cancel, |engine| {
-        let (kept, counts) = run(engine, &plan, &targets)?;
+        let (kept, counts) = run(engine, plan, &targets)?;
         assert_eq!(kept.len() as u64, chunks);
         kept.into_values().for_each(|slot| slot.free_extent(engine.spill));
         Ok(counts)
