@@ -19,7 +19,7 @@ use std::ops::Range;
 /// thread can be open at once (see [`FileCache`](freeboard_formats::FileCache)).
 const TOGETHER: u64 = 8;
 
-/// A batch of several chunks may need so much of the memory that one of one needs.
+/// The memory that a batch of several chunks may need, in that of a batch of one.
 const MORE: f64 = 1.125;
 
 impl FoldPlan {

@@ -2,8 +2,8 @@
 //!
 //! A visit is of one chunk, or, where states are carried, of all those of a batch: a fold that is
 //! carried has one state for all of them, any other one for each. Chunks that are read band by
-//! band are gone through side by side (`plan::chain` tells why); whatever the order, a state is
-//! handed the tiles of a chunk in C order, and a cell the chunks in theirs.
+//! band are gone through side by side (`plan::chain` tells why) where a cell has all of a chunk's elements
+//! in one band. So a state is handed the tiles of a chunk in C order, and a cell the chunks in theirs.
 
 use super::{
     fetch::Room,
@@ -76,6 +76,13 @@ fn rows(fold: &FoldPlan, task: &UnitTask<'_, '_>) -> Rows {
     Rows::new(fold, task.region, seen)
 }
 
+/// Whether no cell has elements in two bands of the task's chunk: else it would be handed those of the
+/// next chunk's first band before those of this one's second.
+fn bands_are_apart(fold: &FoldPlan, task: &UnitTask<'_, '_>) -> bool {
+    let lengths = task.layout.band.iter().zip(&task.region.shape);
+    lengths.zip(&fold.geometry.bins).all(|((band, chunk), bin)| *bin == 1 || band == chunk)
+}
+
 /// Visits the chunks of `tasks`, and puts states, or what they are finished to, into `outs`: of each fold
 /// from the first of these units on.
 pub(super) fn visit<'a>(
@@ -125,8 +132,9 @@ pub(super) fn visit<'a>(
     let mut at = 0;
     while let Some(head) = tasks.get(at) {
         let (region, layout) = (head.region, head.layout);
+        let apart = folds.iter().all(|fold| !fold.chain || bands_are_apart(fold, head));
         let along = |task: &&UnitTask<'_, '_>| {
-            task.region.shape == region.shape && layout.goes_along(task.layout)
+            apart && task.region.shape == region.shape && layout.goes_along(task.layout)
         };
         let group = &tasks[at..at + 1 + tasks[at + 1..].iter().take_while(along).count()];
         let (work, codec) = scratch.split_at_mut(layout.codec - layout.states);
