@@ -54,7 +54,8 @@ pub(super) fn along_axes<T: Kind>(
             Halo::new(meta, boundary, &sides)
         });
         let halo = halo.map_err(mistake(at))?;
-        made(array.expr(), meta, &halo.clone(), Lines { passes, halo }, at)
+        let lines = Lines { dtype: meta.dtype, passes, halo: halo.clone() };
+        made(array.expr(), meta, &halo, lines, at)
     }))
 }
 

@@ -11,6 +11,7 @@
 //! | `samples` | elements of any dtype as doubles, and back as C converts them |
 //! | `rows` | how rows of elements become one: weighted sums, extremes, ranks |
 //! | `lines` | filters along one axis after the other |
+//! | `panels` | lines side by side, in which a filter along any axis is one of rows |
 //! | `footprint` | filters over footprints of any shape |
 //! | `filters` | the filters by their names: what they weigh, and along which axes |
 //! | `one_axis` | filters along a single axis |
@@ -29,6 +30,7 @@ mod measure;
 mod morphology;
 mod one_axis;
 mod overlap;
+mod panels;
 mod rows;
 mod samples;
 

@@ -5,11 +5,11 @@
 //! that are as far away as the neighbours are. So all inner loops are here, along rows, and
 //! run on as many elements at once as the processor can.
 
-use crate::kernel::with_avx2;
+use crate::kernel::{with_avx2, with_avx512};
 use freeboard_formats::Scalar;
 use std::marker::PhantomData;
 
-/// Elements of a row that are combined at a time, in registers.
+/// Elements of a row whose ranks are found at a time.
 const LANES: usize = 16;
 
 /// Of how many rows at most ranks are found by comparisons of whole rows; among more, each
@@ -93,7 +93,7 @@ impl Combine {
     pub(super) fn run(&self, rows: Rows<'_>, out: &mut [f64], scratch: &mut [f64]) {
         match self {
             Combine::Weigh(weights, divisor) => {
-                single::<()>(rows, weights, out);
+                single(rows, weights, out);
                 if *divisor != 1.0 {
                     out.iter_mut().for_each(|value| *value /= divisor);
                 }
@@ -176,24 +176,19 @@ impl Order for More {
     }
 }
 
-/// Anything: of loops that have no parameter.
-trait Any {}
-
-impl Any for () {}
-
 /// What makes some elements of a result that lie side by side. A trait and not closures, which are
 /// functions of their own that the compiler may not inline, and then compiles without AVX2.
 trait Lanes {
     fn make<const N: usize>(&mut self, at: usize) -> [f64; N];
 }
 
-/// Fills `out` by whole registers, and what is left one by one.
+/// Fills `out` by `N` elements, which registers hold (64 doubles are 8 of AVX-512's 32, 16 are 4 of AVX2's 16), and what is left one by one.
 #[inline(always)]
-fn fill(out: &mut [f64], mut lanes: impl Lanes) {
-    let (head, tail) = out.as_chunks_mut::<LANES>();
-    let whole = head.len() * LANES;
+fn fill<const N: usize>(out: &mut [f64], mut lanes: impl Lanes) {
+    let (head, tail) = out.as_chunks_mut::<N>();
+    let whole = head.len() * N;
     for (number, out) in head.iter_mut().enumerate() {
-        *out = lanes.make(number * LANES);
+        *out = lanes.make(number * N);
     }
     for (number, out) in tail.iter_mut().enumerate() {
         [*out] = lanes.make(whole + number);
@@ -227,13 +222,13 @@ impl<P: Pair> Lanes for Paired<'_, P> {
 }
 
 #[inline(always)]
-fn paired_loop<P: Pair>(rows: Rows<'_>, weights: &[f64], out: &mut [f64]) {
-    fill(out, Paired { rows, weights, pair: PhantomData::<P> });
+fn paired_loop<P: Pair, const N: usize>(rows: Rows<'_>, weights: &[f64], out: &mut [f64]) {
+    fill::<N>(out, Paired { rows, weights, pair: PhantomData::<P> });
 }
 
-with_avx2! {
+with_avx512! {
     /// Weighted sums where rows as far from the centre have one weight, but for its sign.
-    fn paired<P: Pair>(rows: Rows<'_>, weights: &[f64], out: &mut [f64]) = paired_loop
+    fn paired<P: Pair>(rows: Rows<'_>, weights: &[f64], out: &mut [f64]) = paired_loop [64, 16]
 }
 
 struct Single<'a> {
@@ -256,13 +251,13 @@ impl Lanes for Single<'_> {
 }
 
 #[inline(always)]
-fn single_loop<A: Any>(rows: Rows<'_>, weights: &[f64], out: &mut [f64]) {
-    fill(out, Single { rows, weights });
+fn single_loop<const N: usize>(rows: Rows<'_>, weights: &[f64], out: &mut [f64]) {
+    fill::<N>(out, Single { rows, weights });
 }
 
-with_avx2! {
+with_avx512! {
     /// Weighted sums.
-    fn single<A: Any>(rows: Rows<'_>, weights: &[f64], out: &mut [f64]) = single_loop
+    fn single<>(rows: Rows<'_>, weights: &[f64], out: &mut [f64]) = single_loop [64, 16]
 }
 
 struct Extreme<'a, O> {
@@ -285,13 +280,13 @@ impl<O: Order> Lanes for Extreme<'_, O> {
 }
 
 #[inline(always)]
-fn extreme_loop<O: Order>(rows: Rows<'_>, out: &mut [f64]) {
-    fill(out, Extreme { rows, order: PhantomData::<O> });
+fn extreme_loop<O: Order, const N: usize>(rows: Rows<'_>, out: &mut [f64]) {
+    fill::<N>(out, Extreme { rows, order: PhantomData::<O> });
 }
 
-with_avx2! {
+with_avx512! {
     /// The first of each column.
-    fn extreme<O: Order>(rows: Rows<'_>, out: &mut [f64]) = extreme_loop
+    fn extreme<O: Order>(rows: Rows<'_>, out: &mut [f64]) = extreme_loop [64, 16]
 }
 
 struct Rank<'a, O> {
@@ -328,7 +323,7 @@ impl<O: Order> Lanes for Rank<'_, O> {
 
 #[inline(always)]
 fn rank_loop<O: Order>(rows: Rows<'_>, rank: usize, out: &mut [f64], scratch: &mut [f64]) {
-    fill(out, Rank { rows, rank, scratch, order: PhantomData::<O> });
+    fill::<LANES>(out, Rank { rows, rank, scratch, order: PhantomData::<O> });
 }
 
 with_avx2! {

@@ -60,7 +60,7 @@ pub(crate) use scratch::{carve, carved};
 pub use search::Search;
 pub use special::{Special, special};
 pub use unary::{Unary, unary};
-pub(crate) use wide::with_avx2;
+pub(crate) use wide::{with_avx2, with_avx512};
 
 use freeboard_formats::{ChunkMut, ChunkView, DType, Region, Scalar};
 use smallvec::SmallVec;
