@@ -300,10 +300,10 @@ mod floats {
         ($($t:ident)*) => {$(
             pub(super) fn $t(op: Binary) -> Option<Run> {
                 Some(match op {
-                    Binary::Add => looped!(map2::<$t, $t>(|a, b| a + b)),
-                    Binary::Subtract => looped!(map2::<$t, $t>(|a, b| a - b)),
-                    Binary::Multiply => looped!(map2::<$t, $t>(|a, b| a * b)),
-                    Binary::Divide => looped!(map2::<$t, $t>(|a, b| a / b)),
+                    Binary::Add => looped!(wide2::<$t, _>(|a, b| a + b)),
+                    Binary::Subtract => looped!(wide2::<$t, _>(|a, b| a - b)),
+                    Binary::Multiply => looped!(wide2::<$t, _>(|a, b| a * b)),
+                    Binary::Divide => looped!(wide2::<$t, _>(|a, b| a / b)),
                     // As Python's `float.__divmod__`, which keeps quotient and rest consistent.
                     Binary::FloorDivide => looped!(map2::<$t, $t>(|a, b| {
                         if b == 0.0 {

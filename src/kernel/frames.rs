@@ -3,7 +3,7 @@
 
 mod columns;
 
-use super::{BlockCx, BlockKernel, Operand, cast, wide::with_avx2};
+use super::{BlockCx, BlockKernel, Operand, cast, wide::with_avx512};
 use columns::{Columns, LANES, Row, Work};
 use freeboard_formats::{ChunkMut, ChunkView, DType, Region, Scalar, region::volume};
 use std::{borrow::Cow, sync::Arc};
@@ -90,7 +90,7 @@ fn combine_body<W: Work>(columns: &mut Columns<'_, W>, how: &Frames, combined: &
     *combined = columns.combined(how.combination, &how.weights);
 }
 
-with_avx2! {
+with_avx512! {
     fn combine<W: Work>(columns: &mut Columns<'_, W>, how: &Frames, combined: &mut Row<f64>)
         = combine_body
 }

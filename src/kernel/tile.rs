@@ -105,6 +105,17 @@ pub(super) fn map2<T: Pod, O: Pod>(inputs: &[Operand<'_>], out: &mut [u8], f: im
     }
 }
 
+#[inline(always)]
+fn wide2_body<T: Pod, F: Fn(T, T) -> T>(inputs: &[Operand<'_>], out: &mut [u8], f: F) {
+    map2(inputs, out, f);
+}
+
+with_avx2! {
+    /// `out[i] = f(a[i], b[i])`, where `f` is one instruction.
+    pub(super) fn wide2<T: Pod, F: Fn(T, T) -> T>(inputs: &[Operand<'_>], out: &mut [u8], f: F)
+        = wide2_body
+}
+
 /// `out[i] = if mask[i] { a[i] } else { b[i] }`, of elements as wide as `T`.
 pub(super) fn choose<T: Pod>(inputs: &[Operand<'_>], out: &mut [u8]) {
     let mask: &[u8] = match inputs[0] {

@@ -1,10 +1,10 @@
 //! The arithmetic of combining frames: a few places side by side, a row of elements a frame.
 //!
 //! An order statistic is not found by sorting: floats are mapped to integers of the same order, and
-//! the answer is built bit by bit from the number of elements below a bound, from the first bit in
-//! which elements differ until the bound separates as many as asked. That takes 32 passes at the
-//! most (64 of doubles) without a branch; what is rejected gets the greatest integer and is never
-//! counted.
+//! the answer is built bit by bit, as what is added to the least element, from the number of elements below a
+//! bound, until the bound separates as many as asked. That takes as many passes as the distance from the least
+//! to the greatest has bits (32 at the most, 64 of doubles), without a branch; what is rejected gets the greatest
+//! integer and is never counted.
 
 #![allow(clippy::needless_range_loop, reason = "the lanes of several rows are walked in step")]
 
@@ -31,13 +31,10 @@ pub(super) trait Work: Pod + PartialOrd {
     const NAN: Self;
     fn key(self) -> Self::Key;
     fn of_key(key: Self::Key) -> Self;
-    /// How many of the lowest bits may differ between keys from `least` to `most`; none where there
-    /// are no keys between them.
-    fn differing(least: Self::Key, most: Self::Key) -> u32;
-    /// The least key whose bits but for the lowest `bits` are those of `key`.
-    fn without_bits(key: Self::Key, bits: u32) -> Self::Key;
-    /// The key with a bit set that is not, where bits are counted from the least key.
-    fn with_bit(key: Self::Key, bit: u32) -> Self::Key;
+    /// How many bits the distance from `least` to `most` has; none where there are no keys between them.
+    fn bits_between(least: Self::Key, most: Self::Key) -> u32;
+    /// The key that lies so far behind `key` as the bit counts, or the greatest.
+    fn plus_bit(key: Self::Key, bit: u32) -> Self::Key;
     fn to_f64(self) -> f64;
     fn from_f64(value: f64) -> Self;
 }
@@ -60,16 +57,12 @@ macro_rules! work {
                 $t::from_bits((key ^ ((key >> ($key::BITS - 1)) & $key::MAX)) as _)
             }
             #[inline(always)]
-            fn differing(least: $key, most: $key) -> u32 {
-                if most < least { 0 } else { $key::BITS - (least ^ most).leading_zeros() }
+            fn bits_between(least: $key, most: $key) -> u32 {
+                if most < least { 0 } else { $key::BITS - most.abs_diff(least).leading_zeros() }
             }
             #[inline(always)]
-            fn without_bits(key: $key, bits: u32) -> $key {
-                if bits == $key::BITS { $key::MIN } else { key & (-1 << bits) }
-            }
-            #[inline(always)]
-            fn with_bit(key: $key, bit: u32) -> $key {
-                key.wrapping_add(1 << bit)
+            fn plus_bit(key: $key, bit: u32) -> $key {
+                key.saturating_add_unsigned(1 << bit)
             }
             #[inline(always)]
             fn to_f64(self) -> f64 {
@@ -85,7 +78,7 @@ macro_rules! work {
 work!(f32 i32);
 work!(f64 i64);
 
-/// The keys that have so many others before them in their order, built from the highest bit on.
+/// The keys that have so many others before them in their order.
 #[inline(always)]
 fn ranked<W: Work>(keys: &[Row<W::Key>], rank: &Row<u32>) -> Row<W::Key> {
     let (mut least, mut most) = ([W::MOST; LANES], [W::LEAST; LANES]);
@@ -95,15 +88,14 @@ fn ranked<W: Work>(keys: &[Row<W::Key>], rank: &Row<u32>) -> Row<W::Key> {
             most[lane] = most[lane].max(if row[lane] == W::MOST { W::LEAST } else { row[lane] });
         }
     }
-    let differing = (0..LANES).map(|lane| W::differing(least[lane], most[lane])).max();
-    let differing = differing.unwrap_or(0);
-    let mut found = least.map(|key| W::without_bits(key, differing));
+    let bits = (0..LANES).map(|lane| W::bits_between(least[lane], most[lane])).max();
+    let mut found = least;
     let mut before = [0; LANES];
-    for bit in (0..differing).rev() {
+    for bit in (0..bits.unwrap_or(0)).rev() {
         if before == *rank {
             break;
         }
-        let next = found.map(|key| W::with_bit(key, bit));
+        let next = found.map(|key| W::plus_bit(key, bit));
         let mut below = [0u32; LANES];
         for row in keys {
             for lane in 0..LANES {
