@@ -10,7 +10,7 @@
 use super::{
     carve, carved,
     edges::Halo,
-    panels::{Along, LANES, Part, Room, filter, panel_rows},
+    panels::{Along, LANES, Part, Room, filter, panel_len},
     rows::Combine,
     samples::Sample,
 };
@@ -74,8 +74,10 @@ impl Lines {
     }
 
     fn parts(&self, handed: &Region, region: &Region, dtype: DType) -> Parts {
-        let made = |pass: &Pass| region.shape[pass.axis] as usize;
-        let rows = self.passes.iter().map(|pass| panel_rows(pass.size, made(pass)));
+        let panels = self.passes.iter().enumerate().map(|(number, pass)| {
+            let (block, made) = self.along(number, handed, region);
+            panel_len(pass.size, made, block.inner)
+        });
         let ranks = self.passes.iter().map(|pass| pass.combine.scratch(pass.size));
         let band = self.passes.len().checked_sub(2).map_or(0, |number| {
             let (block, made) = self.along(number, handed, region);
@@ -87,7 +89,7 @@ impl Lines {
             whole,
             other: if self.passes.len() > 2 { whole } else { 0 },
             band,
-            panel: rows.max().unwrap_or(0).saturating_mul(LANES),
+            panel: panels.max().unwrap_or(0),
             starts: self.passes.iter().map(|pass| pass.size).max().unwrap_or(0),
             ranks: ranks.max().unwrap_or(0),
         }
@@ -326,7 +328,8 @@ mod tests {
     fn every<S: Sample>() {
         let boundaries =
             [Boundary::Reflect, Boundary::Mirror, Boundary::Nearest, Boundary::Constant(3.0)];
-        let passes: [(&[u64], &[(usize, usize)]); 13] = [
+        type Case = (&'static [u64], &'static [(usize, usize)]);
+        let passes: [Case; 13] = [
             (&[5], &[(0, 9)]),
             (&[3000], &[(0, 4)]),
             (&[700], &[(0, 301)]),
@@ -347,6 +350,9 @@ mod tests {
         }
         // Rows so long that several bands lie between the passes.
         check::<S>(&[70, 4200], &[(0, 3), (1, 4)], Boundary::Reflect);
+        // Windows that are taken over one line at a time.
+        check::<S>(&[4, 60], &[(0, 3), (1, 2301)], Boundary::Mirror);
+        check::<S>(&[700], &[(0, 2302)], Boundary::Constant(3.0));
     }
 
     #[test]

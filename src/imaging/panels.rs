@@ -28,9 +28,18 @@ const STRETCH: usize = 256;
 
 type Row = [f64; LANES];
 
-/// The most rows of a panel: for windows of `size` along an axis of which `made` places are made.
-pub(super) fn panel_rows(size: usize, made: usize) -> usize {
-    stretch(size).min(made).saturating_add(size - 1)
+/// Windows along the last axis that are longer run over one line at a time: of [`LANES`] lines they would be
+/// longer than the second-level cache.
+const LONG: usize = 2048;
+
+/// Doubles of a panel, for windows of `size` along an axis of which `made` places are made and with `inner` behind it.
+pub(super) fn panel_len(size: usize, made: usize, inner: usize) -> usize {
+    let rows = stretch(size).min(made).saturating_add(size - 1);
+    if is_long(size, inner) { rows } else { rows.saturating_mul(LANES) }
+}
+
+fn is_long(size: usize, inner: usize) -> bool {
+    inner == 1 && size > LONG
 }
 
 fn stretch(size: usize) -> usize {
@@ -85,7 +94,7 @@ fn load_loop<S: Sample>(block: &Along, spans: &Spans, from: &[S::Repr], panel: &
                     Some(place) => {
                         let from = &from[span.from + place * block.inner..][..span.width];
                         match (from.first_chunk(), into.first_chunk_mut::<LANES>()) {
-                            (Some(from), Some(into)) => *into = from.map(S::widen),
+                            (Some(from), Some(into)) => widen_row::<S>(from, into),
                             _ => put(from.iter().map(|&from| S::widen(from)), into),
                         }
                     }
@@ -140,7 +149,7 @@ fn store_loop<S: Sample>(inner: usize, spans: &Spans, at: usize, tile: &[Row], t
             for (number, row) in tile[..rows].iter().enumerate() {
                 let to = &mut to[number * inner..][..span.width];
                 match to.first_chunk_mut::<LANES>() {
-                    Some(to) => *to = row.map(S::narrow),
+                    Some(to) => narrow_row::<S>(row, to),
                     None => put(row[span.lane..].iter().map(|&value| S::narrow(value)), to),
                 }
             }
@@ -148,7 +157,11 @@ fn store_loop<S: Sample>(inner: usize, spans: &Spans, at: usize, tile: &[Row], t
         }
         let to = &mut to[..rows];
         match (<&[Row; TILE]>::try_from(tile), to.first_chunk_mut::<TILE>()) {
-            (Ok(tile), Some(to)) => *to = tile.each_ref().map(|row| S::narrow(row[span.lane])),
+            (Ok(tile), Some(to)) => {
+                for (to, row) in to.iter_mut().zip(tile) {
+                    *to = S::narrow(row[span.lane]);
+                }
+            }
             _ => put(tile.iter().map(|row| S::narrow(row[span.lane])), to),
         }
     }
@@ -160,6 +173,22 @@ with_avx2! {
         = store_loop
 }
 
+// Loops and not `map` of arrays, which the compiler leaves as a function of its own, without AVX2.
+
+#[inline(always)]
+fn widen_row<S: Sample>(from: &[S::Repr; LANES], to: &mut Row) {
+    for (to, &from) in to.iter_mut().zip(from) {
+        *to = S::widen(from);
+    }
+}
+
+#[inline(always)]
+fn narrow_row<S: Sample>(from: &Row, to: &mut [S::Repr; LANES]) {
+    for (to, &from) in to.iter_mut().zip(from) {
+        *to = S::narrow(from);
+    }
+}
+
 #[inline(always)]
 fn put<T>(from: impl Iterator<Item = T>, to: &mut [T]) {
     to.iter_mut().zip(from).for_each(|(to, from)| *to = from);
@@ -167,7 +196,7 @@ fn put<T>(from: impl Iterator<Item = T>, to: &mut [T]) {
 
 /// What filters work in.
 pub(super) struct Room<'a> {
-    /// As many rows as [`panel_rows`] says.
+    /// As many as [`panel_len`] says.
     pub(super) panel: &'a mut [f64],
     /// A place for each neighbour.
     pub(super) starts: &'a mut [usize],
@@ -188,6 +217,9 @@ pub(super) fn filter<S: Sample, D: Sample<Repr = S::Repr>>(
     let (lines, made) = (part.outer.len() * block.inner, part.made.len());
     if lines == 0 || made == 0 {
         return;
+    }
+    if is_long(size, block.inner) {
+        return long_lines::<S, D>((combine, size), block, part, from, to, room);
     }
     let starts = &mut room.starts[..size];
     starts.iter_mut().enumerate().for_each(|(row, start)| *start = row * LANES);
@@ -221,6 +253,37 @@ pub(super) fn filter<S: Sample, D: Sample<Repr = S::Repr>>(
                 let rows = Rows { data: &panel[at * LANES..], starts };
                 combine.run(rows, tile.as_flattened_mut(), room.ranks);
                 store::<D>(block.inner, &spans, at, tile, to);
+            }
+        }
+    }
+}
+
+/// [`filter`] along the last axis, line by line: a line's rows are itself, shifted.
+fn long_lines<S: Sample, D: Sample<Repr = S::Repr>>(
+    (combine, size): (&Combine, usize),
+    block: &Along,
+    part: &Part,
+    from: &[S::Repr],
+    to: &mut [D::Repr],
+    room: &mut Room<'_>,
+) {
+    let starts = &mut room.starts[..size];
+    starts.iter_mut().enumerate().for_each(|(shift, start)| *start = shift);
+    let mut tile = [0.0; TILE * LANES];
+    let lines = from.chunks_exact(block.len).skip(part.outer.start);
+    for (line, to) in lines.zip(to.chunks_exact_mut(part.made.len())) {
+        for (number, to) in to.chunks_mut(stretch(size)).enumerate() {
+            let start = block.start + (part.made.start + number * stretch(size)) as i64;
+            let padded = &mut room.panel[..to.len() + size - 1];
+            for (value, at) in padded.iter_mut().zip(start..) {
+                let place = block.edge.place(at);
+                *value = place.map_or(block.constant, |place| S::widen(line[place]));
+            }
+            for (number, to) in to.chunks_mut(tile.len()).enumerate() {
+                let rows = Rows { data: &padded[number * tile.len()..], starts };
+                let tile = &mut tile[..to.len()];
+                combine.run(rows, tile, room.ranks);
+                put(tile.iter().map(|&value| D::narrow(value)), to);
             }
         }
     }
