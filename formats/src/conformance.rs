@@ -228,6 +228,8 @@ pub fn source(source: &dyn ChunkSource, expected: &ChunkView<'_>) {
     }
     let fingerprint = || source.fingerprint().expect("a fingerprint");
     assert_eq!(fingerprint(), fingerprint(), "fingerprints of what did not change");
+    let version = || source.version(&whole, &files).expect("a version, or none");
+    assert_eq!(version(), version(), "versions of what did not change");
 }
 
 /// What a format stores otherwise than it was given, as its standard asks.

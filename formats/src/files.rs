@@ -229,10 +229,12 @@ impl FileCache {
 }
 
 impl Default for FileCache {
-    /// At most 512 files: half of what a process may commonly have open, and eight, which a task may
-    /// read in turn, for each of 64 threads.
+    /// At most 512 files, eight, which a task may read in turn, for each of 64 threads; but a quarter of what the
+    /// process may have open.
     fn default() -> FileCache {
-        FileCache::new(NonZeroUsize::new(512).expect("not zero"))
+        let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        let cap = most.map_or(512, |most| (most / 4).clamp(1, 512)) as usize;
+        FileCache::new(NonZeroUsize::new(cap).expect("not zero"))
     }
 }
 

@@ -9,14 +9,15 @@
 //!
 //! | layer | modules |
 //! |---|---|
-//! | 0 vocabulary | [`dtype`], [`region`], [`grid`], [`error`], `url`, [`view`] |
+//! | 0 vocabulary | [`dtype`], [`region`], [`grid`], [`labels`], [`error`], `url`, [`view`] |
 //! | 1 the seam | [`source`], [`files`], [`stored`], [`wait`], `remote`, [`journal`], [`missing`] |
-//! | 2 adapters | [`memory`], `fits`, `zarr`, `hdf5`, `npy`, `images`, `arrange`, `cf`, `pattern`, [`stack`], [`wrap`] |
+//! | 2 adapters | [`memory`], [`transform`], `fits`, `zarr`, `hdf5`, `npy`, `images`, `arrange`, `cf`, `pattern`, [`stack`], [`wrap`] |
 //! | 3 | [`registry`], [`headers`], [`conformance`], `codecs` |
 
 pub mod dtype;
 pub mod error;
 pub mod grid;
+pub mod labels;
 pub mod region;
 mod url;
 pub mod view;

@@ -7,7 +7,9 @@ use crate::{
     error::{ErrorKind, FormatError, Result},
     missing::MissingFiles,
     region::Region,
-    source::{ChunkSource, Fingerprint, Labels, Meta, ReadCost, ReadCx, SourceSpec, Storage},
+    source::{
+        ChunkSource, FileCache, Fingerprint, Labels, Meta, ReadCost, ReadCx, SourceSpec, Storage,
+    },
     view::ChunkMut,
 };
 use std::{
@@ -34,6 +36,9 @@ macro_rules! forward {
         }
         fn fingerprint(&self) -> Result<Fingerprint> {
             self.inner.fingerprint()
+        }
+        fn version(&self, region: &Region, files: &FileCache) -> Result<Option<Fingerprint>> {
+            self.inner.version(region, files)
         }
         fn is_named(&self) -> bool {
             self.inner.is_named()

@@ -10,9 +10,9 @@
 //! 46 areas instead of 57,004.
 //!
 //! The limit is on what the operating system sees: `live + idle ≤ limit`, at every instant, where
-//! bytes being given back still count as idle. That takes time in proportion to the pages, so
-//! it happens without the lock; whoever needs those very bytes waits for that call, and for
-//! nothing else.
+//! bytes being given back still count as idle, and those that are copied from or to ([`copies`]). That takes
+//! time in proportion to the pages, so it happens without the lock; whoever needs those very bytes waits for
+//! that, and for nothing else.
 
 mod buffer;
 mod copies;
@@ -26,6 +26,7 @@ use super::{
 };
 use crate::sync::{Condvar, Mutex, MutexGuard, lock};
 use buffer::Block;
+use copies::{Copies, Copy};
 use freeboard_formats::{ErrorKind, FormatError, Result};
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -58,17 +59,17 @@ struct State {
     live: u64,
     /// Bytes of ranges on the idle list.
     idle: u64,
-    /// Bytes taken off the idle list and not yet given back; and those of copies that are made or read.
+    /// Bytes taken off the idle list and not yet given back.
     leaving: u64,
-    /// The most that `live + idle + leaving` has been.
+    /// Bytes of copies that are made or read.
+    lent: u64,
+    /// The most that all of these have been.
     peak: u64,
     /// Idle ranges by the time at which they became so, a running number.
     by_age: BTreeMap<u64, Range>,
     /// Those numbers, oldest first, by accounted size; without those of copies.
     by_size: HashMap<u64, VecDeque<u64>>,
-    /// The numbers of the ranges that are copies, with when they were made; and what they are of.
-    copies: HashMap<CopyOf, (u64, Age)>,
-    copied: HashMap<u64, CopyOf>,
+    copies: Copies,
     clock: u64,
     /// Ranges that have addresses and no memory, by accounted size.
     empty: HashMap<u64, Vec<Range>>,
@@ -135,7 +136,7 @@ impl Arena {
     }
 
     /// A buffer of `len` bytes, their values unspecified. Waits at most for idle ranges to be
-    /// given back.
+    /// given back, or copied.
     ///
     /// # Errors
     /// [`ErrorKind::StorageFull`] if live buffers leave no room for it, which does not happen to
@@ -188,15 +189,15 @@ impl Arena {
                 return Ok(Some(range));
             }
             // Both below the limit, thus far from overflow.
-            let excess = (live + state.idle).saturating_sub(self.0.limit());
+            let excess = (live + state.idle + state.lent).saturating_sub(self.0.limit());
             if excess > 0 && buffer && state.is_oldest_of(size) {
                 // A copy, which has to go in any case.
                 state.live = live;
                 return Ok(state.oldest());
             }
-            if excess > 0 {
+            if excess > 0 && state.idle > 0 {
                 state = self.0.give_back(state, excess);
-            } else if live + state.idle + state.leaving > self.0.limit() {
+            } else if live + state.idle + state.lent + state.leaving > self.0.limit() {
                 state = self.0.given_back.wait(state).unwrap_or_else(PoisonError::into_inner);
             } else {
                 state.live = live;
@@ -228,7 +229,7 @@ impl Arena {
     /// Accounted bytes that are mapped and that nobody owns.
     pub fn idle(&self) -> u64 {
         let state = self.0.lock();
-        state.idle + state.leaving
+        state.idle + state.leaving + state.lent
     }
 
     /// The most that live and idle bytes together have been.
@@ -311,9 +312,9 @@ impl State {
         let (age, range) = self.by_age.pop_first()?;
         let size = range.size();
         // The oldest of all is the oldest of its size.
-        if let Some(of) = self.copied.remove(&age) {
-            self.copies.remove(&of);
-        } else if let Some(ages) = self.by_size.get_mut(&size) {
+        if self.copies.remove(age).is_none()
+            && let Some(ages) = self.by_size.get_mut(&size)
+        {
             ages.pop_front();
             if ages.is_empty() {
                 self.by_size.remove(&size);
@@ -323,22 +324,23 @@ impl State {
         Some(range)
     }
 
-    /// A range becomes idle, with what it is a copy of, and since when.
-    fn put_idle(&mut self, range: Range, copy: Option<(CopyOf, Age)>) {
+    /// A range becomes idle; what it is a copy of, unless there is such a copy already.
+    fn put_idle(&mut self, range: Range, copy: Option<Copy>) {
         self.clock += 1;
         self.idle += range.size();
-        match copy {
-            Some((of, made)) => {
-                self.copies.insert(of, (self.clock, made));
-                self.copied.insert(self.clock, of);
-            }
-            None => self.by_size.entry(range.size()).or_default().push_back(self.clock),
+        if !copy.is_some_and(|copy| self.copies.add(self.clock, copy)) {
+            self.by_size.entry(range.size()).or_default().push_back(self.clock);
         }
         self.by_age.insert(self.clock, range);
     }
 
+    /// Bytes that may be resident.
+    fn taken(&self) -> u64 {
+        self.live + self.idle + self.leaving + self.lent
+    }
+
     fn saw_peak(&mut self) {
-        self.peak = self.peak.max(self.live + self.idle + self.leaving);
+        self.peak = self.peak.max(self.taken());
     }
 }
 

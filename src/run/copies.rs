@@ -1,8 +1,8 @@
-//! How a task reads a source: from a copy of a chunk that an earlier run of the session left in
-//! bytes of the arena that nobody needed since; else from storage, again where that fails for a moment.
+//! How a task reads a source: from a copy of the box, or of the chunk around it, that an earlier run of the session
+//! left in bytes of the arena that nobody needed since; else from storage, again where that fails for a moment.
 //!
 //! Who works interactively computes this and that of the same files. Plain ones lie in the
-//! system's page cache; what has to be decoded, or comes from a server, is worth a copy. The first run
+//! system's page cache; what has to be decoded is worth a copy, of the boxes in which it is read. The first run
 //! that reads a source makes none, so whoever reads each chunk once pays nothing for it; the second does. A run takes
 //! for its copies only what is free, or was idle before it began: of more data than memory it keeps the first part,
 //! where the most recent one would always be gone when it is wanted.
@@ -11,10 +11,10 @@ use super::{Map, task::UnitTask};
 use crate::{
     error::Result,
     memory::{Age, Arena, CopyOf},
-    plan::{Plan, bands},
+    plan::Plan,
     sync::{Mutex, lock},
 };
-use freeboard_formats::{ChunkMut, ChunkSource, ChunkView, ReadCx, Region, region::Coordinates};
+use freeboard_formats::{ChunkMut, ChunkSource, ChunkView, ReadCx, Region};
 use std::sync::{Arc, Weak, atomic::Ordering};
 
 /// The sources that a session has read, as long as somebody has them.
@@ -75,85 +75,54 @@ impl Copies {
 }
 
 impl UnitTask<'_, '_> {
-    /// Reads a box of a source, of which this task reads the box `whole` altogether.
+    /// Reads a box of a source: copies what was read of it before, or a chunk around it.
     pub(super) fn read(
         &self,
         source: &dyn ChunkSource,
         region: &Region,
-        whole: impl FnOnce() -> Region,
         mut out: ChunkMut<'_>,
         scratch: &mut [u8],
     ) -> Result<()> {
-        let Some(number) = self.cx.copies.number(source) else {
+        let cx = self.cx;
+        let Some(number) = cx.copies.number(source) else {
             return self.read_stored(source, region, out, scratch);
         };
-        let (grid, whole) = (&source.meta().grid, whole());
-        for index in Coordinates::of(grid.covering(region)) {
-            let chunk = grid.region(&index);
-            let Some(part) = chunk.intersection(region) else { continue };
-            let out = out.sub(&part.relative_to(&region.start));
-            // Where it cannot be told, reading tells why.
-            let version = source.version(&chunk, self.cx.files).ok().flatten();
-            let of = version.map(|version| CopyOf {
-                source: number,
-                chunk: grid.linear_of(&index),
-                version: version.0,
-            });
-            match of {
-                Some(of) => self.read_copied(source, of, &chunk, &part, &whole, out, scratch)?,
-                None => self.read_stored(source, &part, out, scratch)?,
+        // Where it cannot be told, reading tells why.
+        let version = |region: &Region| source.version(region, cx.files).ok().flatten();
+        let dtype = source.meta().dtype;
+        let bytes = region.volume() * dtype.size() as u64;
+        for of in [Some(region.clone()), chunk_around(source, region)].into_iter().flatten() {
+            let copy = CopyOf::new(number, &of);
+            let take = |bytes: &[u8]| {
+                let bytes = &bytes[..of.volume() as usize * dtype.size()];
+                let within = region.relative_to(&of.start);
+                out.assign(&ChunkView::new(dtype, bytes, &of.shape).sub(&within));
+            };
+            if cx.arena.has_copy(copy)
+                && let Some(version) = version(&of)
+                && let Some(made) = cx.arena.with_copy(copy, version, take)
+            {
+                if made <= cx.copies.began {
+                    cx.reused.fetch_add(bytes, Ordering::Relaxed);
+                }
+                return Ok(());
             }
+        }
+        // What is read after that is no older.
+        let version = match cx.arena.has_room_for_copy(bytes as usize, cx.copies.began) {
+            true => version(region),
+            false => None,
+        };
+        self.read_stored(source, region, out.reborrow(), scratch)?;
+        // What stands in for a file that could not be read is looked for again.
+        let is_all_there = source.missing_files().is_none_or(|files| files.count() == 0);
+        if let Some(version) = version.filter(|_| is_all_there) {
+            let (of, began) = (CopyOf::new(number, region), cx.copies.began);
+            cx.arena.make_copy(of, version, bytes as usize, began, |copy| {
+                ChunkMut::new(dtype, copy, &region.shape).assign(&out.as_view());
+            });
         }
         Ok(())
-    }
-
-    /// Reads the box `part` of a chunk from its copy; makes one where that is worth it.
-    #[expect(clippy::too_many_arguments, reason = "what is read, and where to")]
-    fn read_copied(
-        &self,
-        source: &dyn ChunkSource,
-        of: CopyOf,
-        chunk: &Region,
-        part: &Region,
-        whole: &Region,
-        mut out: ChunkMut<'_>,
-        scratch: &mut [u8],
-    ) -> Result<()> {
-        let dtype = source.meta().dtype;
-        let len = chunk.volume() as usize * dtype.size();
-        let within = part.relative_to(&chunk.start);
-        let take = |copy: &[u8], out: &mut ChunkMut<'_>| {
-            out.assign(&ChunkView::new(dtype, &copy[..len], &chunk.shape).sub(&within));
-        };
-        if let Some(made) = self.cx.arena.with_copy(of, |copy| take(copy, &mut out)) {
-            if made <= self.cx.copies.began {
-                let bytes = part.volume() * dtype.size() as u64;
-                self.cx.reused.fetch_add(bytes, Ordering::Relaxed);
-            }
-            return Ok(());
-        }
-        // In pieces like the part, for which there is scratch.
-        let pieces =
-            || bands(&chunk.shape, &part.shape).map(|piece| (piece.of(chunk), piece.within));
-        let is_worth = whole.contains(chunk) || {
-            let (part, chunk) = (source.cost(part), source.cost(chunk));
-            part.decoded >= chunk.decoded && part.bytes >= chunk.bytes
-        };
-        if is_worth && pieces().all(|(at, _)| source.cost(&at).scratch <= scratch.len() as u64) {
-            let began = self.cx.copies.began;
-            let made = self.cx.arena.make_copy(of, len, began, |copy| {
-                let mut landing = ChunkMut::new(dtype, copy, &chunk.shape);
-                for (at, within) in pieces() {
-                    self.read_stored(source, &at, landing.sub(&within), scratch)?;
-                }
-                take(copy, &mut out);
-                Ok(())
-            });
-            if let Some(made) = made {
-                return made;
-            }
-        }
-        self.read_stored(source, part, out, scratch)
     }
 
     /// Reads a box of a source from storage.
@@ -176,4 +145,11 @@ impl UnitTask<'_, '_> {
             source.read(region, out.reborrow(), &mut read)
         })
     }
+}
+
+/// The chunk of which a box is a part, if it is a part of one.
+fn chunk_around(source: &dyn ChunkSource, region: &Region) -> Option<Region> {
+    let grid = &source.meta().grid;
+    let chunks = grid.covering(region);
+    (chunks.volume() == 1).then(|| grid.region(&chunks.start)).filter(|chunk| chunk != region)
 }

@@ -162,11 +162,7 @@ impl<'a> UnitTask<'a, '_> {
         codec: &mut [u8],
     ) -> Result<()> {
         match &self.stage.inputs[number].feed {
-            Feed::Source(source) => {
-                let input = &self.stage.inputs[number];
-                let whole = || input.access.region(&self.stage.input_region(number, self.unit));
-                self.read(&**source, held, whole, target, codec)
-            }
+            Feed::Source(source) => self.read(&**source, held, target, codec),
             Feed::Port(port) => {
                 let this = &self.plan.ports[*port as usize];
                 let (grid, dtype) = this.array();

@@ -53,8 +53,8 @@ use std::{
 use task::{Inputs, Lent, run_batch};
 use workers::{on_workers, pop_or_steal};
 
-/// The least number of workers that stand in for those who wait, where there are several: so
-/// many requests keep a disk or a server busy, however few compute.
+/// The most workers that stand in for those who wait, where there are several: so many requests more keep a
+/// disk or a server busy, however few compute. Each has its stack, and its codecs' small state.
 const STAND_INS: usize = 4;
 
 /// Keys come from no stranger, and are looked up for every batch.
@@ -204,7 +204,7 @@ pub(crate) fn run(
         tasks: plan.totals().tasks,
     };
     // One thread does all by itself, in one order.
-    let stand_ins = if threads > 1 { threads.max(STAND_INS) } else { 0 };
+    let stand_ins = if threads > 1 { STAND_INS } else { 0 };
     let deques = |count| (0..count).map(|_| Worker::new_fifo()).collect::<Vec<_>>();
     // Jobs that were given out and not begun hold extents: the deques end with this call.
     on_workers(deques(threads), deques(stand_ins), |own, stealers, stand_in| {
@@ -270,7 +270,10 @@ impl<'a> Run<'a, '_> {
                     state.failed.get_or_insert(error.at(stage.origin));
                 }
             }
-            self.assign(&mut state, own);
+            // Who has to make room takes no more on.
+            if !self.seats.is_crowded() {
+                self.assign(&mut state, own);
+            }
             let over = self.is_over(&state);
             if state.sleeping > 0 && (own.len() > 1 || over) {
                 self.wake.notify_all();
@@ -291,7 +294,7 @@ impl<'a> Run<'a, '_> {
                 self.seats.close();
                 return;
             }
-            if self.seats.missed() && nobody_sleeps {
+            if nobody_sleeps && self.seats.missed() {
                 stand_in();
             }
             if !self.seats.make_room() {

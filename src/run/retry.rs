@@ -54,7 +54,7 @@ impl Retry {
             }
             tracing::warn!(%error, tries, "reading again");
             observer.observe(&Event::Retried { error: &error, tries, wait });
-            pause(wait, cancel)?;
+            freeboard_formats::wait::wait(|| pause(wait, cancel))?;
             wait = wait.saturating_mul(2).min(LONGEST);
             // A handle may be what is stale.
             files.clear();

@@ -1,7 +1,7 @@
 //! Who may compute: as many workers at a time as there are threads to compute with.
 //!
 //! Each has a seat. One that waits for scratch, a direct write or a server leaves its seat
-//! meanwhile, to a stand-in: another worker, begun when it is first missed. One that is back from a
+//! meanwhile, to a stand-in: another worker, begun by the next that finishes a job after it was missed. One that is back from a
 //! wait goes on at once, so for a moment more may compute than there are seats; the next of them
 //! that has finished its job makes room.
 
@@ -27,8 +27,9 @@ pub(super) struct Seats {
 
 #[derive(Debug, Default)]
 struct Queue {
-    /// Workers that wait for a seat.
+    /// Workers that wait for a seat, and how many of them were called and have not come yet.
     waiting: usize,
+    called: usize,
     over: bool,
 }
 
@@ -50,6 +51,7 @@ impl Seats {
             queue.waiting += 1;
             queue = self.freed.wait(queue).unwrap_or_else(PoisonError::into_inner);
             queue.waiting -= 1;
+            queue.called = queue.called.saturating_sub(1);
         }
         if !queue.over {
             self.taken.fetch_add(1, Relaxed);
@@ -63,13 +65,18 @@ impl Seats {
         self.taken.fetch_sub(1, Relaxed);
     }
 
+    /// Whether more compute than there are seats.
+    pub fn is_crowded(&self) -> bool {
+        self.taken.load(Relaxed) > self.seats
+    }
+
     /// Makes room if more compute than there are seats, and waits for a seat then; `false` once the run is over.
     pub fn make_room(&self) -> bool {
-        if self.taken.load(Relaxed) <= self.seats {
+        if !self.is_crowded() {
             return true;
         }
         let queue = lock(&self.queue);
-        if self.taken.load(Relaxed) <= self.seats {
+        if !self.is_crowded() {
             return true;
         }
         self.taken.fetch_sub(1, Relaxed);
@@ -91,11 +98,13 @@ impl Seats {
 
 impl Seat for Seats {
     fn leave(&self) {
-        let queue = lock(&self.queue);
+        let mut queue = lock(&self.queue);
         self.taken.fetch_sub(1, Relaxed);
-        match queue.waiting {
-            0 => self.missed.store(true, Relaxed),
-            _ => self.freed.notify_one(),
+        if queue.waiting > queue.called {
+            queue.called += 1;
+            self.freed.notify_one();
+        } else {
+            self.missed.store(true, Relaxed);
         }
     }
 

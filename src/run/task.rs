@@ -206,7 +206,7 @@ impl<'a> UnitTask<'a, '_> {
         match &self.stage.work {
             Work::Read(source) => {
                 let out = block_mut(source.meta().dtype, outs[0], &self.region.shape);
-                self.read(&**source, self.region, || self.region.clone(), out, scratch)
+                self.read(&**source, self.region, out, scratch)
             }
             Work::Shuffle => self.shuffle(inputs, outs, scratch),
             Work::Combine { fold, level } => {
@@ -380,7 +380,7 @@ impl<'a> UnitTask<'a, '_> {
                     let Some(at) = grid.region(&index).intersection(region) else { continue };
                     let landing = &mut landing[..at.volume() as usize * dtype.size()];
                     let out = ChunkMut::new(dtype, landing, &at.shape);
-                    self.read(&**source, &at, || at.clone(), out, codec)?;
+                    self.read(&**source, &at, out, codec)?;
                     cut(&at, &ChunkView::new(dtype, landing, &at.shape));
                 }
             }

@@ -61,6 +61,9 @@ impl fmt::Display for Report {
             format_bytes(self.read),
             format_bytes(self.written)
         )?;
+        if self.reused > 0 {
+            write!(f, " · reused {}", format_bytes(self.reused))?;
+        }
         if let Some(peak) = self.peak {
             write!(f, " · peak {} of {}", format_bytes(peak), format_bytes(self.memory))?;
         }

@@ -513,6 +513,10 @@ impl ChunkSource for Stack {
     }
 
     fn version(&self, region: &Region, files: &FileCache) -> Result<Option<Fingerprint>> {
+        let leading = self.template.meta().grid.rank() + self.outer - self.meta.grid.rank();
+        if self.template.version(&self.inner_region(region, leading), files)?.is_none() {
+            return Ok(None);
+        }
         let mut version = Fingerprint::default();
         let outer = Region::new(&region.start[..self.outer], &region.shape[..self.outer]);
         for at in Coordinates::of(outer) {

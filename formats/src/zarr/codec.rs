@@ -214,8 +214,12 @@ impl Step {
                 if zstd.as_ref().is_none_or(|(have, _)| *have != level) {
                     *zstd = Some((level, zstd::bulk::Compressor::new(level)?));
                 }
-                let (_, zstd) = zstd.as_mut().expect("just set");
-                zstd.compress_to_buffer(bytes, out).map_err(|e| failed(&e))
+                let (_, compressor) = zstd.as_mut().expect("just set");
+                let len = compressor.compress_to_buffer(bytes, out).map_err(|e| failed(&e));
+                if level > KEPT_LEVEL {
+                    *zstd = None;
+                }
+                len
             }),
             Step::Blosc => blosc_encode(bytes, size, out),
             Step::Gzip { level } => DEFLATE.with_borrow_mut(|deflate| {
@@ -234,6 +238,10 @@ impl Step {
         }
     }
 }
+
+/// The highest level of zstd whose state, about 3 MiB, a thread keeps from chunk to chunk: of higher ones it takes up to
+/// 100 MiB, and much less time to make than to use.
+const KEPT_LEVEL: i32 = 5;
 
 thread_local! {
     static ZSTD_OUT: RefCell<Option<(i32, zstd::bulk::Compressor<'static>)>> =

@@ -1,28 +1,78 @@
 //! Copies in idle bytes of an arena: what was dear to get stays there until somebody needs the
 //! bytes, the least recently used going first.
 //!
-//! A copy is an idle range with a name, and is given back as other idle ranges are, by its age. While one is
-//! made or read its range counts as on its way back: who needs those very bytes waits for that.
+//! A copy is an idle range with a name, and is given back as other idle ranges are, by its age. While bytes are
+//! copied into it or out of it, it is lent; who needs those very bytes waits for that.
 
 use super::{Arena, State};
 use crate::memory::pages::Range;
+use freeboard_formats::{Fingerprint, Region};
+use smallvec::SmallVec;
+use std::collections::HashMap;
 
-/// The shortest copies, in bytes: what is known of one takes some 200 beside the arena.
+/// The shortest copies, in bytes, and the most: what is known of one takes some 200 bytes beside the
+/// arena, together 6.5 MB.
 const SHORTEST: usize = 64 << 10;
+const MOST: usize = 1 << 15;
 
-/// What a copy is of; a chunk that has changed has another version.
+/// What a copy is of: a box of a source, which has a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct CopyOf {
-    /// A number for each source.
-    pub source: u64,
-    /// The number of the chunk.
-    pub chunk: u64,
-    pub version: u128,
+    source: u64,
+    region: u128,
+}
+
+impl CopyOf {
+    pub fn new(source: u64, region: &Region) -> CopyOf {
+        let words: SmallVec<[u64; 12]> =
+            region.start.iter().chain(&region.shape).copied().collect();
+        CopyOf { source, region: Fingerprint::of(bytemuck::cast_slice(&words)).0 }
+    }
 }
 
 /// A moment in the life of an arena.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Age(u64);
+
+/// What is known of a copy beside where it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Copy {
+    of: CopyOf,
+    /// Of what it is a copy of, when it was made.
+    version: Fingerprint,
+    made: Age,
+}
+
+/// The copies among the idle ranges, each known by its number there.
+#[derive(Debug, Default)]
+pub(super) struct Copies {
+    numbers: HashMap<CopyOf, u64>,
+    copies: HashMap<u64, Copy>,
+}
+
+impl Copies {
+    /// Adds a copy, unless there is one of the same.
+    pub fn add(&mut self, number: u64, copy: Copy) -> bool {
+        let is_new = !self.numbers.contains_key(&copy.of);
+        if is_new {
+            self.numbers.insert(copy.of, number);
+            self.copies.insert(number, copy);
+        }
+        is_new
+    }
+
+    /// Forgets the copy with this number; `None` if it is none.
+    pub fn remove(&mut self, number: u64) -> Option<Copy> {
+        let copy = self.copies.remove(&number)?;
+        self.numbers.remove(&copy.of);
+        Some(copy)
+    }
+
+    fn of(&self, of: CopyOf) -> Option<(u64, &Copy)> {
+        let number = *self.numbers.get(&of)?;
+        Some((number, self.copies.get(&number)?))
+    }
+}
 
 impl Arena {
     /// The moment after all that is idle now became so.
@@ -30,75 +80,97 @@ impl Arena {
         Age(self.0.lock().clock)
     }
 
-    /// Calls `read` with a copy's bytes, and the padding behind them, if it is there; when it was made.
-    pub(crate) fn with_copy(&self, of: CopyOf, read: impl FnOnce(&[u8])) -> Option<Age> {
-        let mut state = self.0.lock();
-        let (range, made) = state.take_copy(of)?;
-        state.leaving += range.size();
-        drop(state);
-        let (size, copy) = (range.size(), Some((of, made)));
-        let lent = Lent { arena: self, size, range: Some(range), copy };
-        read(lent.range.as_ref().expect("lent").bytes());
-        Some(made)
+    /// Whether there is a copy, of whatever version.
+    pub(crate) fn has_copy(&self, of: CopyOf) -> bool {
+        self.0.lock().copies.numbers.contains_key(&of)
     }
 
-    /// Makes a copy of `len` bytes, which `fill` puts there, if there is room beside what is live, and
-    /// what became idle since `since`; `None` if there is none, it is short, or there is such a copy.
-    pub(crate) fn make_copy<E>(
+    /// Whether a copy of `len` bytes would find room beside what is live, and what became idle since `since`.
+    pub(crate) fn has_room_for_copy(&self, len: usize, since: Age) -> bool {
+        let state = self.0.lock();
+        let taken = state.taken().saturating_add(Arena::rounded(len as u64));
+        let oldest = state.by_age.first_key_value();
+        len >= SHORTEST
+            && state.copies.numbers.len() < MOST
+            && (taken <= self.0.limit() || oldest.is_some_and(|(&age, _)| Age(age) <= since))
+    }
+
+    /// Calls `read` with the bytes of the copy of this version, and the padding behind them, if it is there; when
+    /// it was made.
+    pub(crate) fn with_copy(
         &self,
         of: CopyOf,
+        version: Fingerprint,
+        read: impl FnOnce(&[u8]),
+    ) -> Option<Age> {
+        let mut state = self.0.lock();
+        let (number, _) = state.copies.of(of).filter(|(_, copy)| copy.version == version)?;
+        let (range, copy) = state.take_copy(number)?;
+        state.lent += range.size();
+        drop(state);
+        let lent = Lent { arena: self, size: range.size(), range: Some(range), copy: Some(copy) };
+        read(lent.range.as_ref().expect("lent").bytes());
+        Some(copy.made)
+    }
+
+    /// Makes a copy of `len` bytes, which `fill` puts there without waiting for anything, if there is room
+    /// ([`Arena::has_room_for_copy`]); it takes the place of one of another version.
+    pub(crate) fn make_copy(
+        &self,
+        of: CopyOf,
+        version: Fingerprint,
         len: usize,
         since: Age,
-        fill: impl FnOnce(&mut [u8]) -> Result<(), E>,
-    ) -> Option<Result<(), E>> {
-        let size = Arena::rounded(len as u64);
-        if len < SHORTEST {
-            return None;
+        fill: impl FnOnce(&mut [u8]),
+    ) {
+        if !self.has_room_for_copy(len, since) {
+            return;
         }
+        let size = Arena::rounded(len as u64);
         let mut state = self.0.lock();
-        if state.copies.contains_key(&of) {
-            return None;
+        if let Some((number, _)) = state.copies.of(of)
+            && let Some((stale, _)) = state.take_copy(number)
+        {
+            state.put_idle(stale, None);
         }
         let range = loop {
-            let taken = state.live + state.idle + state.leaving;
-            if taken.saturating_add(size) <= self.0.limit() {
+            if state.taken().saturating_add(size) <= self.0.limit() {
                 break state.empty.get_mut(&size).and_then(Vec::pop);
             }
-            let (&age, oldest) = state.by_age.first_key_value()?;
-            if Age(age) > since {
-                return None;
+            match state.by_age.first_key_value() {
+                Some((&age, _)) if Age(age) > since => return,
+                Some((_, oldest)) if oldest.size() == size => break state.oldest(),
+                Some(_) => state = self.0.give_back(state, 1),
+                None => return,
             }
-            if oldest.size() == size {
-                break state.oldest();
-            }
-            state = self.0.give_back(state, 1);
         };
-        state.leaving += size;
+        state.lent += size;
         state.saw_peak();
         let made = Age(state.clock + 1);
         drop(state);
         let mut lent = Lent { arena: self, size, range, copy: None };
         if lent.range.is_none() {
-            lent.range = Some(Range::map(size).ok()?);
+            lent.range = Range::map(size).ok();
         }
-        let filled = fill(&mut lent.range.as_mut().expect("mapped").bytes_mut()[..len]);
-        lent.copy = filled.is_ok().then_some((of, made));
-        Some(filled)
+        if let Some(range) = &mut lent.range {
+            fill(&mut range.bytes_mut()[..len]);
+            lent.copy = Some(Copy { of, version, made });
+        }
     }
 }
 
-/// A range on its way: a copy once it is whole, with when it was made.
+/// A range that is lent: a copy once it is whole.
 struct Lent<'a> {
     arena: &'a Arena,
     size: u64,
     range: Option<Range>,
-    copy: Option<(CopyOf, Age)>,
+    copy: Option<Copy>,
 }
 
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
         let mut state = self.arena.0.lock();
-        state.leaving -= self.size;
+        state.lent -= self.size;
         if let Some(range) = self.range.take() {
             state.put_idle(range, self.copy);
         }
@@ -108,12 +180,12 @@ impl Drop for Lent<'_> {
 }
 
 impl State {
-    fn take_copy(&mut self, of: CopyOf) -> Option<(Range, Age)> {
-        let (age, made) = self.copies.remove(&of)?;
-        self.copied.remove(&age);
-        let range = self.by_age.remove(&age)?;
+    /// Takes the copy with this number off the idle list.
+    fn take_copy(&mut self, number: u64) -> Option<(Range, Copy)> {
+        let copy = self.copies.remove(number)?;
+        let range = self.by_age.remove(&number)?;
         self.idle -= range.size();
-        Some((range, made))
+        Some((range, copy))
     }
 }
 
@@ -123,21 +195,21 @@ mod tests {
     use crate::memory::{KIB, MIB};
 
     fn of(chunk: u64) -> CopyOf {
-        CopyOf { source: 1, chunk, version: 2 }
+        CopyOf::new(1, &Region::new(&[chunk, 0][..], &[1, 7][..]))
     }
 
-    /// Makes a copy of a MiB; whether there was room.
+    const VERSION: Fingerprint = Fingerprint(2);
+
+    /// Makes a copy of a MiB, if there is room; whether it is there.
     fn make(arena: &Arena, chunk: u64, since: Age) -> bool {
-        let fill = |bytes: &mut [u8]| -> Result<(), ()> {
-            bytes.fill(chunk as u8);
-            Ok(())
-        };
-        arena.make_copy(of(chunk), MIB as usize, since, fill).is_some()
+        let fill = |bytes: &mut [u8]| bytes.fill(chunk as u8);
+        arena.make_copy(of(chunk), VERSION, MIB as usize, since, fill);
+        arena.has_copy(of(chunk))
     }
 
     fn is_there(arena: &Arena, chunk: u64) -> bool {
         let same = |bytes: &[u8]| bytes[..MIB as usize].iter().all(|&byte| byte == chunk as u8);
-        arena.with_copy(of(chunk), |bytes| assert!(same(bytes))).is_some()
+        arena.with_copy(of(chunk), VERSION, |bytes| assert!(same(bytes))).is_some()
     }
 
     #[test]
@@ -145,7 +217,6 @@ mod tests {
         let arena = Arena::new(4 * MIB);
         let since = arena.now();
         assert!((0..3).all(|chunk| make(&arena, chunk, since)));
-        assert!(!make(&arena, 1, since), "it is there");
         assert_eq!((arena.live(), arena.idle()), (0, 3 * MIB));
         assert!(is_there(&arena, 0));
         // Other buffers of the size do not take copies, as long as there is room.
@@ -155,7 +226,7 @@ mod tests {
         assert!(!is_there(&arena, 1) && is_there(&arena, 0) && is_there(&arena, 2));
         let other = arena.alloc(64 * KIB as usize).unwrap();
         assert!(!is_there(&arena, 0) && is_there(&arena, 2));
-        assert!(arena.with_copy(CopyOf { version: 3, ..of(2) }, |_| ()).is_none());
+        assert!(arena.with_copy(of(2), Fingerprint(3), |_| ()).is_none());
         drop((buffer, more, other));
         assert!(is_there(&arena, 2));
         arena.trim();
@@ -183,17 +254,33 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_filled_is_no_copy() {
+    fn of_one_box_there_is_one_copy() {
         let arena = Arena::new(4 * MIB);
-        let fill = |_: &mut [u8]| Err("broken");
-        assert_eq!(arena.make_copy(of(0), MIB as usize, arena.now(), fill), Some(Err("broken")));
+        let make = |version, fill: u8| {
+            let since = arena.now();
+            let version = Fingerprint(version);
+            arena.make_copy(of(0), version, MIB as usize, since, |bytes| bytes.fill(fill));
+        };
+        make(1, 1);
+        // While it is read, another one is made: it is no copy, and its bytes are for others.
+        let read = arena.with_copy(of(0), Fingerprint(1), |bytes| {
+            assert_eq!((arena.live(), arena.idle()), (0, MIB));
+            make(1, 2);
+            assert_eq!(bytes[0], 1);
+        });
+        assert!(read.is_some());
+        assert_eq!((arena.live(), arena.idle()), (0, 2 * MIB));
+        make(2, 3);
+        assert!(arena.with_copy(of(0), Fingerprint(1), |_| ()).is_none());
+        assert!(arena.with_copy(of(0), Fingerprint(2), |bytes| assert_eq!(bytes[0], 3)).is_some());
+        let buffers: Vec<_> = (0..4).map(|_| arena.alloc(MIB as usize).unwrap()).collect();
+        assert!(!arena.has_copy(of(0)));
+        drop(buffers);
         let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            arena.make_copy(of(0), MIB as usize, arena.now(), |_| -> Result<(), ()> {
-                std::panic::resume_unwind(Box::new("no"))
-            })
+            let fill = |_: &mut [u8]| std::panic::resume_unwind(Box::new("no"));
+            arena.make_copy(of(0), Fingerprint(3), MIB as usize, arena.now(), fill);
         }));
-        assert!(panicked.is_err() && !is_there(&arena, 0));
-        // The bytes are for others.
+        assert!(panicked.is_err() && !arena.has_copy(of(0)));
         drop(arena.alloc(4 * MIB as usize).unwrap());
         assert_eq!((arena.live(), arena.idle()), (0, 4 * MIB));
     }
@@ -211,7 +298,7 @@ mod tests {
                 assert!(ended.load(std::sync::atomic::Ordering::SeqCst));
                 drop(buffer);
             });
-            arena.with_copy(of(0), |_| {
+            arena.with_copy(of(0), VERSION, |_| {
                 begun.wait();
                 std::thread::sleep(std::time::Duration::from_millis(20));
                 ended.store(true, std::sync::atomic::Ordering::SeqCst);

@@ -234,16 +234,16 @@ impl Spill {
             }
             Ok(form)
         });
-        let extent = |form| Extent { len: data.len(), checksum: xxh3_64(data), form, room };
+        let extent = |checksum, form| Extent { len: data.len(), checksum, form, room };
         match written {
             Ok(form) => {
-                let extent = extent(form);
+                let extent = extent(xxh3_64(data), form);
                 self.bytes_written.fetch_add(extent.len as u64, Relaxed);
                 self.bytes_stored.fetch_add(extent.accounted(), Relaxed);
                 Ok(extent)
             }
             Err(error) => {
-                self.free(extent(Form::Plain));
+                self.free(extent(0, Form::Plain));
                 Err(error)
             }
         }
