@@ -1,7 +1,7 @@
 //! Waits that leave the processor idle, told to who has work for it.
 //!
 //! Reads and writes are called by threads of which there are as many as shall compute. Where one of
-//! them waits for something else, a disk past the page cache or a server, it says so by [`wait`];
+//! them waits for something else, scratch or a server, it says so by [`wait`];
 //! whoever owns the threads has put a [`Seat`] there, and may let another one compute meanwhile.
 
 use std::{cell::Cell, sync::Arc};

@@ -1,6 +1,6 @@
 //! Who may compute: as many workers at a time as there are threads to compute with.
 //!
-//! Each has a seat. One that waits for scratch, a direct write or a server leaves its seat
+//! Each has a seat. One that waits for scratch or a server leaves its seat
 //! meanwhile, to a stand-in: another worker, begun by the next that finishes a job after it was missed. One that is back from a
 //! wait goes on at once, so for a moment more may compute than there are seats; the next of them
 //! that has finished its job makes room.
