@@ -10,7 +10,7 @@
 //! 46 areas instead of 57,004.
 //!
 //! The limit is on what the operating system sees: `live + idle ≤ limit`, at every instant, where
-//! bytes being given back still count as idle, and those that are copied from or to ([`copies`]). That takes
+//! bytes being given back still count as idle, and those that are copied from or to (`copies`). That takes
 //! time in proportion to the pages, so it happens without the lock; whoever needs those very bytes waits for
 //! that, and for nothing else.
 
