@@ -104,11 +104,12 @@ fn copies_make_room_for_work_and_for_what_is_read_since() {
     in_each_format(|path, x| {
         let session = session("128MiB");
         (0..3).for_each(|_| drop(means(&session, x)));
-        // More than there is beside the copies.
-        let large = Array::chunked(&Array3::<f64>::zeros((64, 256, 512)), [16, 256, 512]);
-        let sum: f64 =
-            session.compute((&large + 1.0).rechunk([64, 16, 512]).sum(..).item()).unwrap();
-        assert_eq!(sum, (64 * 256 * 512) as f64);
+        // More than there is beside the copies; bytes, so that it is not in memory already.
+        let large = Array::chunked(&Array3::<u8>::zeros((64, 256, 1024)), [16, 256, 1024]);
+        let sum: f64 = session
+            .compute((large.cast::<f64>() + 1.0).rechunk([64, 16, 1024]).sum(..).item())
+            .unwrap();
+        assert_eq!(sum, (64 * 256 * 1024) as f64);
         let (found, report) = means(&session, x);
         assert_eq!(found, expected(0), "{}", path.display());
         assert!(report.peak.is_none_or(|peak| peak <= report.memory));

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::sync::{Condvar, Mutex, MutexGuard, lock};
 use buffer::Block;
-use copies::{Copies, Copy};
+use copies::{Copies, Label};
 use freeboard_formats::{ErrorKind, FormatError, Result};
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -325,10 +325,10 @@ impl State {
     }
 
     /// A range becomes idle; what it is a copy of, unless there is such a copy already.
-    fn put_idle(&mut self, range: Range, copy: Option<Copy>) {
+    fn put_idle(&mut self, range: Range, label: Option<Label>) {
         self.clock += 1;
         self.idle += range.size();
-        if !copy.is_some_and(|copy| self.copies.add(self.clock, copy)) {
+        if !label.is_some_and(|label| self.copies.add(self.clock, label)) {
             self.by_size.entry(range.size()).or_default().push_back(self.clock);
         }
         self.by_age.insert(self.clock, range);

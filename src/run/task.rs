@@ -326,7 +326,7 @@ impl<'a> UnitTask<'a, '_> {
         mut out: ChunkMut<'_>,
         room: Room<'_>,
     ) -> Result<()> {
-        let region = self.region;
+        let (tasks, region) = (slice::from_ref(self), self.region);
         if region.is_empty() {
             return Ok(());
         }
@@ -336,19 +336,12 @@ impl<'a> UnitTask<'a, '_> {
                 let out = out.with_unit_axes(&held.shape);
                 return self.gather(input, region, &held, out, inputs, room.codec);
             }
-            return Self::for_each_band(
-                slice::from_ref(self),
-                program,
-                inputs,
-                room,
-                |_, band, views, _| {
-                    out.sub(&band.within).assign(&views[0]);
-                },
-            );
+            return Self::for_each_band(tasks, program, inputs, room, |_, band, views, _| {
+                out.sub(&band.within).assign(&views[0]);
+            });
         }
         let (count, size) = (region.volume() as usize, program.outputs[0].1.size());
         let bytes = out.as_bytes().expect("results are made in one run");
-        let tasks = slice::from_ref(self);
         Self::for_each_band(tasks, program, inputs, room, |_, band, views, registers| {
             let bytes = &mut bytes[band.elements.start * size..band.elements.end * size];
             Evaluator::new(program, views, count, registers).run(&region.shape, band, bytes);

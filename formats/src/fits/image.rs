@@ -259,11 +259,10 @@ impl ChunkSource for Image {
     }
 
     fn version(&self, _: &Region, files: &FileCache) -> Result<Option<Fingerprint>> {
-        if !self.origin.is_zipped() {
-            return Ok(None);
+        match self.origin.is_zipped() {
+            true => self.origin.version(files),
+            false => Ok(None),
         }
-        // It is as it was opened, or refused.
-        self.origin.open(files).map(|_| Some(Fingerprint::default()))
     }
 
     fn spec(&self) -> SourceSpec {

@@ -60,6 +60,11 @@ impl Origin {
         files.open_unchanged(&self.path, self.stamp)
     }
 
+    /// The version of whatever is read from it.
+    pub(super) fn version(&self, files: &FileCache) -> Result<Option<Fingerprint>> {
+        files.version(&self.path, self.stamp)
+    }
+
     pub(super) fn is_zipped(&self) -> bool {
         self.zipped.is_some()
     }

@@ -366,8 +366,7 @@ impl ChunkSource for Tiled {
     }
 
     fn version(&self, _: &Region, files: &FileCache) -> Result<Option<Fingerprint>> {
-        // It is as it was opened, or refused.
-        self.origin.open(files).map(|_| Some(Fingerprint::default()))
+        self.origin.version(files)
     }
 
     fn spec(&self) -> SourceSpec {

@@ -226,9 +226,8 @@ impl ChunkSource for Source {
 
     fn version(&self, _: &Region, files: &FileCache) -> Result<Option<Fingerprint>> {
         match &self.index.layout {
-            // It is as it was opened, or refused.
             Layout::Chunked(chunks) if !chunks.pipeline.is_empty() => {
-                files.open_unchanged(&self.path, self.stamp).map(|_| Some(Fingerprint::default()))
+                files.version(&self.path, self.stamp)
             }
             _ => Ok(None),
         }

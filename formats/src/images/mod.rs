@@ -99,6 +99,10 @@ impl PictureFile {
         files.open_unchanged(&self.path, self.stamp)
     }
 
+    fn version(&self, files: &FileCache) -> Result<Option<Fingerprint>> {
+        files.version(&self.path, self.stamp)
+    }
+
     fn fingerprint(&self) -> Fingerprint {
         self.stamp.fingerprint(&self.path)
     }

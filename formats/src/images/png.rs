@@ -228,8 +228,7 @@ impl ChunkSource for Picture {
     }
 
     fn version(&self, _: &Region, files: &FileCache) -> Result<Option<Fingerprint>> {
-        // It is as it was opened, or refused.
-        self.file.open(files).map(|_| Some(Fingerprint::default()))
+        self.file.version(files)
     }
 
     fn spec(&self) -> SourceSpec {

@@ -298,8 +298,9 @@ impl Stack {
         Ok(source)
     }
 
-    /// The part of `region` in one file, with `leading` axes of length 1 before it.
-    fn inner_region(&self, region: &Region, leading: usize) -> Region {
+    /// The part of `region` in a file that is opened as `one`, with that one's leading axes of length 1 before it.
+    fn inner_region(&self, one: &dyn ChunkSource, region: &Region) -> Region {
+        let leading = one.meta().grid.rank() + self.outer - self.meta.grid.rank();
         let mut inner =
             Region { start: Dims::from_elem(0, leading), shape: Dims::from_elem(1, leading) };
         inner.start.extend_from_slice(&region.start[self.outer..]);
@@ -319,8 +320,7 @@ impl Stack {
         // A file that changes is never taken as missing: what was read of it is not known.
         self.files.check_unchanged(file, &path)?;
         let read = self.source(file).and_then(|source| {
-            let leading = source.meta().grid.rank() + self.outer - self.meta.grid.rank();
-            let inner = self.inner_region(region, leading);
+            let inner = self.inner_region(&*source, region);
             let whole = inner.shape == source.meta().shape();
             read_within(&*source, &inner, out.reborrow().with_unit_axes(&inner.shape), cx)
                 .map_err(|e| e.at_path(&path))?;
@@ -348,8 +348,7 @@ impl Stack {
         if region.is_empty() {
             return ReadCost::default();
         }
-        let leading = one.meta().grid.rank() + self.outer - self.meta.grid.rank();
-        let one = one.cost(&self.inner_region(region, leading));
+        let one = one.cost(&self.inner_region(one, region));
         let files = checked_volume(&region.shape[..self.outer]).unwrap_or(u64::MAX);
         ReadCost {
             bytes: one.bytes.saturating_mul(files),
@@ -513,8 +512,8 @@ impl ChunkSource for Stack {
     }
 
     fn version(&self, region: &Region, files: &FileCache) -> Result<Option<Fingerprint>> {
-        let leading = self.template.meta().grid.rank() + self.outer - self.meta.grid.rank();
-        if self.template.version(&self.inner_region(region, leading), files)?.is_none() {
+        let like = &*self.template;
+        if like.version(&self.inner_region(like, region), files)?.is_none() {
             return Ok(None);
         }
         let mut version = Fingerprint::default();
@@ -523,8 +522,7 @@ impl ChunkSource for Stack {
             let file = self.file_of(&at);
             self.files.check_unchanged(file, &self.files.path(file))?;
             let source = self.source(file)?;
-            let leading = source.meta().grid.rank() + self.outer - self.meta.grid.rank();
-            let inner = self.inner_region(region, leading);
+            let inner = self.inner_region(&*source, region);
             let Some(one) = source.version(&inner, files)? else { return Ok(None) };
             version = version.and(one);
         }

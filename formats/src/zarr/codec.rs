@@ -239,8 +239,8 @@ impl Step {
     }
 }
 
-/// The highest level of zstd whose state, about 3 MiB, a thread keeps from chunk to chunk: of higher ones it takes up to
-/// 100 MiB, and much less time to make than to use.
+/// The highest level of zstd whose state, at most 8 MiB, a thread keeps from chunk to chunk: of higher ones it takes up to
+/// 96 MiB, and much less time to make than to use.
 const KEPT_LEVEL: i32 = 5;
 
 thread_local! {

@@ -36,7 +36,7 @@ pub(crate) struct Age(u64);
 
 /// What is known of a copy beside where it is.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Copy {
+pub(super) struct Label {
     of: CopyOf,
     /// Of what it is a copy of, when it was made.
     version: Fingerprint,
@@ -47,30 +47,30 @@ pub(super) struct Copy {
 #[derive(Debug, Default)]
 pub(super) struct Copies {
     numbers: HashMap<CopyOf, u64>,
-    copies: HashMap<u64, Copy>,
+    labels: HashMap<u64, Label>,
 }
 
 impl Copies {
     /// Adds a copy, unless there is one of the same.
-    pub fn add(&mut self, number: u64, copy: Copy) -> bool {
-        let is_new = !self.numbers.contains_key(&copy.of);
+    pub fn add(&mut self, number: u64, label: Label) -> bool {
+        let is_new = !self.numbers.contains_key(&label.of);
         if is_new {
-            self.numbers.insert(copy.of, number);
-            self.copies.insert(number, copy);
+            self.numbers.insert(label.of, number);
+            self.labels.insert(number, label);
         }
         is_new
     }
 
     /// Forgets the copy with this number; `None` if it is none.
-    pub fn remove(&mut self, number: u64) -> Option<Copy> {
-        let copy = self.copies.remove(&number)?;
-        self.numbers.remove(&copy.of);
-        Some(copy)
+    pub fn remove(&mut self, number: u64) -> Option<Label> {
+        let label = self.labels.remove(&number)?;
+        self.numbers.remove(&label.of);
+        Some(label)
     }
 
-    fn of(&self, of: CopyOf) -> Option<(u64, &Copy)> {
+    fn of(&self, of: CopyOf) -> Option<(u64, &Label)> {
         let number = *self.numbers.get(&of)?;
-        Some((number, self.copies.get(&number)?))
+        Some((number, self.labels.get(&number)?))
     }
 }
 
@@ -104,13 +104,13 @@ impl Arena {
         read: impl FnOnce(&[u8]),
     ) -> Option<Age> {
         let mut state = self.0.lock();
-        let (number, _) = state.copies.of(of).filter(|(_, copy)| copy.version == version)?;
-        let (range, copy) = state.take_copy(number)?;
+        let (number, _) = state.copies.of(of).filter(|(_, label)| label.version == version)?;
+        let (range, label) = state.take_copy(number)?;
         state.lent += range.size();
         drop(state);
-        let lent = Lent { arena: self, size: range.size(), range: Some(range), copy: Some(copy) };
+        let lent = Lent { arena: self, size: range.size(), range: Some(range), label: Some(label) };
         read(lent.range.as_ref().expect("lent").bytes());
-        Some(copy.made)
+        Some(label.made)
     }
 
     /// Makes a copy of `len` bytes, which `fill` puts there without waiting for anything, if there is room
@@ -148,13 +148,13 @@ impl Arena {
         state.saw_peak();
         let made = Age(state.clock + 1);
         drop(state);
-        let mut lent = Lent { arena: self, size, range, copy: None };
+        let mut lent = Lent { arena: self, size, range, label: None };
         if lent.range.is_none() {
             lent.range = Range::map(size).ok();
         }
         if let Some(range) = &mut lent.range {
             fill(&mut range.bytes_mut()[..len]);
-            lent.copy = Some(Copy { of, version, made });
+            lent.label = Some(Label { of, version, made });
         }
     }
 }
@@ -164,7 +164,7 @@ struct Lent<'a> {
     arena: &'a Arena,
     size: u64,
     range: Option<Range>,
-    copy: Option<Copy>,
+    label: Option<Label>,
 }
 
 impl Drop for Lent<'_> {
@@ -172,7 +172,7 @@ impl Drop for Lent<'_> {
         let mut state = self.arena.0.lock();
         state.lent -= self.size;
         if let Some(range) = self.range.take() {
-            state.put_idle(range, self.copy);
+            state.put_idle(range, self.label);
         }
         drop(state);
         self.arena.0.given_back.notify_all();
@@ -181,11 +181,11 @@ impl Drop for Lent<'_> {
 
 impl State {
     /// Takes the copy with this number off the idle list.
-    fn take_copy(&mut self, number: u64) -> Option<(Range, Copy)> {
-        let copy = self.copies.remove(number)?;
+    fn take_copy(&mut self, number: u64) -> Option<(Range, Label)> {
+        let label = self.copies.remove(number)?;
         let range = self.by_age.remove(&number)?;
         self.idle -= range.size();
-        Some((range, copy))
+        Some((range, label))
     }
 }
 

@@ -412,11 +412,10 @@ impl ChunkSource for Pages {
     }
 
     fn version(&self, _: &Region, files: &FileCache) -> Result<Option<Fingerprint>> {
-        if self.layout.is_raw() {
-            return Ok(None);
+        match self.layout.is_raw() {
+            true => Ok(None),
+            false => files.version(&self.path, self.stamp),
         }
-        // It is as it was opened, or refused.
-        files.open_unchanged(&self.path, self.stamp).map(|_| Some(Fingerprint::default()))
     }
 
     fn spec(&self) -> SourceSpec {
