@@ -35,15 +35,20 @@ fn cube(path: &Path, frames: u32) {
     }
 }
 
-/// Runs the program on two threads.
-fn run(args: &[&str], memory: u64, scratch: &Path) -> Output {
+/// Runs the program on two threads, to whatever end.
+fn ended(args: &[&str], memory: u64, scratch: &Path) -> Output {
     let memory = format!("{memory}");
-    let output = Command::new(env!("CARGO_BIN_EXE_freeboard"))
+    Command::new(env!("CARGO_BIN_EXE_freeboard"))
         .args(args)
         .args(["--memory", &memory, "--threads", "2", "--json", "--scratch"])
         .arg(scratch)
         .output()
-        .unwrap();
+        .unwrap()
+}
+
+/// Runs the program, which succeeds.
+fn run(args: &[&str], memory: u64, scratch: &Path) -> Output {
+    let output = ended(args, memory, scratch);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     output
 }
@@ -102,6 +107,33 @@ fn the_process_stays_under_its_memory() {
     assert!(unit.starts_with("MiB") && peak.parse::<f64>().unwrap() <= 96.0, "{told:?}");
     let leftovers = std::fs::read_dir(folder.path()).unwrap().count();
     assert_eq!(leftovers, 10, "the input and nine outputs: nothing of scratch, nothing staged");
+}
+
+#[test]
+fn a_refusal_names_a_memory_that_does() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let input = path("cube.npy");
+    cube(Path::new(&input), 16);
+    // Chunks of 64 MiB, which take as much again, or more, to be encoded.
+    for (output, codec) in
+        [("a.zarr", "zstd"), ("b.zarr", "none"), ("a.h5", "deflate"), ("a.fits", "gzip")]
+    {
+        let to = path(output);
+        let case = ["convert", &input, &to, "--chunks=-1,-1,-1", "--codec", codec];
+        let refused = ended(&case, 96 * MIB, folder.path());
+        let told = String::from_utf8(refused.stderr).unwrap();
+        let planned = ended(&[&case[..], &["--plan"]].concat(), 96 * MIB, folder.path());
+        assert!(!refused.status.success() && !planned.status.success(), "{case:?}: {told}");
+        assert!(!Path::new(&to).exists());
+        let named = |told: &str| {
+            let (_, memory) = told.split_once("a memory of ")?;
+            memory.split_once(" MiB would do")?.0.parse::<u64>().ok()
+        };
+        let memory = named(&told).unwrap_or_else(|| panic!("{case:?}: {told}")) * MIB;
+        let peak = peak(&case, memory, folder.path());
+        assert!(peak <= memory, "{case:?}: {} MiB of {} MiB", peak / MIB, memory / MIB);
+    }
 }
 
 /// Arrays of so many chunks of 128 bytes that what is known of those that wait takes more than they do:

@@ -373,8 +373,11 @@ pub fn store(writer: &dyn Writer, array: &MemorySource) {
 fn create(writer: &dyn Writer, array: &MemorySource) -> Result<Arc<dyn ChunkSink>> {
     let grid = writer.grid(array.meta())?;
     assert_eq!(grid.shape(), array.meta().shape(), "a writer's grid has the array's shape");
-    let sink = writer.create(&Meta { grid: grid.clone(), ..array.meta().clone() })?;
+    let meta = Meta { grid: grid.clone(), ..array.meta().clone() };
+    let scratch = writer.scratch(&meta)?;
+    let sink = writer.create(&meta)?;
     assert_eq!(sink.meta().grid, grid, "a sink has the grid that its writer told");
+    assert_eq!(sink.scratch(), scratch, "a sink takes the scratch that its writer told");
     Ok(sink)
 }
 

@@ -85,21 +85,26 @@ impl Names {
         Err(FormatError::new(ErrorKind::Invalid, message).help("each field is a leading axis"))
     }
 
-    /// Creates the folder, under a staging name; `writer` tells what fills the files, each of an
-    /// array like the one that it is given.
+    /// What each file holds, of an array like `meta`.
+    pub(crate) fn frame(&self, meta: &Meta) -> Result<Meta> {
+        if self.grid(meta, None)? != meta.grid {
+            return Err(FormatError::new(ErrorKind::Invalid, "chunks that are no files"));
+        }
+        let fields = self.files.names().len();
+        let mut frame = Meta::new(meta.dtype, Grid::whole(&meta.shape()[fields..]));
+        frame.attributes = meta.attributes.clone();
+        Ok(frame)
+    }
+
+    /// Creates the folder, under a staging name; `writer` fills the files with their
+    /// [frames](Names::frame).
     pub(crate) fn create(
         self,
         mode: Mode,
         meta: &Meta,
-        writer: impl FnOnce(&Meta) -> Result<Box<dyn FrameWriter>>,
+        writer: Box<dyn FrameWriter>,
     ) -> Result<Arc<dyn ChunkSink>> {
         let fields = self.files.names().len();
-        if self.grid(meta, None)? != meta.grid {
-            return Err(FormatError::new(ErrorKind::Invalid, "chunks that are no files"));
-        }
-        let mut frame = Meta::new(meta.dtype, Grid::whole(&meta.shape()[fields..]));
-        frame.attributes = meta.attributes.clone();
-        let writer = writer(&frame)?;
         let staging = Staging::create(&self.folder, mode)?;
         staging.folder()?;
         let [begun, written] = [(); 2].map(|()| ChunkSet::new(meta.grid.len()));

@@ -258,6 +258,10 @@ impl Writer for NpyWriter {
         }
     }
 
+    fn scratch(&self, meta: &Meta) -> Result<u64> {
+        Ok(meta.max_chunk_bytes())
+    }
+
     fn create(&self, meta: &Meta) -> Result<Arc<dyn ChunkSink>> {
         let here = |error: FormatError| error.at_path(&self.path);
         let shape = meta.shape();

@@ -396,6 +396,13 @@ pub trait Writer: fmt::Debug + Send + Sync {
     /// If the chunks asked for do not fit the array.
     fn grid(&self, meta: &Meta) -> Result<Grid>;
 
+    /// What [`ChunkSink::scratch`] of the output for an array like `meta`, which has the grid that
+    /// [`Writer::grid`] gave, will be. It is told before anything is created.
+    ///
+    /// # Errors
+    /// If such an array cannot be written.
+    fn scratch(&self, meta: &Meta) -> Result<u64>;
+
     /// Creates the output under a staging name; `meta` has the grid that [`Writer::grid`] gave.
     ///
     /// # Errors

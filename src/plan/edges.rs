@@ -566,7 +566,7 @@ mod tests {
             }
             let expr = x.expr().clone();
             let grid = expr.meta().unwrap().grid.clone();
-            let wanted = [Wanted { expr, root: Root { grid, kept: false, stored: false }, sink: None }];
+            let wanted = [Wanted { expr, root: Root { grid, kept: false, stored: None } }];
             let plan = Plan::new(&wanted, Means { arena, workers: 2, fuse, reproducible: false }).unwrap();
             for (key, reads) in followed(&plan) {
                 let counted = plan.reader_count(key);

@@ -124,8 +124,8 @@ mod tests {
         let here = std::panic::Location::caller();
         let x = zeros::<f64>([512, 2048, 2048]) + 1.0;
         let expr = x.expr().rechunk(frames, here).rechunk(columns.clone(), here);
-        let root = Root { grid: columns, kept: false, stored: true };
-        let wanted = [Wanted { expr, root, sink: None }];
+        let root = Root { grid: columns, kept: false, stored: Some(0) };
+        let wanted = [Wanted { expr, root }];
         let means = |arena| Means { arena, workers: 2, fuse: false, reproducible: false };
         // Half a million pieces of 32 KiB fit but for their records.
         let little = 160 << 20;
@@ -145,8 +145,8 @@ mod tests {
         use crate::imaging::label;
         let x = zeros::<f64>([400, 400]).rechunk([2, 2]).greater(0.5);
         let (labels, _) = label(&x, None);
-        let root = Root { grid: labels.meta().unwrap().grid.clone(), kept: false, stored: true };
-        let wanted = [Wanted { expr: labels.expr().clone(), root, sink: None }];
+        let root = Root { grid: labels.meta().unwrap().grid.clone(), kept: false, stored: Some(0) };
+        let wanted = [Wanted { expr: labels.expr().clone(), root }];
         let means = |arena| Means { arena, workers: 2, fuse: true, reproducible: false };
         // The tables of 40,000 chunks are joined by one task.
         let least = Plan::least(&wanted, means(1)).unwrap();

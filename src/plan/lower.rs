@@ -29,8 +29,9 @@ pub(crate) struct Root {
     pub grid: Grid,
     /// Whether they stay in the store.
     pub kept: bool,
-    /// Whether a sink takes them, on this grid and no other.
-    pub stored: bool,
+    /// The bytes of scratch in which a sink stores a block, if one takes them, on this grid and no
+    /// other.
+    pub stored: Option<u64>,
 }
 
 /// A stage to be, while it is not settled which nodes have one.

@@ -39,7 +39,7 @@ use crate::{
     expr::Expr,
     memory::format_bytes,
 };
-use freeboard_formats::{ChunkSink, ChunkSource, DType, MissingFiles, Region};
+use freeboard_formats::{ChunkSource, DType, Grid, MissingFiles, Region};
 use share::Shared;
 use stage::Port;
 use std::sync::Arc;
@@ -52,10 +52,8 @@ pub struct Plan {
     /// The stage of each root.
     pub(crate) roots: Vec<StageId>,
     root_dtypes: Vec<DType>,
-    /// Where the elements of each root are stored, if they are.
-    pub(crate) sinks: Vec<Option<Arc<dyn ChunkSink>>>,
-    /// Which roots are stored: their sink may not be there yet.
-    stored: Vec<bool>,
+    /// How the elements of each root leave.
+    outputs: Vec<Root>,
     totals: Totals,
     /// The most chunks that a batch takes at once, but for those that wait all at once anyway; 0 where it makes
     /// no difference.
@@ -85,7 +83,6 @@ pub struct Totals {
 pub(crate) struct Wanted {
     pub expr: Expr,
     pub root: Root,
-    pub sink: Option<Arc<dyn ChunkSink>>,
 }
 
 /// What a plan is made for. Values do not depend on it; how work is cut does.
@@ -139,8 +136,7 @@ impl Plan {
         let mut plan = lower::lower(nodes, roots, means);
         plan.root_dtypes =
             wanted.iter().map(|w| w.expr.meta().map(|meta| meta.dtype)).collect::<Result<_>>()?;
-        plan.sinks = wanted.iter().map(|wanted| wanted.sink.clone()).collect();
-        plan.stored = wanted.iter().map(|wanted| wanted.root.stored).collect();
+        plan.outputs = wanted.iter().map(|wanted| wanted.root.clone()).collect();
         split::as_read(&mut plan, means.arena / (means.workers as u64 + 1));
         split::blocks(&mut plan, cuts.block);
         shuffle::insert(&mut plan, cuts.share);
@@ -154,7 +150,12 @@ impl Plan {
 
     /// Whether a sink takes the elements of a root.
     pub(crate) fn is_stored(&self, root: usize) -> bool {
-        self.stored[root]
+        self.outputs[root].stored.is_some()
+    }
+
+    /// The grid in which a root's elements leave.
+    pub(crate) fn root_grid(&self, root: usize) -> &Grid {
+        &self.outputs[root].grid
     }
 
     pub(crate) fn root_dtype(&self, root: usize) -> DType {
@@ -526,7 +527,7 @@ impl Plan {
 
     /// Projects the peak for a session with `memory` bytes and so many workers.
     pub(crate) fn project(&mut self, memory: u64, reserve: u64, workers: usize) {
-        let results = match self.stored.contains(&true) {
+        let results = match self.outputs.iter().any(|output| output.stored.is_some()) {
             true => 0,
             false => self.totals.written,
         };

@@ -178,8 +178,8 @@ mod tests {
             // A stage on the irregular grid, read on another.
             let root = (&x + 1.0).expr().rechunk(long.clone(), here);
             let expr = root.rechunk(made.clone(), here);
-            let root = Root { grid: made, kept: true, stored: false };
-            let wanted = [Wanted { expr, root, sink: None }];
+            let root = Root { grid: made, kept: true, stored: None };
+            let wanted = [Wanted { expr, root }];
             let plan = Plan::new(
                 &wanted,
                 Means { arena: 1 << 30, workers: 2, fuse: false, reproducible: false },

@@ -229,9 +229,7 @@ impl Plan {
                 if !lent {
                     layout.result = Some(take(&mut at, bytes));
                 }
-                if let Some(sink) = &self.sinks[root] {
-                    codec = codec.max(sink.scratch());
-                }
+                codec = codec.max(self.outputs[root].stored.unwrap_or(0));
             }
             if let Some(program) = program {
                 // Inputs that do not lie in runs are copied to registers of their own.

@@ -64,7 +64,7 @@ struct Ran {
 /// A root whose elements are handed out, or, if `kept`, stay in the store.
 fn wanted(expr: &Expr, kept: bool) -> Wanted {
     let grid = expr.meta().expect("no mistake").grid.clone();
-    Wanted { expr: expr.clone(), root: Root { grid, kept, stored: false }, sink: None }
+    Wanted { expr: expr.clone(), root: Root { grid, kept, stored: None } }
 }
 
 /// Calls `work` with an engine, and checks that nothing is left. What came of it; the most that the arena

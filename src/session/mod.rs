@@ -28,7 +28,7 @@ use crate::{
     run::{self, Admission, Collected, Engine, Known, Retry, Target},
     sync::{Mutex, lock},
 };
-use freeboard_formats::{Cancel, ChunkSink, Element, FileCache, Writer};
+use freeboard_formats::{Cancel, Element, FileCache, Writer};
 use futures::Background;
 use graph::{Elements, Graph};
 use ndarray::ArrayViewMutD;
@@ -280,16 +280,11 @@ impl Session {
         let started = Instant::now();
         let cancel = lock(&self.cancel).clone();
         memory::reset_peak();
-        let mut wanted = wanted_by(array.expr(), writer)?;
+        let wanted = [wanted_by(array.expr(), writer)?];
         // Refused before the output is begun, if it cannot fit.
-        drop(self.planned(std::slice::from_ref(&wanted), 0)?);
-        let sink: Arc<dyn ChunkSink> = {
-            let meta = wanted.expr.meta()?;
-            writer.create(meta)?
-        };
+        drop(self.planned(&wanted, 0)?);
+        let sink = writer.create(wanted[0].expr.meta()?)?;
         let done = self.resume(&*sink, array.expr(), writer.path(), &cancel)?;
-        wanted.sink = Some(sink.clone());
-        let wanted = [wanted];
         let run = Begun { cancel, ..self.begin(&wanted, 0)? };
         let counts = self
             .run(&run, &[Target::Store(sink.clone(), done)])
@@ -482,12 +477,13 @@ fn results_of(roots: &[Expr]) -> Result<u64> {
 /// A root whose elements stay with the caller, or, if `kept`, in the store.
 fn wanted_here(expr: &Expr, kept: bool) -> Result<Wanted> {
     let grid = expr.meta()?.grid.clone();
-    Ok(Wanted { expr: expr.clone(), root: Root { grid, kept, stored: false }, sink: None })
+    Ok(Wanted { expr: expr.clone(), root: Root { grid, kept, stored: None } })
 }
 
 /// A root whose elements a writer takes, on the grid that it writes.
 fn wanted_by(expr: &Expr, writer: &dyn Writer) -> Result<Wanted> {
     let grid = writer.grid(expr.meta()?)?;
     let expr = expr.rechunk(grid.clone(), expr.origin());
-    Ok(Wanted { expr, root: Root { grid, kept: false, stored: true }, sink: None })
+    let stored = Some(writer.scratch(expr.meta()?)?);
+    Ok(Wanted { expr, root: Root { grid, kept: false, stored } })
 }

@@ -15,7 +15,7 @@ use crate::{
     error::{ErrorKind, FormatError, Result},
     grid::Grid,
     journal::ChunkSet,
-    region::{Dims, Region, checked_volume, volume},
+    region::{Dims, Region, checked_volume},
     source::{Attributes, ChunkSink, Meta, ReadCx, Writer, Written},
     staging::{Mode, Staging},
     transform,
@@ -247,6 +247,18 @@ impl Hdf5Writer {
     }
 }
 
+impl Hdf5Writer {
+    /// How the chunks of an array like `meta` will lie.
+    fn layout(&self, meta: &Meta) -> Layout {
+        // A data set without axes or without elements cannot have chunks.
+        match self.level {
+            _ if meta.grid.rank() == 0 || meta.grid.is_empty() => Layout::Contiguous,
+            None => Layout::Plain,
+            Some(level) => Layout::Deflated { shuffle: meta.dtype.size() > 1, level },
+        }
+    }
+}
+
 impl Writer for Hdf5Writer {
     fn grid(&self, meta: &Meta) -> Result<Grid> {
         self.check()?;
@@ -278,6 +290,10 @@ impl Writer for Hdf5Writer {
         Ok(grid)
     }
 
+    fn scratch(&self, meta: &Meta) -> Result<u64> {
+        Ok(scratch_bytes(self.layout(meta), meta.max_chunk_bytes() as usize))
+    }
+
     fn create(&self, meta: &Meta) -> Result<Arc<dyn ChunkSink>> {
         let grid = self.grid(meta)?;
         let place = |error: FormatError| error.at_path(&self.path);
@@ -290,18 +306,10 @@ impl Writer for Hdf5Writer {
         let names = self.names().map_err(place)?;
         let meta = &self.named(meta).map_err(place)?;
         self.check_coordinates(meta, names[names.len() - 1]).map_err(place)?;
-        let level = self.level.map(filter::deflate_level).transpose().map_err(place)?;
         let (update, staging) = self.stage(&names, meta)?;
         let update = update.as_ref();
         let chunk = meta.grid.max_chunk();
-        // A data set without axes or without elements cannot have chunks.
-        let chunked = !chunk.is_empty() && !meta.grid.is_empty();
-        let element = meta.dtype.size();
-        let layout = match (chunked, self.level) {
-            (false, _) => Layout::Contiguous,
-            (true, None) => Layout::Plain,
-            (true, Some(level)) => Layout::Deflated { shuffle: element > 1, level },
-        };
+        let layout = self.layout(meta);
         let fill = self.fill(meta);
         let coordinates = &self.coordinates[..];
         let wanted =
@@ -321,13 +329,13 @@ impl Writer for Hdf5Writer {
                 place(error.help(format!("while writing the attribute {name:?}")))
             })?;
         }
-        let bytes = volume(&chunk) as usize * element;
+        let bytes = meta.max_chunk_bytes() as usize;
         Ok(Arc::new(Sink {
             meta: meta.clone(),
             chunk,
             bytes,
             layout,
-            level,
+            level: self.level.map(filter::deflate_level).transpose().map_err(place)?,
             fill,
             output: Mutex::new(Some(Arc::new(output))),
             written: ChunkSet::new(meta.grid.len()),
@@ -340,6 +348,20 @@ impl Writer for Hdf5Writer {
     fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Bytes of each buffer that storing a chunk of `bytes` needs.
+fn buffer_bytes(layout: Layout, bytes: usize) -> usize {
+    match layout {
+        Layout::Contiguous | Layout::Plain => bytes,
+        Layout::Deflated { .. } => filter::deflate_bound(bytes).next_multiple_of(ALIGNED),
+    }
+}
+
+/// Bytes of its buffers together: of chunks that are encoded there are two.
+fn scratch_bytes(layout: Layout, bytes: usize) -> u64 {
+    let buffers = if matches!(layout, Layout::Deflated { .. }) { 2 } else { 1 };
+    buffers * buffer_bytes(layout, bytes).next_multiple_of(64) as u64
 }
 
 /// An array on its way into a file.
@@ -367,19 +389,12 @@ impl Sink {
         self.output.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Bytes of each of the two buffers that encoding a chunk needs.
-    fn buffer(&self) -> usize {
-        match self.layout {
-            Layout::Contiguous | Layout::Plain => self.bytes,
-            Layout::Deflated { .. } => filter::deflate_bound(self.bytes).next_multiple_of(ALIGNED),
-        }
-    }
-
     fn put(&self, index: &[u64], data: &ChunkView<'_>, cx: &mut ReadCx<'_>) -> Result<u64> {
         let output = self.output().ok_or_else(|| {
             FormatError::new(ErrorKind::Invalid, "a chunk is written after the file was sealed")
         })?;
-        let (first, mut rest) = cx.split_scratch(self.buffer());
+        let buffer = buffer_bytes(self.layout, self.bytes);
+        let (first, mut rest) = cx.split_scratch(buffer);
         let whole = if data.shape() == &self.chunk[..] { data.as_bytes() } else { None };
         let plain = match whole {
             Some(bytes) => bytes,
@@ -395,7 +410,7 @@ impl Sink {
             output.put_chunk(index, plain)?;
             return Ok(plain.len() as u64);
         };
-        let (second, _) = rest.split_scratch(self.buffer());
+        let (second, _) = rest.split_scratch(buffer);
         let (encoded, len): (&mut [u8], _) = if shuffle {
             transform::shuffle(plain, &mut second[..self.bytes], self.meta.dtype.size());
             let len = filter::deflate(level, &second[..self.bytes], first)?;
@@ -418,8 +433,7 @@ impl ChunkSink for Sink {
     }
 
     fn scratch(&self) -> u64 {
-        let buffers = if self.level.is_some() { 2 } else { 1 };
-        buffers * self.buffer().next_multiple_of(64) as u64
+        scratch_bytes(self.layout, self.bytes)
     }
 
     fn write(&self, index: &[u64], data: ChunkView<'_>, cx: &mut ReadCx<'_>) -> Result<Written> {

@@ -121,6 +121,17 @@ impl PngWriter {
     }
 }
 
+impl PngWriter {
+    /// The picture, or each of the pictures, of an array like `meta`, which is cut for the output.
+    fn layout(&self, meta: &Meta) -> Result<Layout> {
+        if let Some(names) = Names::of(&self.path)? {
+            return Layout::new(&names.frame(meta)?, self.level);
+        }
+        let layout = Layout::new(meta, self.level)?;
+        Ok(Layout { rows: meta.grid.max_chunk()[0], ..layout })
+    }
+}
+
 impl Writer for PngWriter {
     fn grid(&self, meta: &Meta) -> Result<Grid> {
         let at = |e: FormatError| e.at_path(&self.path);
@@ -136,16 +147,16 @@ impl Writer for PngWriter {
         Ok(Grid::new([AxisGrid::regular(shape[0], rows)].into_iter().chain(axes)))
     }
 
+    fn scratch(&self, meta: &Meta) -> Result<u64> {
+        self.layout(meta).map(|layout| layout.scratch()).map_err(|e| e.at_path(&self.path))
+    }
+
     fn create(&self, meta: &Meta) -> Result<Arc<dyn ChunkSink>> {
         let at = |e: FormatError| e.at_path(&self.path);
+        let layout = self.layout(meta).map_err(at)?;
         if let Some(names) = Names::of(&self.path)? {
-            let writer = |frame: &Meta| -> Result<Box<dyn FrameWriter>> {
-                Ok(Box::new(Layout::new(frame, self.level)?))
-            };
-            return names.create(self.mode, meta, writer).map_err(at);
+            return names.create(self.mode, meta, Box::new(layout)).map_err(at);
         }
-        let mut layout = Layout::new(meta, self.level).map_err(at)?;
-        layout.rows = meta.grid.max_chunk()[0];
         let staging = Staging::create(&self.path, self.mode)?;
         let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let spool =

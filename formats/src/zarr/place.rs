@@ -18,6 +18,7 @@ use crate::{
     remote::Upload,
     source::ReadCx,
     staging::{Mode, Staging},
+    url,
 };
 use rustix::fs::{FlockOperation, flock};
 use serde_json::Value;
@@ -202,12 +203,10 @@ impl Place {
             && noted.hash == hash_of(&file, [(0, noted.len)], cx)?)
     }
 
-    /// Bytes that an object of at most `bound` bytes holds until it is finished.
-    pub(super) fn held_bytes(&self, bound: u64) -> u64 {
-        match &self.target {
-            Target::Staged(_) => 0,
-            Target::InPlace(_) => Upload::held_bytes(bound),
-        }
+    /// Bytes that an object of at most `bound` bytes, of a hierarchy at `path`, holds until it is
+    /// finished.
+    pub(super) fn held_bytes(path: &Path, bound: u64) -> u64 {
+        url::of(path).map_or(0, |_| Upload::held_bytes(bound))
     }
 
     /// What the staged folder is of, as a path in the hierarchy.

@@ -19,10 +19,55 @@ use crate::{
     source::{ChunkSink, Meta, ReadCx, Written},
     view::{ChunkMut, ChunkView},
 };
-use std::fmt::Write as _;
+use std::{fmt::Write as _, path::Path};
 
 /// The index entry of an inner chunk that is not stored.
 const NOT_STORED: [u8; 16] = [0xff; 16];
+
+/// How chunks are encoded, and what they pass through on their way into an object, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Encoding {
+    codec: Option<Step>,
+    /// The index of the largest shard, without its checksum.
+    index: u64,
+    /// The elements of the largest chunk that is encoded: where they are padded or gathered.
+    chunk: u64,
+    /// The encoding of such a chunk.
+    encoded: u64,
+    /// What compressor and upload allocate by themselves.
+    foreign: u64,
+    /// The longest object.
+    object: u64,
+}
+
+impl Encoding {
+    /// That of objects like `largest`, with chunks of `inner` in them if they are shards,
+    /// in a hierarchy at `path`.
+    pub(super) fn new(
+        element: usize,
+        largest: &[u64],
+        inner: Option<&[u64]>,
+        codec: Option<Step>,
+        path: &Path,
+    ) -> Encoding {
+        let chunk = volume(inner.unwrap_or(largest)) * element as u64;
+        let chunks = inner.map(|inner| Grid::regular(largest, inner).len());
+        let index = chunks.map_or(0, |chunks| 16 * chunks);
+        let encoded = codec.map_or(0, |codec| codec.bound(chunk));
+        let state = codec.map_or(0, |codec| codec.encoder_bytes(chunk));
+        let all = chunks.unwrap_or(1).saturating_mul(encoded.max(chunk));
+        let object = all.saturating_add(index + 4);
+        let foreign = state.saturating_add(Place::held_bytes(path, object));
+        Encoding { codec, index, chunk, encoded, foreign, object }
+    }
+
+    /// All that they pass through, each part from a multiple of 64 on.
+    pub(super) fn scratch(&self) -> u64 {
+        [self.index, self.chunk, self.encoded, self.foreign]
+            .into_iter()
+            .fold(0, |sum, bytes| sum.saturating_add(bytes.next_multiple_of(64)))
+    }
+}
 
 /// A Zarr array being written.
 #[derive(Debug)]
@@ -32,9 +77,7 @@ pub(super) struct ZarrSink {
     objects: Objects,
     /// The shape of the chunks inside, of shards.
     inner: Option<Dims>,
-    /// Bytes of the elements of the largest chunk that is encoded.
-    chunk_bytes: u64,
-    codec: Option<Step>,
+    encoding: Encoding,
     fill: Scalar,
     place: Place,
     documents: Named,
@@ -47,15 +90,13 @@ impl ZarrSink {
         meta: Meta,
         objects: Objects,
         inner: Option<Dims>,
-        codec: Option<Step>,
+        encoding: Encoding,
         fill: Scalar,
         place: Place,
         documents: Named,
     ) -> ZarrSink {
-        let largest = inner.clone().unwrap_or_else(|| objects.largest());
-        let chunk_bytes = volume(&largest) * meta.dtype.size() as u64;
         let written = ChunkSet::new(meta.grid.len());
-        ZarrSink { meta, objects, inner, chunk_bytes, codec, fill, place, documents, written }
+        ZarrSink { meta, objects, inner, encoding, fill, place, documents, written }
     }
 
     /// The chunk's key; both versions' usual one.
@@ -73,24 +114,6 @@ impl ZarrSink {
         if key.is_empty() { "0".into() } else { key }
     }
 
-    fn bound(&self) -> u64 {
-        self.codec.map_or(0, |codec| codec.bound(self.chunk_bytes))
-    }
-
-    /// Bytes of the longest object.
-    fn object_bound(&self) -> u64 {
-        let index = self.index_bytes();
-        let chunk = self.bound().max(self.chunk_bytes);
-        (index / 16).max(1).saturating_mul(chunk).saturating_add(index + 4)
-    }
-
-    /// Bytes of the longest index of a shard, without its checksum.
-    fn index_bytes(&self) -> u64 {
-        self.inner
-            .as_ref()
-            .map_or(0, |inner| 16 * Grid::regular(&self.objects.largest(), inner).len())
-    }
-
     /// Encodes one chunk, of `shape` as it is stored, of which `data` are the elements in the
     /// array, and appends it to `out`; how many bytes it took.
     fn append(
@@ -100,7 +123,7 @@ impl ZarrSink {
         data: &ChunkView<'_>,
         cx: &mut ReadCx<'_>,
     ) -> Result<u64> {
-        let (padded, cx) = cx.split_scratch(self.chunk_bytes as usize);
+        let (padded, cx) = cx.split_scratch(self.encoding.chunk as usize);
         let bytes = match data.as_bytes() {
             Some(bytes) if data.shape() == shape => bytes,
             _ => {
@@ -113,10 +136,10 @@ impl ZarrSink {
                 &padded[..len]
             }
         };
-        let stored = match self.codec {
+        let stored = match self.encoding.codec {
             None => bytes,
             Some(codec) => {
-                let encoded = &mut cx.scratch[..self.bound() as usize];
+                let encoded = &mut cx.scratch[..self.encoding.encoded as usize];
                 let len = codec.apply(bytes, self.meta.dtype.size(), encoded)?;
                 &encoded[..len]
             }
@@ -134,7 +157,7 @@ impl ZarrSink {
         data: &ChunkView<'_>,
         cx: &mut ReadCx<'_>,
     ) -> Result<()> {
-        let (index, mut cx) = cx.split_scratch(self.index_bytes() as usize);
+        let (index, mut cx) = cx.split_scratch(self.encoding.index as usize);
         let grid = Grid::regular(shape, inner);
         let (entries, _) = index.as_chunks_mut::<16>();
         let mut end = 0u64;
@@ -165,13 +188,7 @@ impl ChunkSink for ZarrSink {
     }
 
     fn scratch(&self) -> u64 {
-        // The index of a shard, the padded or gathered chunk, then its encoding; each begins
-        // at a multiple of 64. What the compressor allocates by itself is counted here too.
-        let state = self.codec.map_or(0, |codec| codec.encoder_bytes(self.chunk_bytes));
-        let held = self.place.held_bytes(self.object_bound());
-        [self.index_bytes(), self.chunk_bytes, self.bound(), state, held]
-            .into_iter()
-            .fold(0, |sum, bytes| sum.saturating_add(bytes.next_multiple_of(64)))
+        self.encoding.scratch()
     }
 
     fn write(&self, index: &[u64], data: ChunkView<'_>, cx: &mut ReadCx<'_>) -> Result<Written> {
@@ -183,7 +200,7 @@ impl ChunkSink for ZarrSink {
             return Err(here(FormatError::new(ErrorKind::Invalid, message)));
         }
         let shape = self.objects.shape(index);
-        let mut out = self.place.object(&self.key(index), self.object_bound()).map_err(here)?;
+        let mut out = self.place.object(&self.key(index), self.encoding.object).map_err(here)?;
         match &self.inner {
             None => self.append(&mut out, &shape, &data, cx).map(drop),
             Some(inner) => self.append_shard(&mut out, &shape, inner, &data, cx),

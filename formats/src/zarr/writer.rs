@@ -5,11 +5,11 @@ use super::{
     document::Documents,
     objects::Objects,
     place::Place,
-    sink::ZarrSink,
+    sink::{Encoding, ZarrSink},
     store::node_path,
 };
 use crate::{
-    dtype::Scalar,
+    dtype::{DType, Scalar},
     error::{ErrorKind, FormatError, Result},
     grid::{AxisGrid, Grid},
     region::{Dims, checked_volume},
@@ -277,6 +277,29 @@ impl ZarrWriter {
         let grid = Grid::regular(&shape, &objects);
         Ok(Cuts { objects: Objects::regular(&objects), grid, inner: Some(inner) })
     }
+
+    /// Bytes of elements of such a shape.
+    ///
+    /// # Errors
+    /// If they cannot be counted with room to spare.
+    fn bytes(&self, shape: &[u64], dtype: DType) -> Result<u64> {
+        checked_volume(shape)
+            .and_then(|n| n.checked_mul(dtype.size() as u64))
+            .filter(|&bytes| bytes <= isize::MAX as u64 / 4)
+            .ok_or_else(|| self.invalid(format!("chunks of {shape:?} are too large")))
+    }
+
+    /// How chunks that are cut so are encoded.
+    fn encoding(&self, cuts: &Cuts, dtype: DType) -> Result<Encoding> {
+        let largest = cuts.objects.largest();
+        let (whole, inner) = (self.bytes(&largest, dtype)?, cuts.inner.as_deref());
+        let chunk = inner.map_or(Ok(whole), |inner| self.bytes(inner, dtype))?;
+        if self.codec == Some(Step::Blosc) && chunk > BLOSC_MAX_BYTES {
+            let message = format!("chunks of {chunk} bytes are beyond what blosc can hold");
+            return Err(self.invalid(message).help("use smaller chunks, or zstd"));
+        }
+        Ok(Encoding::new(dtype.size(), &largest, inner, self.codec, &self.path))
+    }
 }
 
 impl Writer for ZarrWriter {
@@ -284,21 +307,16 @@ impl Writer for ZarrWriter {
         self.cuts(meta).map(|cuts| cuts.grid)
     }
 
+    fn scratch(&self, meta: &Meta) -> Result<u64> {
+        let cuts = self.cuts(meta)?;
+        self.encoding(&cuts, meta.dtype).map(|encoding| encoding.scratch())
+    }
+
     fn create(&self, meta: &Meta) -> Result<Arc<dyn ChunkSink>> {
-        let Cuts { grid, objects, inner } = self.cuts(meta)?;
-        let largest = inner.clone().unwrap_or_else(|| objects.largest());
-        let bytes = |shape: &[u64]| {
-            checked_volume(shape)
-                .and_then(|n| n.checked_mul(meta.dtype.size() as u64))
-                .filter(|&bytes| bytes <= isize::MAX as u64 / 4)
-                .ok_or_else(|| self.invalid(format!("chunks of {shape:?} are too large")))
-        };
-        bytes(&objects.largest())?;
-        let chunk_bytes = bytes(&largest)?;
-        if self.codec == Some(Step::Blosc) && chunk_bytes > BLOSC_MAX_BYTES {
-            let message = format!("chunks of {chunk_bytes} bytes are beyond what blosc can hold");
-            return Err(self.invalid(message).help("use smaller chunks, or zstd"));
-        }
+        let cuts = self.cuts(meta)?;
+        let encoding = self.encoding(&cuts, meta.dtype)?;
+        let bytes = self.bytes(&meta.shape(), meta.dtype)?;
+        let Cuts { grid, objects, inner } = cuts;
         let node = node_path(&self.node).map_err(|e| e.at_path(&self.path))?;
         let place = Place::find(&self.path, &node, self.version, self.mode)?;
         if place.version() == 2 && (inner.is_some() || objects.shape_of_all().is_none()) {
@@ -322,8 +340,8 @@ impl Writer for ZarrWriter {
             fill,
         }
         .make();
-        let place = place.begin(&documents, bytes(&meta.shape())?)?;
-        let sink = ZarrSink::new(meta, objects, inner, self.codec, fill, place, documents);
+        let place = place.begin(&documents, bytes)?;
+        let sink = ZarrSink::new(meta, objects, inner, encoding, fill, place, documents);
         Ok(Arc::new(sink))
     }
 

@@ -13,9 +13,9 @@ impl Schedule<'_> {
         let stage = &self.plan.stages[batch.stage as usize];
         let Some(root) = stage.root.filter(|_| stage.ports.is_empty()) else { return false };
         let done: Option<&ChunkSet> = self.done.get(root).copied().flatten();
-        let (Some(done), Some(sink)) = (done, &self.plan.sinks[root]) else { return false };
+        let Some(done) = done else { return false };
         // A unit makes one chunk of the output, or several whole ones.
-        let grid = &sink.meta().grid;
+        let grid = self.plan.root_grid(root);
         stage.units_of(batch.index).all(|unit| {
             let chunks = Coordinates::of(grid.covering(&stage.region(unit)));
             chunks.into_iter().all(|index| done.contains(grid.linear_of(&index)))

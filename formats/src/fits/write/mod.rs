@@ -183,6 +183,21 @@ impl FitsWriter {
     }
 }
 
+impl FitsWriter {
+    /// The file, or each of the files, for an array like `meta`, which is cut for the output.
+    /// Where there is nothing to compress it is plain.
+    fn layout(&self, meta: &Meta) -> Result<Layout> {
+        let frame = Names::of(&self.path)?.map(|names| names.frame(meta)).transpose()?;
+        let meta = frame.as_ref().unwrap_or(meta);
+        match self.codec {
+            Some(codec) if !meta.shape().is_empty() && !meta.shape().contains(&0) => {
+                tiles::Layout::new(meta, codec, &self.cards).map(Layout::Tiled)
+            }
+            _ => image::Layout::new(meta, &self.cards).map(Layout::Plain),
+        }
+    }
+}
+
 impl Writer for FitsWriter {
     fn grid(&self, meta: &Meta) -> Result<Grid> {
         let at = |e: FormatError| e.at_path(&self.path);
@@ -204,16 +219,17 @@ impl Writer for FitsWriter {
         Ok(if self.codec.is_some() { tiles::chunks(&grid) } else { grid })
     }
 
+    fn scratch(&self, meta: &Meta) -> Result<u64> {
+        self.layout(meta).map(|layout| layout.scratch()).map_err(|e| e.at_path(&self.path))
+    }
+
     fn create(&self, meta: &Meta) -> Result<Arc<dyn ChunkSink>> {
         let at = |e: FormatError| e.at_path(&self.path);
         self.check_resume()?;
+        let layout = self.layout(meta).map_err(at)?;
         if let Some(names) = Names::of(&self.path)? {
-            let writer = |frame: &Meta| -> Result<Box<dyn FrameWriter>> {
-                Ok(Box::new(Layout::new(self, frame)?))
-            };
-            return names.create(self.mode, meta, writer).map_err(at);
+            return names.create(self.mode, meta, Box::new(layout)).map_err(at);
         }
-        let layout = Layout::new(self, meta).map_err(at)?;
         let staging = match &layout {
             Layout::Plain(plain) => {
                 Staging::create(&self.path, self.mode)?.journalled(plain.describe())?
@@ -244,16 +260,6 @@ enum Layout {
 }
 
 impl Layout {
-    /// The file for an array like `meta`. Where there is nothing to compress it is plain.
-    fn new(writer: &FitsWriter, meta: &Meta) -> Result<Layout> {
-        match writer.codec {
-            Some(codec) if !meta.shape().is_empty() && !meta.shape().contains(&0) => {
-                tiles::Layout::new(meta, codec, &writer.cards).map(Layout::Tiled)
-            }
-            _ => image::Layout::new(meta, &writer.cards).map(Layout::Plain),
-        }
-    }
-
     /// Bytes of scratch that writing a chunk takes.
     fn scratch(&self) -> u64 {
         match self {
