@@ -2,7 +2,10 @@
 
 use super::{Access, AxisView, Expr, Op, placeless};
 use crate::error::{Error, Result};
-use freeboard_formats::{AxisGrid, Dims, Grid, Meta, region::checked_volume};
+use freeboard_formats::{
+    AxisGrid, Dims, Grid, Meta,
+    region::{checked_volume, volume},
+};
 use smallvec::SmallVec;
 use std::{cmp::Reverse, panic::Location, sync::Arc};
 
@@ -72,7 +75,7 @@ pub(super) fn unify(
         return Err(Error::expression(format!("an array of shape {shape} is too large"), origin));
     }
     let rank = shape.len();
-    let grid = Grid::new((0..rank).map(|axis| {
+    let finest = Grid::new((0..rank).map(|axis| {
         let own = metas.iter().zip(inputs).filter_map(|(meta, input)| {
             let cut = &meta.grid.axes()[(axis + meta.grid.rank()).checked_sub(rank)?];
             let constant = matches!(input.op(), Op::Constant(_));
@@ -83,6 +86,9 @@ pub(super) fn unify(
         let finest = own.min_by_key(|(constant, cut)| (*constant, cut.max_chunk()));
         finest.map_or_else(|| AxisGrid::whole(shape[axis]), |(_, cut)| cut.clone())
     }));
+    let cut = (0..metas.len()).filter(|&at| shapes[at] == shape && !is_constant(at));
+    let least = cut.map(|at| volume(&metas[at].grid.max_chunk())).min();
+    let grid = joined(finest, least.unwrap_or(0));
     let views = inputs
         .iter()
         .zip(&shapes)
@@ -109,6 +115,41 @@ pub(super) fn unify(
         };
     }
     Ok((Arc::new(meta), views))
+}
+
+/// Chunks of more elements are left as they are.
+const FINE: u64 = 1 << 13;
+/// So are those of which no more than so many times the elements are in any chunk of an input.
+const FINER: u64 = 16;
+/// They are not joined to chunks of more: a MiB of doubles.
+const JOINED: u64 = 1 << 17;
+
+/// A grid as `finest`, but of a few chunks each where it is far finer than chunks of `least` elements:
+/// rows and columns, each long and thin, have in common but tiny squares. A chunk has no more than `least`
+/// elements then either, and is cut no further than it was along any axis.
+fn joined(finest: Grid, least: u64) -> Grid {
+    let mut chunk = finest.max_chunk();
+    let mut elements = volume(&chunk);
+    if elements == 0 || elements > FINE || elements.saturating_mul(FINER) > least {
+        return finest;
+    }
+    let most = least.min(JOINED);
+    let axes = finest.axes();
+    let can_grow = |axis: usize, chunk: &Dims| {
+        axes[axis].regular_chunk().is_some() && chunk[axis] < axes[axis].len()
+    };
+    // The shortest side first, so that chunks become as cubic as they can.
+    while elements.saturating_mul(2) <= most {
+        let shortest =
+            (0..axes.len()).filter(|&axis| can_grow(axis, &chunk)).min_by_key(|&a| chunk[a]);
+        let Some(axis) = shortest else { break };
+        chunk[axis] *= 2;
+        elements *= 2;
+    }
+    Grid::new(axes.iter().zip(&chunk).map(|(axis, &chunk)| match axis.regular_chunk() {
+        Some(_) => AxisGrid::regular(axis.len(), chunk),
+        None => axis.clone(),
+    }))
 }
 
 /// The most uneven cuts of an axis that are listed: 128 MiB of them.
@@ -185,6 +226,22 @@ mod tests {
         check(&[&[0], &[1]], Some(&[0]));
         check(&[&[0], &[2]], None);
         check(&[&[3, 4], &[3]], None);
+    }
+
+    #[test]
+    fn thin_chunks_that_cross_have_no_tiny_ones_in_common() {
+        let joined = |shape: &[u64], chunk: &[u64], least| {
+            joined(Grid::regular(shape, chunk), least).max_chunk().to_vec()
+        };
+        assert_eq!(joined(&[9100, 9100], &[7, 7], 63_700), [224, 224]);
+        assert_eq!(joined(&[400, 1024, 1024], &[1, 1, 1024], 1 << 20), [16, 8, 1024]);
+        // Those that are large enough, or not much finer, stay.
+        assert_eq!(joined(&[9100, 9100], &[128, 128], 1 << 20), [128, 128]);
+        assert_eq!(joined(&[4096, 4096], &[16, 16], 2048), [16, 16]);
+        assert_eq!(joined(&[100, 4], &[1, 1], 1 << 20), [100, 4]);
+        let uneven =
+            Grid::new([AxisGrid::from_boundaries(vec![0, 3, 9, 20]), AxisGrid::regular(1000, 2)]);
+        assert_eq!(super::joined(uneven, 2000).max_chunk().to_vec(), [11, 128]);
     }
 
     #[test]
