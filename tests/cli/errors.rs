@@ -90,7 +90,12 @@ fn what_there_is_no_room_for() {
     fails(
         &["stats", VISP, "--scratch", missing],
         "error: /nowhere/scratch: the folder for scratch does not exist\n  \
-         create it, or name another one with --scratch",
+         name another one with --scratch, or create it",
+    );
+    fails(
+        &["stats", VISP, "--scratch", "Cargo.toml"],
+        "error: Cargo.toml: what is named for scratch is no folder\n  \
+         name another one with --scratch, or create it",
     );
 }
 
@@ -107,7 +112,7 @@ fn what_does_not_fit_is_known_before_it_begins() {
     fails(
         &[&convert[..], &["--chunks=-1,64,64", "--scratch", "/proc"]].concat(),
         "error: /proc: No such file or directory (os error 2)\n  \
-         this is the scratch folder: it must exist and be writable, or name another one",
+         no file can be made in it; name another folder for scratch",
     );
     assert_eq!(names(folder.path()), ["big.npy"]);
 }

@@ -66,9 +66,21 @@ impl Header {
         }
     }
 
+    /// The whole number of `key`, which must be there.
+    pub(super) fn required(&self, key: &str) -> Result<i64> {
+        self.int(key)?.ok_or_else(|| {
+            let what = match self.values.get(key) {
+                // Malformed ones are left out.
+                None => "is missing, or cannot be read",
+                Some(_) => "has no value",
+            };
+            corrupt(format!("the card {key} {what}"))
+        })
+    }
+
     /// The size that `key`, which must be there, tells.
     pub(super) fn size(&self, key: &str) -> Result<u64> {
-        let value = self.int(key)?.ok_or_else(|| corrupt(format!("the card {key} is missing")))?;
+        let value = self.required(key)?;
         u64::try_from(value).map_err(|_| corrupt(format!("the card {key} is {value}, negative")))
     }
 
@@ -122,7 +134,7 @@ impl Header {
         if shape.is_empty() {
             return Ok(0);
         }
-        let bitpix = self.int("BITPIX")?.ok_or_else(|| corrupt("the card BITPIX is missing"))?;
+        let bitpix = self.required("BITPIX")?;
         checked_volume(&shape)
             .and_then(|n| n.checked_add(extra))
             .and_then(|n| n.checked_mul(groups))
@@ -492,7 +504,13 @@ mod tests {
         let cube = ["BITPIX  = -64", "NAXIS   = 2", "NAXIS1  = 9000000000", "NAXIS2  = 9000000000"];
         assert_eq!(bytes(&cube).unwrap_err().kind(), ErrorKind::Corrupt);
         assert!(bytes(&["NAXIS   = 1", "NAXIS1  = -1", "BITPIX  = 8"]).is_err());
-        assert!(bytes(&["NAXIS   = 2", "NAXIS1  = 5", "BITPIX  = 8"]).is_err());
+        let told = |cards: &[&str]| bytes(cards).unwrap_err().to_string();
+        let absent = told(&["NAXIS   = 2", "NAXIS1  = 5", "BITPIX  = 8"]);
+        assert!(absent.contains("the card NAXIS2 is missing, or cannot be read"), "{absent}");
+        let malformed = told(&["NAXIS   = 1", "NAXIS1  = xx", "BITPIX  = 8"]);
+        assert!(malformed.contains("the card NAXIS1 is missing, or cannot be read"), "{malformed}");
+        let empty = told(&["NAXIS   = 1", "NAXIS1  =", "BITPIX  = 8"]);
+        assert!(empty.contains("the card NAXIS1 has no value"), "{empty}");
         assert_eq!(bytes(&["NAXIS   = 1", "NAXIS1  = 5", "BITPIX  = 16"]).unwrap(), 10);
     }
 }

@@ -54,7 +54,7 @@ impl Tiled {
         let shape = hdu.image_shape()?;
         super::check_shape(&shape)?;
         let table = Table::new(hdu, file_bytes)?;
-        let bitpix = header.int("ZBITPIX")?.ok_or_else(|| corrupt("ZBITPIX is missing".into()))?;
+        let bitpix = header.required("ZBITPIX")?;
         let mut blank = header.int("BLANK")?;
         if bitpix > 0 {
             // Integers with nulls in a column but no number that stands for them: the least.

@@ -89,9 +89,12 @@ impl<'a> Job<'a> {
         }
         if let Some(folder) = &run.scratch {
             if !folder.is_dir() {
-                let message = "the folder for scratch does not exist";
-                let error = FormatError::new(ErrorKind::NotFound, message).at_path(folder);
-                return Err(error.help("create it, or name another one with --scratch").into());
+                let (kind, message) = match folder.exists() {
+                    true => (ErrorKind::Invalid, "what is named for scratch is no folder"),
+                    false => (ErrorKind::NotFound, "the folder for scratch does not exist"),
+                };
+                let error = FormatError::new(kind, message).at_path(folder);
+                return Err(error.help("name another one with --scratch, or create it").into());
             }
             builder = builder.scratch(folder);
         }

@@ -536,7 +536,10 @@ impl Spill {
             ),
         )
         .at_path(&self.dir)
-        .help("free some space, name another scratch folder, or give more memory");
+        .help(match self.quota {
+            Some(_) => "allow more scratch, or give more memory",
+            None => "free some space, name another scratch folder, or give more memory",
+        });
         match error {
             Some(error) => full.because(error),
             None => full,
@@ -573,9 +576,11 @@ fn free_bytes(dir: &Path) -> Option<u64> {
 }
 
 fn unusable(dir: &Path, error: io::Error) -> FormatError {
-    FormatError::io(error)
-        .at_path(dir)
-        .help("this is the scratch folder: it must exist and be writable, or name another one")
+    let help = match dir.is_dir() {
+        true => "no file can be made in it; name another folder for scratch",
+        false => "this is the scratch folder: it must exist, or name another one",
+    };
+    FormatError::io(error).at_path(dir).help(help)
 }
 
 #[cfg(test)]
