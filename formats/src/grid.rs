@@ -236,6 +236,44 @@ impl Grid {
         }))
     }
 
+    /// The grid in which an array of elements of `size` bytes is written to a file in C order: this
+    /// one, unless its chunks are runs of a few bytes there, of each of which the system is called. Then chunks are
+    /// longer along the last axes, and as much shorter along the first ones.
+    #[cfg(any(test, feature = "fits", feature = "npy"))]
+    pub(crate) fn in_runs(&self, size: usize) -> Grid {
+        const SHORT: u64 = 512;
+        const LONG: u64 = 4096;
+        let (shape, own) = (self.shape(), self.max_chunk());
+        let ends = (0..self.rank()).rev().find(|&axis| own[axis] < shape[axis]);
+        let Some(ends) = ends.filter(|_| !self.is_empty()) else { return self.clone() };
+        let mut run = shape[ends + 1..].iter().product::<u64>() * size as u64;
+        if run * own[ends] >= SHORT {
+            return self.clone();
+        }
+        let mut chunk = own.clone();
+        let mut first = ends + 1;
+        for axis in (0..=ends).rev() {
+            let times = LONG.div_ceil(run * own[axis]);
+            if times == 1 {
+                break;
+            }
+            (first, chunk[axis]) = (axis, (own[axis] * times).min(shape[axis]));
+            run *= chunk[axis];
+            if chunk[axis] < shape[axis] {
+                break;
+            }
+        }
+        let mut longer = volume(&chunk).div_ceil(volume(&own));
+        for chunk in &mut chunk[..first] {
+            let parts = longer.min(*chunk);
+            (*chunk, longer) = (chunk.div_ceil(parts), longer.div_ceil(parts));
+        }
+        Grid::new(self.axes.iter().enumerate().map(|(axis, cuts)| match chunk[axis] == own[axis] {
+            true => cuts.clone(),
+            false => AxisGrid::regular(cuts.len(), chunk[axis]),
+        }))
+    }
+
     /// The cuts along each axis.
     pub fn axes(&self) -> &[AxisGrid] {
         &self.axes
@@ -396,6 +434,26 @@ mod tests {
         assert_eq!(AxisGrid::from_sizes([3, 3, 2]), AxisGrid::regular(8, 3));
         assert_ne!(AxisGrid::from_sizes([3, 2, 3]), AxisGrid::regular(8, 3));
         assert_eq!(AxisGrid::from_sizes([]).count(), 0);
+    }
+
+    #[test]
+    fn chunks_are_written_in_runs() {
+        let in_runs = |shape: &[u64], chunk: &[u64], size| {
+            Grid::regular(shape, chunk).in_runs(size).max_chunk().to_vec()
+        };
+        assert_eq!(in_runs(&[9100, 9100], &[9100, 7], 8), [123, 518]);
+        assert_eq!(in_runs(&[50, 2048, 2048], &[1, 100, 100], 2), [1, 5, 2048]);
+        assert_eq!(in_runs(&[50, 60, 6], &[10, 4, 3], 8), [1, 60, 6]);
+        assert_eq!(in_runs(&[1000, 10], &[1, 1], 8), [52, 10]);
+        // Long enough as they are, or as long as they can be.
+        for (shape, chunk) in [([64, 4096], [64, 128]), ([9, 8], [9, 8]), ([4096, 3], [500, 3])] {
+            assert_eq!(in_runs(&shape, &chunk, 4), chunk);
+        }
+        let uneven =
+            Grid::new([AxisGrid::from_boundaries(vec![0, 1, 5]), AxisGrid::regular(9000, 9)]);
+        let written = uneven.in_runs(8);
+        assert_eq!(written.max_chunk().to_vec(), [1, 513]);
+        assert_eq!(Grid::regular(&[0, 10], &[1, 1]).in_runs(8), Grid::regular(&[0, 10], &[1, 1]));
     }
 
     #[test]

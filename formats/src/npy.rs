@@ -212,7 +212,8 @@ pub struct NpyWriter {
 
 impl NpyWriter {
     /// Lengths, along each axis, of the parts that are written at a time (0: the whole
-    /// axis); by default the array's own chunks. The file does not depend on them.
+    /// axis); by default the array's own chunks, or longer ones where these are but short runs of the
+    /// file. It does not depend on them.
     #[must_use]
     pub fn chunks(mut self, chunks: impl AsRef<[u64]>) -> NpyWriter {
         self.chunks = Some(chunks.as_ref().into());
@@ -254,7 +255,7 @@ impl Writer for NpyWriter {
             )
             .at_path(&self.path)),
             Some(chunks) => Ok(Grid::regular(&meta.shape(), chunks)),
-            None => Ok(meta.grid.clone()),
+            None => Ok(meta.grid.in_runs(meta.dtype.size())),
         }
     }
 

@@ -72,7 +72,8 @@ impl FitsWriter {
     }
 
     /// The boxes that are written at a time, one length an axis (0: the whole axis); by
-    /// default the array's own chunks. A plain file is the same for all; a tile lies in one.
+    /// default the array's own chunks, or, of a plain file in which these are but short runs, longer
+    /// ones. A plain file is the same for all; a tile lies in one.
     #[must_use]
     pub fn chunks(mut self, chunks: impl IntoIterator<Item = u64>) -> FitsWriter {
         self.chunks = Some(chunks.into_iter().collect());
@@ -205,6 +206,7 @@ impl Writer for FitsWriter {
             return names.grid(meta, self.chunks.as_deref()).map_err(at);
         }
         let grid = match &self.chunks {
+            None if self.codec.is_none() => meta.grid.in_runs(meta.dtype.size()),
             None => meta.grid.clone(),
             Some(chunks) if chunks.len() == meta.grid.rank() => {
                 Grid::regular(&meta.shape(), chunks)
