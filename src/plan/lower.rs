@@ -308,6 +308,7 @@ impl Lowering<'_> {
             ports: SmallVec::new(),
             root: None,
             aligned: false,
+            walk: None,
         });
         self.plan.stages.len() as StageId - 1
     }

@@ -22,6 +22,7 @@ mod shuffle;
 mod size;
 mod split;
 mod stage;
+mod walk;
 
 #[cfg(test)]
 pub(crate) use bands::band_of;
@@ -139,11 +140,12 @@ impl Plan {
         plan.outputs = wanted.iter().map(|wanted| wanted.root.clone()).collect();
         split::as_read(&mut plan, means.arena / (means.workers as u64 + 1));
         split::blocks(&mut plan, cuts.block);
-        shuffle::insert(&mut plan, cuts.share);
+        shuffle::insert(&mut plan, cuts.share, means.arena);
         plan.connect();
         plan.align();
         plan.demand();
         plan.bundle();
+        walk::choose(&mut plan, means.arena);
         plan.total();
         Ok(plan)
     }

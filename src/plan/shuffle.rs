@@ -13,6 +13,7 @@ use super::{
     reading::LONG_RUN,
     split::divided,
     stage::{Feed, Holds, Input, PortId, Stage, StageId, Work},
+    walk,
 };
 use crate::expr::{Access, AxisView};
 use freeboard_formats::{AxisGrid, Grid, Region, region::volume};
@@ -21,8 +22,10 @@ use smallvec::smallvec;
 /// Pieces are at least about this large, where the reader's blocks allow it, in bytes.
 const PIECE: u64 = 128 << 10;
 
-/// Puts a shuffle before each input of which one task would need more than `share` bytes.
-pub(super) fn insert(plan: &mut Plan, share: u64) {
+/// Puts a shuffle before each input of which one task would need more than `share` bytes, and before
+/// those of which little is taken of many chunks that would come back again and again, as
+/// there are `arena` bytes for them. With no limit for a task there is none.
+pub(super) fn insert(plan: &mut Plan, share: u64, arena: u64) {
     for number in 0..plan.stages.len() {
         if !matches!(
             plan.stages[number].work,
@@ -36,6 +39,11 @@ pub(super) fn insert(plan: &mut Plan, share: u64) {
             {
                 before(plan, number, input, port, share);
             }
+        }
+        while share < u64::MAX
+            && let Some((input, port)) = walk::wasteful(plan, number, arena)
+        {
+            before(plan, number, input, port, share);
         }
     }
 }
@@ -108,6 +116,7 @@ fn before(plan: &mut Plan, number: usize, input: usize, port: PortId, share: u64
         ports: smallvec![shuffled],
         root: None,
         aligned: false,
+        walk: None,
     });
     plan.stages[number].inputs[input].feed = Feed::Port(shuffled);
 }

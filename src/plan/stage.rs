@@ -8,6 +8,7 @@
 use super::{
     geometry::{FAN_IN, FoldGeometry},
     program::Program,
+    walk::Walk,
 };
 use crate::{
     expr::{Access, Needs},
@@ -56,6 +57,8 @@ pub(crate) struct Stage {
     /// Whether units of equal shape work in equal layouts: they take the blocks of their own
     /// index, whole, or read sources.
     pub aligned: bool,
+    /// The order in which the batches of a root are made, if it is not that of their numbers.
+    pub walk: Option<Walk>,
 }
 
 /// What a stage does.
@@ -301,6 +304,16 @@ impl Stage {
     /// The number of batches.
     pub fn batches(&self) -> u64 {
         self.units.div_ceil(self.batch)
+    }
+
+    /// The batch that is made as the `position`th, of a root.
+    pub fn nth(&self, position: u64) -> u64 {
+        self.walk.as_ref().map_or(position, |walk| walk.nth(position))
+    }
+
+    /// When a batch of a root is made.
+    pub fn position(&self, batch: u64) -> u64 {
+        self.walk.as_ref().map_or(batch, |walk| walk.position(batch))
     }
 
     /// The units of a batch.

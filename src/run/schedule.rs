@@ -149,7 +149,7 @@ pub(crate) struct Schedule<'p> {
     used: u64,
     /// How many batches are kept ready.
     ahead: usize,
-    /// For each root: the next batch to unfold, and how many there are.
+    /// For each root: how many batches had their turn to be unfolded, and how many there are.
     cursors: Vec<(StageId, u64, u64)>,
     /// For each root: the units whose results are there already.
     done: Vec<Option<&'p ChunkSet>>,
@@ -323,7 +323,13 @@ impl<'p> Schedule<'p> {
         let open = self.cursors.iter_mut().filter(|(_, next, batches)| next < batches);
         let (stage, next, _) = open.min_by_key(|(_, next, batches)| (next << 20) / *batches)?;
         *next += 1;
-        Some(Batch { stage: *stage, index: *next - 1 })
+        let index = self.plan.stages[*stage as usize].nth(*next - 1);
+        Some(Batch { stage: *stage, index })
+    }
+
+    /// Whether it was a root's batch's turn already.
+    fn has_come(&self, root: usize, batch: Batch) -> bool {
+        self.plan.stages[batch.stage as usize].position(batch.index) < self.cursors[root].1
     }
 
     fn was_early(&self, batch: Batch) -> bool {

@@ -314,6 +314,35 @@ fn a_shuffle_reads_each_chunk_once() {
 }
 
 #[test]
+fn columns_of_transposed_rows_are_made_one_after_the_other() {
+    let values = ArrayD::from_shape_fn(IxDyn(&[256, 256]), |i| (i[0] * 256 + i[1]) as f64);
+    let (x, counters) = whole(&values, &[1, 256]);
+    let turned = x.t().rechunk([16, 16]);
+    // Half of the rows fit, of which each block needs 16.
+    for threads in [1, 2] {
+        counters.reset();
+        let (bits, counts) = compute(&turned, 256 << 10, threads, true).unwrap();
+        let expected: Vec<u64> = values.t().iter().map(|value| value.to_bits()).collect();
+        assert_eq!(bits, expected);
+        assert_eq!((counters.reads(), counts.spilled), (256, 0), "{threads} threads");
+    }
+}
+
+#[test]
+fn rows_that_meet_columns_are_cut_into_pieces_where_they_do_not_fit() {
+    let values = ArrayD::from_shape_fn(IxDyn(&[512, 512]), |i| (i[0] * 512 + i[1]) as f64);
+    let (x, counters) = whole(&values, &[1, 512]);
+    let both = (&x + x.t()).rechunk([16, 16]);
+    let expected: Vec<u64> = (&values + &values.t()).iter().map(|value| value.to_bits()).collect();
+    for (memory, most) in [(64 << 20, 512), (512 << 10, 3 * 512)] {
+        counters.reset();
+        let (bits, _) = compute(&both, memory, 2, true).unwrap();
+        assert_eq!(bits, expected);
+        assert!(counters.reads() <= most, "{} reads in {memory} bytes", counters.reads());
+    }
+}
+
+#[test]
 fn too_little_memory_is_refused_before_a_task_and_what_is_named_would_do() {
     let x = array(&[8, 4096], &[1, 4096], 3);
     let y = &x - x.mean(0);

@@ -92,7 +92,7 @@ impl Schedule<'_> {
     /// Whether `batch`, which is not entered, reads `key`, and all it needs is made or unfolded.
     fn is_unfolded_below(&self, batch: Batch, key: Key) -> bool {
         if let Some(root) = self.plan.stages[batch.stage as usize].root
-            && (self.company.was_early(root, batch.index) || batch.index < self.cursors[root].1)
+            && (self.company.was_early(root, batch.index) || self.has_come(root, batch))
         {
             return false;
         }
