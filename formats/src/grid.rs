@@ -237,8 +237,9 @@ impl Grid {
     }
 
     /// The grid in which an array of elements of `size` bytes is written to a file in C order: this
-    /// one, unless its chunks are runs of a few bytes there, of each of which the system is called. Then chunks are
-    /// longer along the last axes, and as much shorter along the first ones.
+    /// one, unless its chunks are runs of a few bytes there, for each of which the system is called. Then chunks are
+    /// longer along the last axes, and as much shorter along the first ones: not so long that the chunks of this
+    /// grid that one of them takes from are together more than a virtual chunk.
     #[cfg(any(test, feature = "fits", feature = "npy"))]
     pub(crate) fn in_runs(&self, size: usize) -> Grid {
         const SHORT: u64 = 512;
@@ -251,22 +252,27 @@ impl Grid {
             return self.clone();
         }
         let mut chunk = own.clone();
+        let mut most = VIRTUAL_CHUNK / (volume(&own) * size as u64).max(1);
         let mut first = ends + 1;
         for axis in (0..=ends).rev() {
-            let times = LONG.div_ceil(run * own[axis]);
-            if times == 1 {
+            let times = LONG.div_ceil(run * own[axis]).min(most);
+            if times <= 1 {
                 break;
             }
             (first, chunk[axis]) = (axis, (own[axis] * times).min(shape[axis]));
             run *= chunk[axis];
+            most /= times;
             if chunk[axis] < shape[axis] {
                 break;
             }
         }
         let mut longer = volume(&chunk).div_ceil(volume(&own));
         for chunk in &mut chunk[..first] {
-            let parts = longer.min(*chunk);
-            (*chunk, longer) = (chunk.div_ceil(parts), longer.div_ceil(parts));
+            let wanted = chunk.div_ceil(longer.min(*chunk));
+            // Where there is a part near that, so that none reaches over two chunks.
+            let part = (wanted.div_ceil(2)..=wanted).rev().find(|part| chunk.is_multiple_of(*part));
+            let part = part.unwrap_or(wanted);
+            (*chunk, longer) = (part, longer.div_ceil(*chunk / part));
         }
         Grid::new(self.axes.iter().enumerate().map(|(axis, cuts)| match chunk[axis] == own[axis] {
             true => cuts.clone(),
@@ -407,6 +413,7 @@ impl fmt::Display for Grid {
 mod tests {
     use super::*;
     use crate::region::Coordinates;
+    use proptest::prelude::*;
 
     #[test]
     fn large_arrays_are_cut_along_outer_axes() {
@@ -436,12 +443,27 @@ mod tests {
         assert_eq!(AxisGrid::from_sizes([]).count(), 0);
     }
 
+    proptest! {
+        #[test]
+        fn runs_take_no_more_than_a_virtual_chunk(
+            sizes in prop::collection::vec((0u64..3000, 1u64..200), 0..5),
+            size in prop::sample::select(vec![1, 2, 4, 8, 16]),
+        ) {
+            let (shape, chunk): (Vec<u64>, Vec<u64>) = sizes.into_iter().unzip();
+            let own = Grid::regular(&shape, &chunk);
+            let runs = own.in_runs(size);
+            prop_assert_eq!(runs.shape(), own.shape());
+            let bytes = |grid: &Grid| volume(&grid.max_chunk()) * size as u64;
+            prop_assert!(bytes(&runs) <= bytes(&own).max(VIRTUAL_CHUNK), "{:?} of {:?}", runs, own);
+        }
+    }
+
     #[test]
     fn chunks_are_written_in_runs() {
         let in_runs = |shape: &[u64], chunk: &[u64], size| {
             Grid::regular(shape, chunk).in_runs(size).max_chunk().to_vec()
         };
-        assert_eq!(in_runs(&[9100, 9100], &[9100, 7], 8), [123, 518]);
+        assert_eq!(in_runs(&[9100, 9100], &[9100, 7], 8), [260, 224]);
         assert_eq!(in_runs(&[50, 2048, 2048], &[1, 100, 100], 2), [1, 5, 2048]);
         assert_eq!(in_runs(&[50, 60, 6], &[10, 4, 3], 8), [1, 60, 6]);
         assert_eq!(in_runs(&[1000, 10], &[1, 1], 8), [52, 10]);

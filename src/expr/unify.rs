@@ -88,7 +88,7 @@ pub(super) fn unify(
     }));
     let cut = (0..metas.len()).filter(|&at| shapes[at] == shape && !is_constant(at));
     let least = cut.map(|at| volume(&metas[at].grid.max_chunk())).min();
-    let grid = joined(finest, least.unwrap_or(0));
+    let grid = coarsened(finest, least.unwrap_or(0));
     let views = inputs
         .iter()
         .zip(&shapes)
@@ -119,21 +119,21 @@ pub(super) fn unify(
 
 /// Chunks of more elements are left as they are.
 const FINE: u64 = 1 << 13;
-/// So are those of which no more than so many times the elements are in any chunk of an input.
+/// So are those of which the smallest chunk of an input has less than so many times the elements.
 const FINER: u64 = 16;
-/// They are not joined to chunks of more: a MiB of doubles.
-const JOINED: u64 = 1 << 17;
+/// Neighbours are not joined to chunks of more: a MiB of doubles.
+const COARSE: u64 = 1 << 17;
 
 /// A grid as `finest`, but of a few chunks each where it is far finer than chunks of `least` elements:
 /// rows and columns, each long and thin, have in common but tiny squares. A chunk has no more than `least`
 /// elements then either, and is cut no further than it was along any axis.
-fn joined(finest: Grid, least: u64) -> Grid {
+fn coarsened(finest: Grid, least: u64) -> Grid {
     let mut chunk = finest.max_chunk();
     let mut elements = volume(&chunk);
     if elements == 0 || elements > FINE || elements.saturating_mul(FINER) > least {
         return finest;
     }
-    let most = least.min(JOINED);
+    let most = least.min(COARSE);
     let axes = finest.axes();
     let can_grow = |axis: usize, chunk: &Dims| {
         axes[axis].regular_chunk().is_some() && chunk[axis] < axes[axis].len()
@@ -230,18 +230,18 @@ mod tests {
 
     #[test]
     fn thin_chunks_that_cross_have_no_tiny_ones_in_common() {
-        let joined = |shape: &[u64], chunk: &[u64], least| {
-            joined(Grid::regular(shape, chunk), least).max_chunk().to_vec()
+        let chunk = |shape: &[u64], chunk: &[u64], least| {
+            coarsened(Grid::regular(shape, chunk), least).max_chunk().to_vec()
         };
-        assert_eq!(joined(&[9100, 9100], &[7, 7], 63_700), [224, 224]);
-        assert_eq!(joined(&[400, 1024, 1024], &[1, 1, 1024], 1 << 20), [16, 8, 1024]);
+        assert_eq!(chunk(&[9100, 9100], &[7, 7], 63_700), [224, 224]);
+        assert_eq!(chunk(&[400, 1024, 1024], &[1, 1, 1024], 1 << 20), [16, 8, 1024]);
         // Those that are large enough, or not much finer, stay.
-        assert_eq!(joined(&[9100, 9100], &[128, 128], 1 << 20), [128, 128]);
-        assert_eq!(joined(&[4096, 4096], &[16, 16], 2048), [16, 16]);
-        assert_eq!(joined(&[100, 4], &[1, 1], 1 << 20), [100, 4]);
+        assert_eq!(chunk(&[9100, 9100], &[128, 128], 1 << 20), [128, 128]);
+        assert_eq!(chunk(&[4096, 4096], &[16, 16], 2048), [16, 16]);
+        assert_eq!(chunk(&[100, 4], &[1, 1], 1 << 20), [100, 4]);
         let uneven =
             Grid::new([AxisGrid::from_boundaries(vec![0, 3, 9, 20]), AxisGrid::regular(1000, 2)]);
-        assert_eq!(super::joined(uneven, 2000).max_chunk().to_vec(), [11, 128]);
+        assert_eq!(super::coarsened(uneven, 2000).max_chunk().to_vec(), [11, 128]);
     }
 
     #[test]

@@ -566,8 +566,8 @@ mod tests {
             }
             let expr = x.expr().clone();
             let grid = expr.meta().unwrap().grid.clone();
-            let wanted = [Wanted { expr, root: Root { grid, kept: false, stored: None } }];
-            let plan = Plan::new(&wanted, Means { arena, workers: 2, fuse, reproducible: false }).unwrap();
+            let wanted = [Wanted { expr, root: Root { grid, kept: false, sink_scratch: None } }];
+            let plan = Plan::new(&wanted, Means { arena, workers: 2, fuse, reproducible: false, scratch: u64::MAX }).unwrap();
             for (key, reads) in followed(&plan) {
                 let counted = plan.reader_count(key);
                 // Of what is sliced, the box around all that is asked for may be too large.

@@ -34,10 +34,14 @@ impl Graph<'_> {
     fn plans(&self, means: Means) -> impl Iterator<Item = Result<Plan>> {
         let share = means.arena / (means.workers as u64 + 1);
         let block = (means.arena / 8).max(LEAST_BLOCK);
-        let cuts = [(share, u64::MAX), (u64::MAX, u64::MAX), (share, block)];
-        cuts.into_iter().map(move |(share, block)| {
-            Plan::cut(self.wanted, &self.nodes, &self.roots, means, Cuts { share, block })
-        })
+        let cuts = [
+            Cuts { share, block: u64::MAX, pieces: true },
+            Cuts { share, block: u64::MAX, pieces: false },
+            Cuts { share: u64::MAX, block: u64::MAX, pieces: false },
+            Cuts { share, block, pieces: false },
+        ];
+        cuts.into_iter()
+            .map(move |cuts| Plan::cut(self.wanted, &self.nodes, &self.roots, means, cuts))
     }
 }
 
@@ -124,9 +128,15 @@ mod tests {
         let here = std::panic::Location::caller();
         let x = zeros::<f64>([512, 2048, 2048]) + 1.0;
         let expr = x.expr().rechunk(frames, here).rechunk(columns.clone(), here);
-        let root = Root { grid: columns, kept: false, stored: Some(0) };
+        let root = Root { grid: columns, kept: false, sink_scratch: Some(0) };
         let wanted = [Wanted { expr, root }];
-        let means = |arena| Means { arena, workers: 2, fuse: false, reproducible: false };
+        let means = |arena| Means {
+            arena,
+            workers: 2,
+            fuse: false,
+            reproducible: false,
+            scratch: u64::MAX,
+        };
         // Half a million pieces of 32 KiB fit but for their records.
         let little = 160 << 20;
         let error = Plan::fitting(&wanted, means(little), 0).unwrap_err();
@@ -145,9 +155,11 @@ mod tests {
         use crate::imaging::label;
         let x = zeros::<f64>([400, 400]).rechunk([2, 2]).greater(0.5);
         let (labels, _) = label(&x, None);
-        let root = Root { grid: labels.meta().unwrap().grid.clone(), kept: false, stored: Some(0) };
+        let root =
+            Root { grid: labels.meta().unwrap().grid.clone(), kept: false, sink_scratch: Some(0) };
         let wanted = [Wanted { expr: labels.expr().clone(), root }];
-        let means = |arena| Means { arena, workers: 2, fuse: true, reproducible: false };
+        let means =
+            |arena| Means { arena, workers: 2, fuse: true, reproducible: false, scratch: u64::MAX };
         // The tables of 40,000 chunks are joined by one task.
         let least = Plan::least(&wanted, means(1)).unwrap();
         let plan = Plan::fitting(&wanted, means(least), 0).unwrap();

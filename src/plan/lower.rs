@@ -31,7 +31,7 @@ pub(crate) struct Root {
     pub kept: bool,
     /// The bytes of scratch in which a sink stores a block, if one takes them, on this grid and no
     /// other.
-    pub stored: Option<u64>,
+    pub sink_scratch: Option<u64>,
 }
 
 /// A stage to be, while it is not settled which nodes have one.

@@ -96,6 +96,8 @@ pub(crate) struct Means {
     pub fuse: bool,
     /// Whether sums, means and spreads do not depend on the chunks either.
     pub reproducible: bool,
+    /// Bytes that may go to scratch.
+    pub scratch: u64,
 }
 
 /// Where work is cut into smaller pieces, in bytes.
@@ -105,6 +107,8 @@ struct Cuts {
     share: u64,
     /// Blocks that may be cut anywhere are divided into such ones.
     block: u64,
+    /// Whether inputs are also shuffled whose chunks would but come back.
+    pieces: bool,
 }
 
 /// Blocks are not divided into smaller ones, in bytes.
@@ -140,19 +144,19 @@ impl Plan {
         plan.outputs = wanted.iter().map(|wanted| wanted.root.clone()).collect();
         split::as_read(&mut plan, means.arena / (means.workers as u64 + 1));
         split::blocks(&mut plan, cuts.block);
-        shuffle::insert(&mut plan, cuts.share, means.arena);
+        shuffle::insert(&mut plan, cuts.share, cuts.pieces.then_some(means));
         plan.connect();
         plan.align();
         plan.demand();
-        plan.bundle();
         walk::choose(&mut plan, means.arena);
+        plan.bundle();
         plan.total();
         Ok(plan)
     }
 
     /// Whether a sink takes the elements of a root.
     pub(crate) fn is_stored(&self, root: usize) -> bool {
-        self.outputs[root].stored.is_some()
+        self.outputs[root].sink_scratch.is_some()
     }
 
     /// The grid in which a root's elements leave.
@@ -339,6 +343,8 @@ impl Plan {
             let bundled = match &stage.work {
                 // What a user's function takes is not known, nor how long a file takes to open.
                 Work::Block { .. } | Work::Shuffle => false,
+                // Those that follow one another are not made so.
+                _ if stage.walk.is_some() => false,
                 Work::Read(source) => source.storage().files == 0,
                 Work::Map { parts, .. } => {
                     let program = |p: &Program| p.steps.iter().all(|step| step.kernel.is_named());
@@ -529,7 +535,7 @@ impl Plan {
 
     /// Projects the peak for a session with `memory` bytes and so many workers.
     pub(crate) fn project(&mut self, memory: u64, reserve: u64, workers: usize) {
-        let results = match self.outputs.iter().any(|output| output.stored.is_some()) {
+        let results = match self.outputs.iter().any(|output| output.sink_scratch.is_some()) {
             true => 0,
             false => self.totals.written,
         };

@@ -85,7 +85,10 @@ impl Lowering<'_> {
     pub(super) fn widen_root(&mut self, number: usize, source: &Arc<dyn ChunkSource>) {
         let [(Owner::Root(root), access)] = &self.uses[number][..] else { return };
         let storage = source.storage();
-        if self.roots[*root].1.stored.is_none() || !storage.codec.is_empty() || storage.files == 0 {
+        if self.roots[*root].1.sink_scratch.is_none()
+            || !storage.codec.is_empty()
+            || storage.files == 0
+        {
             return;
         }
         let (root, grid) = (*root, &source.meta().grid);

@@ -178,11 +178,17 @@ mod tests {
             // A stage on the irregular grid, read on another.
             let root = (&x + 1.0).expr().rechunk(long.clone(), here);
             let expr = root.rechunk(made.clone(), here);
-            let root = Root { grid: made, kept: true, stored: None };
+            let root = Root { grid: made, kept: true, sink_scratch: None };
             let wanted = [Wanted { expr, root }];
             let plan = Plan::new(
                 &wanted,
-                Means { arena: 1 << 30, workers: 2, fuse: false, reproducible: false },
+                Means {
+                    arena: 1 << 30,
+                    workers: 2,
+                    fuse: false,
+                    reproducible: false,
+                    scratch: u64::MAX,
+                },
             );
             let needed = plan.unwrap().totals().largest_task;
             assert!(needed >= 900 * 4 * 8, "{needed}");

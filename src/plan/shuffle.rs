@@ -8,7 +8,7 @@
 //! and others, 2020) with the read and write plans unified.
 
 use super::{
-    Plan,
+    Means, Plan,
     edges::blocks_read,
     reading::LONG_RUN,
     split::divided,
@@ -22,10 +22,9 @@ use smallvec::smallvec;
 /// Pieces are at least about this large, where the reader's blocks allow it, in bytes.
 const PIECE: u64 = 128 << 10;
 
-/// Puts a shuffle before each input of which one task would need more than `share` bytes, and before
-/// those of which little is taken of many chunks that would come back again and again, as
-/// there are `arena` bytes for them. With no limit for a task there is none.
-pub(super) fn insert(plan: &mut Plan, share: u64, arena: u64) {
+/// Puts a shuffle before each input of which one task would need more than `share` bytes, and, with
+/// these `means`, before those of which little is taken of many chunks that would come back again and again.
+pub(super) fn insert(plan: &mut Plan, share: u64, means: Option<Means>) {
     for number in 0..plan.stages.len() {
         if !matches!(
             plan.stages[number].work,
@@ -40,8 +39,8 @@ pub(super) fn insert(plan: &mut Plan, share: u64, arena: u64) {
                 before(plan, number, input, port, share);
             }
         }
-        while share < u64::MAX
-            && let Some((input, port)) = walk::wasteful(plan, number, arena)
+        while let Some(means) = means
+            && let Some((input, port)) = walk::wasteful(plan, number, means)
         {
             before(plan, number, input, port, share);
         }
@@ -122,7 +121,7 @@ fn before(plan: &mut Plan, number: usize, input: usize, port: PortId, share: u64
 }
 
 /// Where the reader's blocks are cut, along the axes of what it reads.
-fn cuts_of_reader(access: &Access, wanted: &Grid, grid: &Grid) -> Grid {
+pub(super) fn cuts_of_reader(access: &Access, wanted: &Grid, grid: &Grid) -> Grid {
     Grid::new(access.axes().iter().enumerate().map(|(axis, view)| {
         let own = &grid.axes()[axis];
         match *view {

@@ -229,7 +229,7 @@ impl Plan {
                 if !lent {
                     layout.result = Some(take(&mut at, bytes));
                 }
-                codec = codec.max(self.outputs[root].stored.unwrap_or(0));
+                codec = codec.max(self.outputs[root].sink_scratch.unwrap_or(0));
             }
             if let Some(program) = program {
                 // Inputs that do not lie in runs are copied to registers of their own.

@@ -9,10 +9,13 @@
 //! round if it does not.
 
 use super::{
-    Plan,
+    Means, Plan,
+    reading::hull,
+    shuffle::cuts_of_reader,
     stage::{Feed, Holds, Input, PortId, Stage, Work},
 };
-use freeboard_formats::{Dims, Region};
+use freeboard_formats::{Dims, Grid, Region, region::volume};
+use smallvec::SmallVec;
 use std::iter;
 
 /// Another order than the one that blocks are numbered in saves at least so much of what is read.
@@ -21,8 +24,11 @@ const WORTH: u64 = 2;
 /// What is read so many times as often as once is better cut into pieces, which are written and read once.
 const COME_BACK: u64 = 4;
 
-/// Pieces help where so many times what a block takes is read for it.
+/// Pieces are made where so many times as much is read for a block in chunks.
 const WASTE: u64 = 8;
+
+/// Of so many axes all orders are looked at.
+const MOST_PERMUTED: usize = 4;
 
 /// An order of blocks: axis by axis.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,59 +69,103 @@ impl Walk {
 pub(super) fn choose(plan: &mut Plan, arena: u64) {
     for root in plan.roots.clone() {
         let stage = &plan.stages[root as usize];
-        if stage.batch > 1 {
+        if !comes_back(plan, stage, arena) {
             continue;
         }
-        let mut orders = orders(plan, stage, arena);
-        let usual = orders.next();
+        let counts = stage.grid.counts();
+        let mut orders = orders(&counts);
+        let usual = orders.next().and_then(|axes| read(plan, stage, &axes, arena));
+        let others = orders.filter_map(|axes| Some((read(plan, stage, &axes, arena)?, axes)));
         // Of equal ones the first.
-        if let (Some((usual, _)), Some((read, axes))) = (usual, orders.min())
-            && read.saturating_mul(WORTH) <= usual
+        if let (Some(usual), Some((least, axes))) = (usual, others.min())
+            && least.saturating_mul(WORTH) <= usual
         {
-            let counts = stage.grid.counts();
             plan.stages[root as usize].walk = Some(Walk { axes, counts });
         }
     }
 }
 
-/// An input of a stage, and its port, of which little is taken of each of many chunks that would come back
-/// in any order of the blocks: of `x + x.T` one of the two.
-pub(super) fn wasteful(plan: &Plan, stage: usize, arena: u64) -> Option<(usize, PortId)> {
+/// An input of a root, and its port, of which little is taken of each of many chunks that would come back
+/// in any order of the blocks: of `x + x.T` one of the two. Its pieces fit on scratch.
+pub(super) fn wasteful(plan: &Plan, stage: usize, means: Means) -> Option<(usize, PortId)> {
     let stage = &plan.stages[stage];
-    let (least, _) = orders(plan, stage, arena).min()?;
-    let counts = stage.grid.counts();
-    let once = below(plan, stage, &Region::whole(&counts), None)?;
-    if least <= once.saturating_mul(COME_BACK) {
+    if !comes_back(plan, stage, means.arena) {
         return None;
     }
+    let counts = stage.grid.counts();
     let middle = middle(&counts);
     let waste = |(number, input): (usize, &Input)| {
         let Feed::Port(port) = input.feed else { return None };
+        let of_port = &plan.ports[port as usize];
         // Pieces are what is there already.
-        let Holds::Blocks { .. } = plan.ports[port as usize].holds else { return None };
-        let taken = stage.input_span(number, &middle).volume() * input.dtype.size() as u64;
-        let held = below(plan, stage, &middle, Some(number))?;
-        (held >= taken.saturating_mul(WASTE)).then_some((held / taken.max(1), number, port))
+        let Holds::Blocks { grid, dtype } = &of_port.holds else { return None };
+        let size = dtype.size() as u64;
+        if volume(&grid.shape()).saturating_mul(size) > means.scratch {
+            return None;
+        }
+        let cuts = cuts_of_reader(&input.access, &stage.input_cuts(number), grid);
+        let axes = grid.axes().iter().zip(cuts.axes());
+        let pieces = Grid::new(axes.map(|(own, cut)| own.common(cut)));
+        let taken = |grid: &Grid| {
+            let read = box_read(stage, number, &middle, grid)?;
+            (!read.is_empty()).then(|| grid.span(&read).volume())
+        };
+        let (chunks, pieces) = (taken(grid)?, taken(&pieces)?);
+        (chunks / pieces >= WASTE).then_some((chunks / pieces, number, port))
     };
     let (_, number, port) = stage.inputs.iter().enumerate().filter_map(waste).max()?;
-    Some((number, port))
+    let once = below(plan, stage, &Region::whole(&counts))?;
+    let all = |axes: Dims| read(plan, stage, &axes, means.arena);
+    let least = orders(&counts).filter_map(all).min()?;
+    (least > once.saturating_mul(COME_BACK)).then_some((number, port))
 }
 
-/// The bytes of chunks that come from the store in several orders of a root's blocks, and these; C
-/// order first. None of a stage whose blocks others read, or where that cannot be told.
-fn orders(plan: &Plan, stage: &Stage, arena: u64) -> impl Iterator<Item = (u64, Dims)> {
-    let counts = stage.grid.counts();
-    let axes = 0..counts.len() as u64;
-    let is_made_alone = stage.units > 1
-        && stage.root.is_some()
+/// Whether the blocks of a stage may be made in any order, nothing else reads them, and what they read
+/// does not stay in memory anyway.
+fn comes_back(plan: &Plan, stage: &Stage, arena: u64) -> bool {
+    let is_made_alone = stage.root.is_some()
         && stage.ports.is_empty()
-        && matches!(stage.work, Work::Map { .. } | Work::Block { .. });
-    let long = axes.clone().filter(move |&axis| is_made_alone && counts[axis as usize] > 1);
-    // Those that differ by which axis comes first.
-    let orders = long.map(move |first| -> Dims {
-        iter::once(first).chain(axes.clone().filter(|&axis| axis != first)).collect()
-    });
-    orders.map_while(move |axes| Some((read(plan, stage, &axes, arena)?, axes)))
+        && stage.units > 1
+        && matches!(stage.work, Work::Map { .. });
+    is_made_alone
+        && below(plan, stage, &Region::whole(&stage.grid.counts()))
+            .is_some_and(|all| !stays(all, arena))
+}
+
+/// Whether chunks of so many bytes stay in memory while they are used: others wait, and run, beside them.
+fn stays(bytes: u64, arena: u64) -> bool {
+    bytes <= arena / 2
+}
+
+/// The orders in which axes of so many blocks are gone through, C order first: all of a few axes, else
+/// those that differ from it by which axis comes first or last.
+fn orders(counts: &[u64]) -> impl Iterator<Item = Dims> {
+    let (long, short): (Dims, Dims) =
+        (0..counts.len() as u64).partition(|&axis| counts[axis as usize] > 1);
+    let orders = match long.len() {
+        0..=MOST_PERMUTED => permutations(&long),
+        _ => {
+            let without = |axis: u64| long.iter().copied().filter(move |&other| other != axis);
+            let first = long.iter().map(|&axis| iter::once(axis).chain(without(axis)).collect());
+            let last = long.iter().map(|&axis| without(axis).chain([axis]).collect());
+            first.chain(last).collect()
+        }
+    };
+    orders.into_iter().map(move |order| short.iter().copied().chain(order).collect())
+}
+
+/// All orders of `axes`, this one first.
+fn permutations(axes: &[u64]) -> Vec<Dims> {
+    if axes.is_empty() {
+        return vec![Dims::new()];
+    }
+    let beginning = |at: usize| {
+        let rest: Dims = [&axes[..at], &axes[at + 1..]].concat().into();
+        permutations(&rest)
+            .into_iter()
+            .map(move |order| iter::once(axes[at]).chain(order).collect())
+    };
+    (0..axes.len()).flat_map(beginning).collect()
 }
 
 /// A block in the middle.
@@ -129,39 +179,56 @@ fn read(plan: &Plan, stage: &Stage, axes: &[u64], arena: u64) -> Option<u64> {
     let counts = stage.grid.counts();
     // One block; then loop after loop around it, the innermost first.
     let mut units = middle(&counts);
-    let mut round = below(plan, stage, &units, None)?;
+    let mut round = below(plan, stage, &units)?;
     let mut read = round;
     for &axis in axes.iter().rev() {
         let axis = axis as usize;
         (units.start[axis], units.shape[axis]) = (0, counts[axis]);
-        let all = below(plan, stage, &units, None)?;
-        // Others wait, and run, beside it.
-        read = if round <= arena / 2 { all } else { read.saturating_mul(counts[axis]) };
+        let all = below(plan, stage, &units)?;
+        read = if stays(round, arena) { all } else { read.saturating_mul(counts[axis]) };
         round = all;
     }
     Some(read)
 }
 
-/// The bytes of the chunks that the units in a box read from the store, through one input or all.
-fn below(plan: &Plan, stage: &Stage, units: &Region, through: Option<usize>) -> Option<u64> {
-    let mut bytes = 0u64;
+/// The bytes of the chunks that the units in a box read from the store. What several inputs read of
+/// one array counts once, as far as it is seen to be the same.
+fn below(plan: &Plan, stage: &Stage, units: &Region) -> Option<u64> {
+    // Of each port the sum of its boxes of chunks, and the box around them.
+    let mut boxes: SmallVec<[(PortId, u64, Region); 2]> = SmallVec::new();
     for (number, input) in stage.inputs.iter().enumerate() {
         let Feed::Port(port) = input.feed else { continue };
-        if through.is_some_and(|through| through != number) {
+        let grid = plan.ports[port as usize].array().0;
+        let read = box_read(stage, number, units, grid)?;
+        if read.is_empty() {
             continue;
         }
-        let (grid, dtype) = plan.ports[port as usize].array();
-        let region = stage.input_span(number, units);
-        if region.is_empty() || grid.is_empty() {
-            continue;
+        let elements = grid.span(&read).volume();
+        match boxes.iter_mut().find(|(other, ..)| *other == port) {
+            Some((_, sum, around)) => {
+                *sum = sum.saturating_add(elements);
+                *around = hull(around, &read);
+            }
+            None => boxes.push((port, elements, read)),
         }
-        if !input.access.lies_within(&region, &grid.shape()) {
-            return None;
-        }
-        let held = grid.span(&grid.covering(&input.access.region(&region)));
-        bytes = bytes.saturating_add(held.volume().saturating_mul(dtype.size() as u64));
     }
-    Some(bytes)
+    let bytes = boxes.iter().map(|(port, sum, around)| {
+        let (grid, dtype) = plan.ports[*port as usize].array();
+        grid.span(around).volume().min(*sum).saturating_mul(dtype.size() as u64)
+    });
+    Some(bytes.fold(0, u64::saturating_add))
+}
+
+/// The chunks of `grid` that the units in a box read through an input; `None` where some of the
+/// units read beyond it.
+fn box_read(stage: &Stage, input: usize, units: &Region, grid: &Grid) -> Option<Region> {
+    let region = stage.input_span(input, units);
+    if region.is_empty() || grid.is_empty() {
+        return Some(Region::whole(&Dims::from_elem(0, grid.rank().max(1))));
+    }
+    let access = &stage.inputs[input].access;
+    let within = access.lies_within(&region, &grid.shape());
+    within.then(|| grid.covering(&access.region(&region)))
 }
 
 #[cfg(test)]

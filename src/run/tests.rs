@@ -28,7 +28,7 @@ use freeboard_formats::{
     region::Coordinates,
     wrap::{Counters, Counting},
 };
-use ndarray::{ArrayD, IxDyn};
+use ndarray::{ArrayD, IxDyn, s};
 use proptest::prelude::*;
 use std::sync::Arc;
 
@@ -47,7 +47,13 @@ impl How {
     }
 
     fn means(self) -> Means {
-        Means { arena: self.memory, workers: self.threads, fuse: self.fuse, reproducible: false }
+        Means {
+            arena: self.memory,
+            workers: self.threads,
+            fuse: self.fuse,
+            reproducible: false,
+            scratch: u64::MAX,
+        }
     }
 }
 
@@ -64,7 +70,7 @@ struct Ran {
 /// A root whose elements are handed out, or, if `kept`, stay in the store.
 fn wanted(expr: &Expr, kept: bool) -> Wanted {
     let grid = expr.meta().expect("no mistake").grid.clone();
-    Wanted { expr: expr.clone(), root: Root { grid, kept, stored: None } }
+    Wanted { expr: expr.clone(), root: Root { grid, kept, sink_scratch: None } }
 }
 
 /// Calls `work` with an engine, and checks that nothing is left. What came of it; the most that the arena
@@ -339,6 +345,31 @@ fn rows_that_meet_columns_are_cut_into_pieces_where_they_do_not_fit() {
         let (bits, _) = compute(&both, memory, 2, true).unwrap();
         assert_eq!(bits, expected);
         assert!(counters.reads() <= most, "{} reads in {memory} bytes", counters.reads());
+    }
+}
+
+#[test]
+fn no_chunk_comes_back_that_some_order_spares() {
+    let values = ArrayD::from_shape_fn(IxDyn(&[16, 24, 128]), |i| {
+        (i[0] * 24 * 128 + i[1] * 128 + i[2]) as f64
+    });
+    let (x, counters) = whole(&values, &[1, 1, 128]);
+    let swapped = values.view().permuted_axes(IxDyn(&[2, 0, 1]));
+    let neighbours = &x.slice(s![1.., .., ..]) - &x.slice(s![..-1, .., ..]);
+    let differences = &values.slice(s![1.., .., ..]) - &values.slice(s![..-1, .., ..]);
+    let cases = [
+        ("three axes, turned", 200, x.t().rechunk([16, 4, 4]), values.t().to_owned()),
+        ("one moved", 200, x.transpose([2, 0, 1]).rechunk([16, 4, 4]), swapped.to_owned()),
+        // Two views of one array that lie together.
+        ("neighbours", 300, neighbours.rechunk([5, 8, 8]), differences.into_dyn()),
+    ];
+    for (name, memory, x, expected) in cases {
+        counters.reset();
+        let (bits, counts) = compute(&x, memory << 10, 1, true).unwrap();
+        let expected: Vec<u64> = expected.iter().map(|value| value.to_bits()).collect();
+        assert!(bits == expected, "{name}");
+        println!("{name}: {} reads, {counts:?}", counters.reads());
+        assert_eq!(counts.spilled, 0, "{name}");
     }
 }
 

@@ -352,6 +352,7 @@ impl Session {
             workers: self.threads,
             fuse: self.fuse,
             reproducible: self.reproducible,
+            scratch: self.spill.available(),
         };
         let mut plan = Plan::fitting(wanted, means, beside)?;
         plan.project(self.memory, RESERVE, self.threads);
@@ -477,13 +478,13 @@ fn results_of(roots: &[Expr]) -> Result<u64> {
 /// A root whose elements stay with the caller, or, if `kept`, in the store.
 fn wanted_here(expr: &Expr, kept: bool) -> Result<Wanted> {
     let grid = expr.meta()?.grid.clone();
-    Ok(Wanted { expr: expr.clone(), root: Root { grid, kept, stored: None } })
+    Ok(Wanted { expr: expr.clone(), root: Root { grid, kept, sink_scratch: None } })
 }
 
 /// A root whose elements a writer takes, on the grid that it writes.
 fn wanted_by(expr: &Expr, writer: &dyn Writer) -> Result<Wanted> {
     let grid = writer.grid(expr.meta()?)?;
     let expr = expr.rechunk(grid.clone(), expr.origin());
-    let stored = Some(writer.scratch(expr.meta()?)?);
-    Ok(Wanted { expr, root: Root { grid, kept: false, stored } })
+    let sink_scratch = Some(writer.scratch(expr.meta()?)?);
+    Ok(Wanted { expr, root: Root { grid, kept: false, sink_scratch } })
 }

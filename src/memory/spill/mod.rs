@@ -536,10 +536,13 @@ impl Spill {
             ),
         )
         .at_path(&self.dir)
-        .help(match self.quota {
-            Some(_) => "allow more scratch, or give more memory",
-            None => "free some space, name another scratch folder, or give more memory",
-        });
+        .help(
+            match error.is_none() && free_bytes(&self.dir).is_some_and(|free| free >= needed) {
+                // Not the disk is full, but the quota.
+                true => "allow more scratch, or give more memory",
+                false => "free some space, name another scratch folder, or give more memory",
+            },
+        );
         match error {
             Some(error) => full.because(error),
             None => full,

@@ -155,7 +155,13 @@ fn simulate(plan: &Plan, workers: usize, task: u64, step: Step) -> Simulated {
 fn plans(blocks: usize) -> [(&'static str, Plan); 3] {
     const SIDE: usize = 128;
     let plan = |x: &Array<f64>| {
-        let means = Means { arena: ARENA, workers: 256, fuse: true, reproducible: false };
+        let means = Means {
+            arena: ARENA,
+            workers: 256,
+            fuse: true,
+            reproducible: false,
+            scratch: u64::MAX,
+        };
         let mut plan = Plan::fitting(&[wanted(x.expr(), false)], means, 0).unwrap();
         // Nor are several of a chain taken together.
         plan.stages.iter_mut().filter(|stage| stage.carries()).for_each(|stage| stage.batch = 1);

@@ -88,7 +88,7 @@ impl FitsWriter {
     }
 
     /// Goes on with what an earlier store of the same left unfinished, if there is any. Plain
-    /// images can do that; others are refused when the output is created.
+    /// images can do that; others are refused before the output is created.
     #[must_use]
     pub fn resume(mut self) -> FitsWriter {
         self.mode.resume = true;
@@ -115,7 +115,7 @@ impl FitsWriter {
     }
 
     /// Compresses tiles by RICE_1, which takes integers of up to 32 bits and loses nothing.
-    /// Floats are refused when the output is created; see [`FitsWriter::quantised`].
+    /// Floats are refused before the output is created; see [`FitsWriter::quantised`].
     #[must_use]
     pub fn rice(mut self) -> FitsWriter {
         self.codec = Some(Codec::Rice);
@@ -127,7 +127,7 @@ impl FitsWriter {
     /// nothing that is not noise, 16 less. A negative `level` is minus the step itself. What is
     /// read differs by half a step at the most; NaN stays, and tiles that cannot be told so
     /// (without noise, or with infinities) are stored without loss. Other dtypes, and a
-    /// level of 0, are refused when the output is created.
+    /// level of 0, are refused before the output is created.
     #[must_use]
     pub fn quantised(mut self, level: f64, dither: Dither) -> FitsWriter {
         self.codec = Some(Codec::Quantised(Quantisation { level, dither }));
@@ -135,7 +135,7 @@ impl FitsWriter {
     }
 
     /// Compresses tiles by GZIP_2, which takes every dtype and loses nothing; `level` is that of
-    /// deflate, 0 to 12 (another is refused when the output is created).
+    /// deflate, 0 to 12 (another is refused before the output is created).
     #[must_use]
     pub fn gzip(mut self, level: u32) -> FitsWriter {
         self.codec = Some(Codec::Gzip { level: i32::try_from(level).unwrap_or(i32::MAX) });
