@@ -35,12 +35,14 @@ fn cube(path: &Path, frames: u32) {
     }
 }
 
-/// Runs the program on two threads, to whatever end.
+/// Runs the program, on two threads if no other number is given, to whatever end.
 fn ended(args: &[&str], memory: u64, scratch: &Path) -> Output {
     let memory = format!("{memory}");
+    let threads: &[&str] = if args.contains(&"--threads") { &[] } else { &["--threads", "2"] };
     Command::new(env!("CARGO_BIN_EXE_freeboard"))
         .args(args)
-        .args(["--memory", &memory, "--threads", "2", "--json", "--scratch"])
+        .args(threads)
+        .args(["--memory", &memory, "--json", "--scratch"])
         .arg(scratch)
         .output()
         .unwrap()
@@ -133,6 +135,23 @@ fn a_refusal_names_a_memory_that_does() {
         let memory = named(&told).unwrap_or_else(|| panic!("{case:?}: {told}")) * MIB;
         let peak = peak(&case, memory, folder.path());
         assert!(peak <= memory, "{case:?}: {} MiB of {} MiB", peak / MIB, memory / MIB);
+    }
+}
+
+#[test]
+fn products_of_matrices_leave_no_holes_in_the_heap() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (input, square) = (path("cube.npy"), path("square.zarr"));
+    cube(Path::new(&input), 25);
+    // Panels of several lengths, as blocks at the edges are shorter.
+    let reshape = ["calc", "x.reshape(5120, 5120)", &format!("x={input}"), "-o", &square];
+    run(&[&reshape[..], &["--chunks=700,311", "--quiet"]].concat(), 1 << 30, folder.path());
+    let square = format!("x={square}");
+    let product = ["calc", "x.T @ x", &square, "-o", &path("product.zarr")];
+    for (memory, threads) in [(200 * MIB, "2"), (200 * MIB, "8")] {
+        let peak = peak(&[&product[..], &["--threads", threads]].concat(), memory, folder.path());
+        assert!(peak <= memory, "{threads}: {} MiB of {} MiB", peak / MIB, memory / MIB);
     }
 }
 

@@ -7,6 +7,7 @@
 //! | [`budget`] | the facts: the container's limit, the machine's memory, this process's resident size |
 //! | [`arena`] | [`Arena`] and [`Buffer`]: every chunk-sized allocation, under one limit |
 //! | [`hold`] | [`Hold`]: bytes under that limit that lie elsewhere |
+//! | `heap` | what of the C library's heap goes back to the system at once |
 //! | `pages` | the memory itself: anonymous mappings, huge pages, aligned heap blocks |
 //! | [`extents`] | which parts of a slab are taken; pure |
 //! | `slab` | the scratch file: nameless, opened for direct I/O too |
@@ -36,6 +37,7 @@
 pub mod arena;
 pub mod budget;
 pub mod extents;
+pub(crate) mod heap;
 pub mod hold;
 mod pages;
 pub mod size;

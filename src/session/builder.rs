@@ -4,7 +4,7 @@ use super::{Eviction, RESERVE, Session, futures::Background};
 use crate::{
     error::{Error, ErrorKind, Result},
     event::{Observer, Silent},
-    memory::{Arena, Memory, Spill, default_scratch},
+    memory::{Arena, Memory, Spill, default_scratch, heap},
     run::Retry,
     sync::Mutex,
 };
@@ -128,6 +128,7 @@ impl Builder {
             None => None,
         };
         let scratch = self.scratch.unwrap_or_else(default_scratch);
+        heap::give_back_large_blocks();
         let arena = Arena::new(memory - RESERVE);
         Ok(Session {
             memory,
