@@ -126,7 +126,8 @@ fn what_does_not_pass_says_what_and_where() {
 #[test]
 fn a_server_that_is_gone_is_told() {
     let url = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        // An address of its own: no other test's server is given the port meanwhile.
+        let listener = std::net::TcpListener::bind("127.0.0.2:0").unwrap();
         format!("http://{}", listener.local_addr().unwrap())
     };
     let server = Server::start();
